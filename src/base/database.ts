@@ -1,0 +1,54 @@
+/** The one file that touches `bun:sqlite`. */
+import { type SQLQueryBindings, Database as Sqlite } from "bun:sqlite";
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+
+export type Value = string | number | bigint | Uint8Array | null;
+export type Row = Record<string, Value>;
+
+/** Prepared statements by their text, transactions, and migrations by `user_version`. */
+export class Database implements Disposable {
+  readonly #db: Sqlite;
+
+  /**
+   * Opens (and makes) the database at `path`. `migrations[n]` brings version n to n+1; those not yet
+   * applied run in one transaction. WAL with synchronous=NORMAL: a killed process loses nothing committed.
+   */
+  constructor(path: string, migrations: readonly string[]) {
+    if (path !== ":memory:") mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
+    this.#db = new Sqlite(path, { create: true, strict: true, safeIntegers: false });
+    this.#db.run("PRAGMA journal_mode = WAL");
+    this.#db.run("PRAGMA synchronous = NORMAL");
+    this.#db.run("PRAGMA busy_timeout = 5000");
+    this.#db.run("PRAGMA foreign_keys = ON");
+    this.transaction(() => {
+      const version = Number(this.get("PRAGMA user_version")?.["user_version"] ?? 0);
+      if (version > migrations.length)
+        throw new Error(`${path} was written by a newer version (schema ${version})`);
+      for (const migration of migrations.slice(version)) this.#db.run(migration);
+      this.#db.run(`PRAGMA user_version = ${migrations.length}`);
+    });
+  }
+
+  /** Runs a statement and returns how many rows it changed. */
+  run(sql: string, ...values: Value[]): number {
+    return this.#db.query(sql).run(...(values as SQLQueryBindings[])).changes;
+  }
+
+  get<T extends Row = Row>(sql: string, ...values: Value[]): T | undefined {
+    return (this.#db.query(sql).get(...(values as SQLQueryBindings[])) as T | null) ?? undefined;
+  }
+
+  all<T extends Row = Row>(sql: string, ...values: Value[]): T[] {
+    return this.#db.query(sql).all(...(values as SQLQueryBindings[])) as T[];
+  }
+
+  /** All of `work` or nothing of it; takes the write lock at once. Must be synchronous. */
+  transaction<T>(work: () => T): T {
+    return this.#db.transaction(work).immediate();
+  }
+
+  [Symbol.dispose](): void {
+    this.#db.close();
+  }
+}

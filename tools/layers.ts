@@ -1,0 +1,67 @@
+/** Fails when a file imports a folder that its own folder may not know. Run by `make check`. */
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, normalize, relative } from "node:path";
+
+/** folder → folders it may import (its own is always allowed). The order is bottom to top. */
+const table: Record<string, readonly string[]> = {
+  base: [],
+  oci: [],
+  proto: [],
+  sys: ["base"],
+  monitor: ["sys", "base"],
+  runc: ["sys", "monitor", "oci", "base"],
+  shim: ["runc", "monitor", "sys", "oci", "proto", "base"],
+  registry: ["oci", "base"],
+  deb: ["oci", "base"],
+  store: ["sys", "oci", "base"],
+  network: ["sys", "base"],
+  containerd: ["store", "registry", "deb", "shim", "sys", "oci", "proto", "base"],
+  engine: ["base"],
+  dockerd: ["containerd/client", "network", "monitor", "engine", "oci", "proto", "base"],
+  cli: ["engine", "base"],
+};
+const everything = new Set(["cmd", "main.ts"]);
+
+const root = normalize(join(import.meta.dir, ".."));
+const importPattern = /(?:from|import)\s*\(?\s*["'](\.{1,2}\/[^"']+)["']/g;
+
+/** "containerd" for src/containerd/…, "proto" for proto/…, "main.ts" for a file directly in src. */
+function folderOf(path: string): string {
+  const parts = path.split("/");
+  return parts[0] === "src" ? parts[1]! : parts[0]!;
+}
+
+export function violations(path: string, source: string): string[] {
+  const from = folderOf(path);
+  if (everything.has(from)) return [];
+  const allowed = table[from];
+  if (!allowed) return [`${path}: folder ${from} is not in the layer table (tools/layers.ts)`];
+  const found: string[] = [];
+  for (const match of source.matchAll(importPattern)) {
+    const target = normalize(join(dirname(path), match[1]!));
+    if (target.startsWith("package.json")) continue;
+    const to = folderOf(target);
+    const inside = target.replace(/^src\//, "");
+    if (
+      to === from ||
+      allowed.some((entry) => entry === to || inside.startsWith(`${entry}/`) || inside === `${entry}.ts`)
+    )
+      continue;
+    found.push(
+      `${path}: ${from} must not import ${to} (${match[1]}); it may import ${allowed.join(", ") || "nothing"}`,
+    );
+  }
+  return found;
+}
+
+if (import.meta.main) {
+  const files = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" }).filter((f) =>
+    f.endsWith(".ts"),
+  );
+  const problems = files.flatMap((file) =>
+    violations(relative(root, join(root, "src", file)), readFileSync(join(root, "src", file), "utf8")),
+  );
+  for (const problem of problems) console.error(problem);
+  if (problems.length > 0) process.exit(1);
+  console.log(`layers: ${files.length} files, no import goes up`);
+}
