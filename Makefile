@@ -23,7 +23,7 @@ dist/corten-native: node_modules/.stamp $(NATIVE_SRC)
 	$(MAKE) -C native ../dist/corten-native
 
 dist/corten: dist/corten-native $(SRC) package.json
-	$(BUN) build --compile --bytecode --minify-syntax --minify-whitespace --format=esm src/main.ts --outfile dist/corten
+	$(BUN) build --compile --bytecode --minify-syntax --minify-whitespace --format=esm --no-compile-autoload-dotenv --no-compile-autoload-bunfig src/main.ts --outfile dist/corten
 
 generate: node_modules/.stamp ## regenerate the operation table from native/ops.json
 	$(BUN) tools/ops.ts
@@ -36,7 +36,7 @@ check: native ## format, lint, types, layers
 
 test: build ## unit, integration and conformance tests (installs the peers)
 	tools/setup test
-	tools/test
+	$(BUN) tools/test.ts
 
 demo: build ## pull, run, watch and remove real images, with the time of each step
 	tools/demo

@@ -1,0 +1,42 @@
+/**
+ * One executable, many programs. The program is the basename the executable was called by, or else the first
+ * word; everything that is no program is a docker verb. Programs are imported lazily: start-up is a feature.
+ */
+import { basename } from "node:path";
+import { asCortenError } from "./base/errors.ts";
+
+type Program = (argv: string[]) => Promise<number>;
+
+const programs: Record<string, () => Promise<{ main: Program }>> = {
+  docker: () => import("./cmd/docker.ts"),
+  dockerd: () => import("./cmd/dockerd.ts"),
+  containerd: () => import("./cmd/containerd.ts"),
+  runc: () => import("./cmd/runc.ts"),
+  ctr: () => import("./cmd/ctr.ts"),
+};
+
+/** argv[0] as the caller gave it: a symlink named `runc` makes a runc. */
+function calledAs(): string {
+  const name = basename(process.argv0);
+  return name.startsWith("corten-") ? name.slice("corten-".length) : name;
+}
+
+async function run(): Promise<number> {
+  const argv = process.argv.slice(2);
+  const byName = programs[calledAs()];
+  if (byName) return (await byName()).main(argv);
+  const first = argv[0] ?? "";
+  const byWord = programs[first];
+  if (byWord) return (await byWord()).main(argv.slice(1));
+  return (await programs["docker"]!()).main(argv);
+}
+
+run().then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error) => {
+    process.stderr.write(`${basename(process.argv0)}: ${asCortenError(error).message}\n`);
+    process.exitCode = 1;
+  },
+);

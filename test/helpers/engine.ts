@@ -1,0 +1,223 @@
+/**
+ * An engine of the test's own: own data root, exec root, socket, bridge. `await using engine = await startEngine()`
+ * ends the daemon, removes its containers, and fails the test if anything of it is left on the machine.
+ */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { createConnection } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const repository = join(import.meta.dir, "../..");
+
+/** How to call our program: the built executable, or the sources when it is not built. */
+export const corten: string[] = process.env["CORTEN_BIN"]
+  ? [process.env["CORTEN_BIN"]]
+  : existsSync(join(repository, "dist/corten"))
+    ? [join(repository, "dist/corten")]
+    : [process.execPath, join(repository, "src/main.ts")];
+
+export interface Output {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs a program to its end without blocking the event loop. `timeout` in milliseconds ends it with SIGKILL. */
+export function run(
+  argv: string[],
+  options: { input?: string; env?: Record<string, string>; cwd?: string; timeout?: number } = {},
+): Promise<Output> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(argv[0]!, argv.slice(1), {
+      env: { ...process.env, ...options.env },
+      ...(options.cwd ? { cwd: options.cwd } : {}),
+      stdio: ["pipe", "pipe", "pipe"],
+    });
+    const timer = setTimeout(() => child.kill("SIGKILL"), options.timeout ?? 60_000);
+    let stdout = "";
+    let stderr = "";
+    child.stdout.setEncoding("utf8").on("data", (text) => {
+      stdout += text;
+    });
+    child.stderr.setEncoding("utf8").on("data", (text) => {
+      stderr += text;
+    });
+    child.on("error", reject);
+    child.stdin.on("error", () => {});
+    child.stdin.end(options.input ?? "");
+    child.on("close", (code, signal) => {
+      clearTimeout(timer);
+      resolve({ code: code ?? (signal ? 128 : -1), stdout, stderr });
+    });
+  });
+}
+
+/** Waits until `probe` gives something true; throws with `what` after `seconds`. */
+export async function until<T>(
+  what: string,
+  probe: () => T | Promise<T>,
+  seconds = 30,
+): Promise<NonNullable<Exclude<T, false>>> {
+  const end = Date.now() + seconds * 1000;
+  for (;;) {
+    const value = await probe();
+    if (value) return value as NonNullable<Exclude<T, false>>;
+    if (Date.now() > end) throw new Error(`waited ${seconds} s for ${what}`);
+    await new Promise((next) => setTimeout(next, 20));
+  }
+}
+
+/** True when something accepts connections on a unix socket. */
+export function answers(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createConnection(socketPath);
+    socket.on("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on("error", () => resolve(false));
+  });
+}
+
+export interface Engine extends AsyncDisposable {
+  readonly root: string;
+  readonly socket: string;
+  readonly host: string;
+  readonly pid: number;
+  /** The real docker CLI against this engine. */
+  docker(...argv: string[]): Promise<Output>;
+  /** Our CLI against this engine. */
+  corten(...argv: string[]): Promise<Output>;
+  /** kill -9 of the daemon, nothing else. */
+  kill(): Promise<void>;
+  /** Starts the daemon again on the same roots. */
+  restart(): Promise<void>;
+  log(): string;
+}
+
+let counter = 0;
+
+/** Starts `corten dockerd` on roots of its own. `flags` are added to its command line. */
+export async function startEngine(flags: string[] = []): Promise<Engine> {
+  const root = mkdtempSync(join(tmpdir(), "corten-engine-"));
+  const socket = join(root, "docker.sock");
+  const host = `unix://${socket}`;
+  const bridge = `ct${process.pid.toString(36)}${(counter++).toString(36)}`.slice(0, 15);
+  const logPath = join(root, "dockerd.log");
+  let child: ChildProcess | undefined;
+  let log = "";
+
+  const start = async () => {
+    const started = spawn(
+      corten[0]!,
+      [
+        ...corten.slice(1),
+        "dockerd",
+        "--data-root",
+        join(root, "lib"),
+        "--exec-root",
+        join(root, "run"),
+        "--pidfile",
+        join(root, "dockerd.pid"),
+        "-H",
+        host,
+        ...(flags.includes("--bridge") ? [] : ["--bridge", bridge]),
+        ...flags,
+      ],
+      { stdio: ["ignore", "pipe", "pipe"] },
+    );
+    child = started;
+    started.stdout.setEncoding("utf8").on("data", (text) => {
+      log += text;
+    });
+    started.stderr.setEncoding("utf8").on("data", (text) => {
+      log += text;
+    });
+    await until(`dockerd on ${socket}`, () => {
+      if (started.exitCode !== null) throw new Error(`dockerd ended with ${started.exitCode}:\n${log}`);
+      return existsSync(socket) && answers(socket);
+    });
+  };
+  const ended = async () => {
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    await new Promise((done) => child!.once("exit", done));
+  };
+
+  await start();
+  const engine: Engine = {
+    root,
+    socket,
+    host,
+    get pid() {
+      return child!.pid!;
+    },
+    docker: (...argv) => run(["docker", "-H", host, ...argv]),
+    corten: (...argv) => run([...corten, "-H", host, ...argv]),
+    async kill() {
+      child?.kill("SIGKILL");
+      await ended();
+    },
+    async restart() {
+      await this.kill();
+      await start();
+    },
+    log: () => log,
+    async [Symbol.asyncDispose]() {
+      if (child?.exitCode === null && child.signalCode === null) {
+        const ids = await this.docker("ps", "-aq", "--no-trunc");
+        const all = ids.stdout.split("\n").filter(Boolean);
+        if (all.length > 0) await this.docker("rm", "-f", ...all);
+        child.kill("SIGTERM");
+        const timer = setTimeout(() => child?.kill("SIGKILL"), 10_000);
+        await ended();
+        clearTimeout(timer);
+      }
+      const left = leftovers(root);
+      sweep(root, bridge);
+      if (left.length > 0) throw new Error(`the engine left behind:\n${left.join("\n")}\n${log}\n${logPath}`);
+    },
+  };
+  return engine;
+}
+
+/** Mounts and processes that still belong to an engine's root. */
+export function leftovers(root: string): string[] {
+  const found: string[] = [];
+  for (const line of readFileSync("/proc/self/mountinfo", "utf8").split("\n")) {
+    if (line.includes(`${root}/`)) found.push(`mount ${line.split(" ")[4]}`);
+  }
+  for (const pid of readdirSync("/proc")) {
+    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
+    try {
+      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+      if (command.includes(`${root}/`)) found.push(`process ${pid} ${command}`);
+      else if (readlinkSync(`/proc/${pid}/cwd`).startsWith(`${root}/`))
+        found.push(`process ${pid} in ${root}`);
+    } catch {
+      // It ended while we looked.
+    }
+  }
+  return found;
+}
+
+/** Takes away what a failed test would leave, so that the next one starts clean. */
+function sweep(root: string, bridge: string): void {
+  for (const line of leftovers(root)) {
+    const pid = line.match(/^process (\d+)/)?.[1];
+    if (pid) {
+      try {
+        process.kill(Number(pid), "SIGKILL");
+      } catch {
+        // Already gone.
+      }
+    }
+  }
+  const mounts = readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .map((line) => line.split(" ")[4] ?? "")
+    .filter((path) => path.startsWith(`${root}/`));
+  for (const path of mounts.reverse()) spawnSync("umount", ["-l", path]);
+  spawnSync("ip", ["link", "del", bridge]);
+  rmSync(root, { recursive: true, force: true });
+}

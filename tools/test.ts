@@ -1,0 +1,96 @@
+/**
+ * Runs the three kinds of tests one after the other and closes with one line, `N passed, N failed, N skipped`.
+ * What was skipped is listed with its reason (the test's name carries it, see test/helpers/requires.ts).
+ *
+ *   bun tools/test.ts [unit|integration|conformance …]
+ */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const kinds: Record<string, string[]> = {
+  unit: ["src/", "tools/"],
+  integration: ["test/integration/"],
+  conformance: ["test/conformance/"],
+};
+
+interface Outcome {
+  passed: number;
+  failed: string[];
+  skipped: string[];
+}
+
+/** Reads Bun's JUnit report: every `<testcase>` with what is inside of it. */
+function readReport(xml: string): Outcome {
+  const outcome: Outcome = { passed: 0, failed: [], skipped: [] };
+  for (const match of xml.matchAll(/<testcase ([^>]*?)(\/>|>([\s\S]*?)<\/testcase>)/g)) {
+    const attribute = (name: string) =>
+      unescapeXml(match[1]!.match(new RegExp(`\\b${name}="([^"]*)"`))?.[1] ?? "");
+    const title = `${attribute("file")}: ${attribute("name")}`;
+    const body = match[3] ?? "";
+    if (body.includes("<failure") || body.includes("<error")) outcome.failed.push(title);
+    else if (body.includes("<skipped")) outcome.skipped.push(title);
+    else outcome.passed++;
+  }
+  return outcome;
+}
+
+const unescapeXml = (text: string) =>
+  text.replace(
+    /&(lt|gt|quot|apos|amp);/g,
+    (_, name: string) => ({ lt: "<", gt: ">", quot: '"', apos: "'", amp: "&" })[name]!,
+  );
+
+const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(kinds);
+const scratch = mkdtempSync(join(tmpdir(), "corten-test-"));
+const total: Outcome = { passed: 0, failed: [], skipped: [] };
+try {
+  for (const kind of wanted) {
+    const folders = kinds[kind];
+    if (!folders)
+      throw new Error(`no such kind of tests: ${kind} (there are ${Object.keys(kinds).join(", ")})`);
+    const report = join(scratch, `${kind}.xml`);
+    const started = performance.now();
+    console.log(`== ${kind}`);
+    const run = Bun.spawnSync(
+      [
+        process.execPath,
+        "test",
+        "--parallel=3",
+        "--timeout=120000",
+        "--reporter=junit",
+        `--reporter-outfile=${report}`,
+        ...folders,
+      ],
+      {
+        stdio: ["ignore", "inherit", "inherit"],
+        env: { ...process.env, CORTEN_BIN: join(import.meta.dir, "../dist/corten") },
+      },
+    );
+    let outcome: Outcome;
+    try {
+      outcome = readReport(readFileSync(report, "utf8"));
+    } catch {
+      outcome = {
+        passed: 0,
+        failed: [`${kind}: the runner left no report (exit ${run.exitCode})`],
+        skipped: [],
+      };
+    }
+    // A file that could not be loaded fails the run without a test case of its own.
+    if (run.exitCode !== 0 && outcome.failed.length === 0)
+      outcome.failed.push(`${kind}: the runner exited with ${run.exitCode}`);
+    console.log(
+      `== ${kind}: ${outcome.passed} passed, ${outcome.failed.length} failed, ${outcome.skipped.length} skipped in ${((performance.now() - started) / 1000).toFixed(0)} s`,
+    );
+    total.passed += outcome.passed;
+    total.failed.push(...outcome.failed);
+    total.skipped.push(...outcome.skipped);
+  }
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}
+for (const title of total.skipped) console.log(`skipped: ${title}`);
+for (const title of total.failed) console.log(`failed: ${title}`);
+console.log(`${total.passed} passed, ${total.failed.length} failed, ${total.skipped.length} skipped`);
+process.exitCode = total.failed.length > 0 || total.passed === 0 ? 1 : 0;
