@@ -39,7 +39,7 @@ test: build ## unit, integration and conformance tests (installs the peers)
 	$(BUN) tools/test.ts
 
 demo: build ## pull, run, watch and remove real images, with the time of each step
-	tools/demo
+	$(BUN) tools/demo.ts
 
 bench: build ## ours and the real programs in turn
 	tools/setup test
