@@ -16,7 +16,9 @@ const steps: Array<{ what: string; milliseconds: number }> = [];
 
 /** Runs one command, shows it with its output, and keeps its time. */
 async function step(what: string, ...argv: string[]): Promise<string> {
-  console.log(`\n\x1b[1m$ corten ${argv.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word}'`)).join(" ")}\x1b[0m`);
+  console.log(
+    `\n\x1b[1m$ corten ${argv.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word}'`)).join(" ")}\x1b[0m`,
+  );
   const started = performance.now();
   const output = await new Promise<string>((resolve, reject) => {
     const child = spawn(corten, argv, { env: environment, stdio: ["ignore", "pipe", "inherit"] });
@@ -26,7 +28,9 @@ async function step(what: string, ...argv: string[]): Promise<string> {
       process.stdout.write(data);
     });
     child.on("error", reject);
-    child.on("close", (code) => (code === 0 ? resolve(text) : reject(new Error(`${what}: corten ${argv[0]} ended with ${code}`))));
+    child.on("close", (code) =>
+      code === 0 ? resolve(text) : reject(new Error(`${what}: corten ${argv[0]} ended with ${code}`)),
+    );
   });
   steps.push({ what, milliseconds: performance.now() - started });
   return output;
@@ -57,7 +61,11 @@ function fetchPage(url: string): Promise<string> {
       response.setEncoding("utf8").on("data", (text) => {
         body += text;
       });
-      response.on("end", () => (response.statusCode === 200 ? resolve(body) : reject(new Error(`${url}: HTTP ${response.statusCode}`))));
+      response.on("end", () =>
+        response.statusCode === 200
+          ? resolve(body)
+          : reject(new Error(`${url}: HTTP ${response.statusCode}`)),
+      );
     });
     request.on("error", reject);
     request.setTimeout(5000, () => request.destroy(new Error(`${url}: no answer in 5 s`)));
@@ -77,10 +85,27 @@ async function page(url: string): Promise<string> {
 }
 
 async function main(): Promise<void> {
-  await step("pull busybox from Debian, first run", "run", "--rm", "deb:busybox-static", "sh", "-c", 'echo "hello from $(hostname), pid $$"');
+  await step(
+    "pull busybox from Debian, first run",
+    "run",
+    "--rm",
+    "deb:busybox-static",
+    "sh",
+    "-c",
+    'echo "hello from $(hostname), pid $$"',
+  );
   await step("second run", "run", "--rm", "deb:busybox-static", "echo", "hello again");
   const port = await freePort();
-  await step("pull nginx from Debian, start it", "run", "-d", "--name", "web", "-p", `127.0.0.1:${port}:80`, "deb:nginx-light");
+  await step(
+    "pull nginx from Debian, start it",
+    "run",
+    "-d",
+    "--name",
+    "web",
+    "-p",
+    `127.0.0.1:${port}:80`,
+    "deb:nginx-light",
+  );
   const url = `http://127.0.0.1:${port}/`;
   const html = await timed("fetch its page through the published port", () => page(url));
   const title = html.match(/<title>(.*?)<\/title>/)?.[1];
@@ -103,7 +128,8 @@ async function end(): Promise<void> {
   if (existsSync(pidFile)) {
     const pid = Number(readFileSync(pidFile, "utf8"));
     process.kill(pid, "SIGTERM");
-    for (let attempt = 0; attempt < 200 && alive(pid); attempt++) await new Promise((next) => setTimeout(next, 50));
+    for (let attempt = 0; attempt < 200 && alive(pid); attempt++)
+      await new Promise((next) => setTimeout(next, 50));
   }
   rmSync(root, { recursive: true, force: true });
 }
@@ -119,10 +145,12 @@ function alive(pid: number): boolean {
 try {
   await main();
   console.log("\nTimes:");
-  for (const { what, milliseconds } of steps) console.log(`  ${milliseconds.toFixed(0).padStart(6)} ms  ${what}`);
+  for (const { what, milliseconds } of steps)
+    console.log(`  ${milliseconds.toFixed(0).padStart(6)} ms  ${what}`);
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
-  if (existsSync(join(root, "run/dockerd.log"))) console.error(readFileSync(join(root, "run/dockerd.log"), "utf8").slice(-4000));
+  if (existsSync(join(root, "run/dockerd.log")))
+    console.error(readFileSync(join(root, "run/dockerd.log"), "utf8").slice(-4000));
   process.exitCode = 1;
 } finally {
   await end();
