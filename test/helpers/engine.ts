@@ -80,6 +80,18 @@ export function answers(socketPath: string): Promise<boolean> {
   });
 }
 
+/** True when something accepts connections on a port of 127.0.0.1. */
+export function answersTcp(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createConnection(port, "127.0.0.1");
+    socket.on("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on("error", () => resolve(false));
+  });
+}
+
 export interface Engine extends AsyncDisposable {
   readonly root: string;
   readonly socket: string;
