@@ -2,7 +2,7 @@
 import type { Platform } from "./image-spec.ts";
 
 /** What is thrown for text that is no platform; `code` lets errno tables read it as an invalid argument. */
-export class PlatformError extends Error {
+export class InvalidPlatform extends Error {
   readonly code = "EINVAL";
 }
 
@@ -36,11 +36,11 @@ export function defaultPlatform(): Platform {
 
 /** Parses `os`, `arch`, `os/arch` or `os/arch/variant`; what is missing comes from this machine. */
 export function parsePlatform(specifier: string): Platform {
-  if (specifier.length > 256) throw new PlatformError("platform specifier too long");
+  if (specifier.length > 256) throw new InvalidPlatform("platform specifier too long");
   const parts = specifier.split("/");
   for (const part of parts)
     if (!componentPattern.test(part))
-      throw new PlatformError(
+      throw new InvalidPlatform(
         `${JSON.stringify(part)} is an invalid component of ${JSON.stringify(specifier)}: platform specifier component must match ${JSON.stringify(componentPattern.source)}`,
       );
   const [first, second, third] = parts as [string, string?, string?];
@@ -49,11 +49,11 @@ export function parsePlatform(specifier: string): Platform {
     if (systems.has(os)) return normalizePlatform({ os, architecture: defaultPlatform().architecture });
     const alone = normalizePlatform({ os: defaultPlatform().os, architecture: first });
     if (architectures.has(alone.architecture)) return alone;
-    throw new PlatformError(`${JSON.stringify(specifier)}: unknown operating system or architecture`);
+    throw new InvalidPlatform(`${JSON.stringify(specifier)}: unknown operating system or architecture`);
   }
   if (parts.length === 2) return normalizePlatform({ os: first, architecture: second! });
   if (parts.length === 3) return normalizePlatform({ os: first, architecture: second!, variant: third! });
-  throw new PlatformError(`${JSON.stringify(specifier)}: cannot parse platform specifier`);
+  throw new InvalidPlatform(`${JSON.stringify(specifier)}: cannot parse platform specifier`);
 }
 
 const normalizeSystem = (os: string): string => {

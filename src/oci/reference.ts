@@ -14,11 +14,11 @@ export interface Reference {
 }
 
 /** What is thrown for text that is no reference; `code` lets errno tables read it as an invalid argument. */
-export class ReferenceError extends Error {
+export class InvalidReference extends Error {
   readonly code = "EINVAL";
   constructor(message: string) {
     super(message);
-    this.name = "ReferenceError";
+    this.name = "InvalidReference";
   }
 }
 
@@ -39,12 +39,14 @@ const identifierPattern = /^[a-f0-9]{64}$/;
 /** Parses a familiar or full reference; tag and digest stay absent when they are (see `withDefaultTag`). */
 export function parseReference(text: string): Reference {
   if (identifierPattern.test(text))
-    throw new ReferenceError(`invalid repository name (${text}), cannot specify 64-byte hexadecimal strings`);
-  if (text.length > maxLength) throw new ReferenceError("invalid reference format");
+    throw new InvalidReference(
+      `invalid repository name (${text}), cannot specify 64-byte hexadecimal strings`,
+    );
+  if (text.length > maxLength) throw new InvalidReference("invalid reference format");
   const [domain, remainder] = splitDomain(text);
   const name = remainder.split(":", 1)[0]!;
   if (name.toLowerCase() !== name)
-    throw new ReferenceError(`invalid reference format: repository name (${name}) must be lowercase`);
+    throw new InvalidReference(`invalid reference format: repository name (${name}) must be lowercase`);
   let rest = remainder;
   const reference: Reference = { domain, path: "" };
   const at = rest.indexOf("@");
@@ -55,14 +57,14 @@ export function parseReference(text: string): Reference {
   const colon = rest.indexOf(":");
   if (colon >= 0) {
     reference.tag = rest.slice(colon + 1);
-    if (!tagPattern.test(reference.tag)) throw new ReferenceError("invalid reference format");
+    if (!tagPattern.test(reference.tag)) throw new InvalidReference("invalid reference format");
     rest = rest.slice(0, colon);
   }
   reference.path = rest;
   if (!domainPattern.test(domain) || !rest.split("/").every((part) => componentPattern.test(part)))
-    throw new ReferenceError("invalid reference format");
+    throw new InvalidReference("invalid reference format");
   if (rest.length > maxPathLength)
-    throw new ReferenceError(`repository name must not be more than ${maxPathLength} characters`);
+    throw new InvalidReference(`repository name must not be more than ${maxPathLength} characters`);
   return reference;
 }
 
@@ -80,13 +82,13 @@ function splitDomain(text: string): [domain: string, remainder: string] {
 }
 
 function checkDigest(text: string): Digest {
-  if (!digestPattern.test(text)) throw new ReferenceError("invalid reference format");
+  if (!digestPattern.test(text)) throw new InvalidReference("invalid reference format");
   const algorithm = text.split(":", 1)[0]!;
   if (algorithm !== "sha256" && algorithm !== "sha512")
-    throw new ReferenceError("unsupported digest algorithm");
+    throw new InvalidReference("unsupported digest algorithm");
   if (isDigest(text)) return text;
   const length = algorithm === "sha256" ? 64 : 128;
-  throw new ReferenceError(
+  throw new InvalidReference(
     text.length - algorithm.length - 1 === length
       ? "invalid checksum digest format"
       : "invalid checksum digest length",
@@ -130,13 +132,13 @@ export function withDefaultTag(reference: Reference): Reference {
 
 /** The reference with this tag and no digest; throws when the tag is malformed. */
 export function withTag(reference: Reference, tag: string): Reference {
-  if (!tagPattern.test(tag)) throw new ReferenceError("invalid tag format");
+  if (!tagPattern.test(tag)) throw new InvalidReference("invalid tag format");
   return { domain: reference.domain, path: reference.path, tag };
 }
 
 /** The reference with this digest and no tag; throws when the digest is malformed. */
 export function withDigest(reference: Reference, digest: Digest): Reference {
-  if (!isDigest(digest)) throw new ReferenceError("invalid digest format");
+  if (!isDigest(digest)) throw new InvalidReference("invalid digest format");
   return { domain: reference.domain, path: reference.path, digest };
 }
 
