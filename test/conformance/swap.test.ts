@@ -1,0 +1,121 @@
+/** Every box swapped for the real one: foreign runtimes and a foreign containerd under our dockerd. */
+import { afterAll, beforeAll, expect } from "bun:test";
+import { spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { answers, type Engine, leftovers, run, startEngine, until } from "../helpers/engine.ts";
+import { startTestRegistry, type TestRegistry } from "../helpers/images.ts";
+import { requires } from "../helpers/requires.ts";
+
+let registry: TestRegistry;
+beforeAll(async () => {
+  registry = await startTestRegistry();
+});
+afterAll(() => registry[Symbol.asyncDispose]());
+
+async function must(engine: Engine, ...argv: string[]): Promise<string> {
+  const result = await engine.docker(...argv);
+  if (result.code !== 0)
+    throw new Error(
+      `docker ${argv.join(" ")}: ${result.code} ${result.stderr}\n${engine.log().slice(-6000)}`,
+    );
+  return result.stdout;
+}
+
+/** The main job through the real docker CLI: run, status, detached, exec, logs, stop, remove. */
+async function mainJob(engine: Engine, ...flags: string[]): Promise<void> {
+  await must(engine, "pull", registry.busybox);
+  expect(await must(engine, "run", "--rm", ...flags, registry.busybox, "echo", "hello")).toBe("hello\n");
+  expect((await engine.docker("run", "--rm", ...flags, registry.busybox, "sh", "-c", "exit 42")).code).toBe(
+    42,
+  );
+  await must(
+    engine,
+    "run",
+    "-d",
+    "--name",
+    "d",
+    ...flags,
+    registry.busybox,
+    "sh",
+    "-c",
+    "echo logged; trap 'exit 5' TERM; while :; do sleep 0.1; done",
+  );
+  expect(await must(engine, "exec", "d", "echo", "from exec")).toBe("from exec\n");
+  await until("the line to be logged", async () => (await must(engine, "logs", "d")) === "logged\n");
+  await must(engine, "stop", "d");
+  expect(await must(engine, "inspect", "-f", "{{.State.ExitCode}}", "d")).toBe("5\n");
+  await must(engine, "rm", "d");
+}
+
+const wrapper = (directory: string, name: string, command: string) => {
+  const path = join(directory, name);
+  writeFileSync(path, `#!/bin/sh\nexec ${command} "$@"\n`, { mode: 0o755 });
+  return path;
+};
+
+for (const runtime of ["runc", "crun"]) {
+  const program = Bun.which(runtime, { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" }) ?? `/usr/bin/${runtime}`;
+  requires(program)(`docker run --runtime ${runtime}: the real ${runtime} under our dockerd`, async () => {
+    await using engine = await startEngine(["--add-runtime", `real=${program}`]);
+    await mainJob(engine, "--runtime", "real", "--network", "none");
+  });
+}
+
+requires("runsc")("docker run --runtime runsc: gVisor under our dockerd", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "corten-runsc-"));
+  try {
+    // The machine has no KVM for guests; gVisor's ptrace platform needs nothing.
+    const program = wrapper(directory, "runsc", "/usr/bin/runsc --platform=ptrace --ignore-cgroups");
+    await using engine = await startEngine(["--add-runtime", `runsc=${program}`]);
+    await must(engine, "pull", registry.busybox);
+    const kernel = await must(
+      engine,
+      "run",
+      "--rm",
+      "--runtime",
+      "runsc",
+      "--network",
+      "none",
+      registry.busybox,
+      "dmesg",
+    );
+    expect(kernel).toContain("gVisor");
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+});
+
+requires("/usr/bin/containerd")("our dockerd on the real containerd", async () => {
+  const root = mkdtempSync(join(tmpdir(), "corten-containerd-"));
+  const address = join(root, "containerd.sock");
+  mkdirSync(join(root, "state"));
+  writeFileSync(join(root, "config.toml"), 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n');
+  const containerd = spawn(
+    "/usr/bin/containerd",
+    [
+      "--config",
+      join(root, "config.toml"),
+      "--root",
+      join(root, "root"),
+      "--state",
+      join(root, "state"),
+      "--address",
+      address,
+    ],
+    { stdio: "ignore" },
+  );
+  try {
+    await until("the real containerd", () => answers(address));
+    await using engine = await startEngine(["--containerd", address]);
+    await mainJob(engine, "--network", "none");
+    const seen = await run(["ctr", "-a", address, "-n", "moby", "images", "ls", "-q"]);
+    expect(seen.stdout).toContain(registry.busybox);
+  } finally {
+    containerd.kill("SIGTERM");
+    await new Promise((done) => containerd.once("exit", done));
+    expect(leftovers(root)).toEqual([]);
+    rmSync(root, { recursive: true, force: true });
+  }
+});
