@@ -1,0 +1,7 @@
+/** What other folders may import of the Engine API client. */
+export { EngineClient } from "./client/client.ts";
+export type { Endpoint, TlsOptions } from "./client/socket.ts";
+export { Connection } from "./client/socket.ts";
+export { demultiplex, jsonLines, readAll } from "./client/streams.ts";
+export type { PingResult } from "./client/system.ts";
+export type { Filters, HijackedStream } from "./client/transport.ts";

@@ -1,0 +1,54 @@
+import { defaultApiVersion, minimumApiVersion, versionLess } from "../version.ts";
+import { Containers } from "./containers.ts";
+import { Execs } from "./exec.ts";
+import { Images } from "./images.ts";
+import { Networks } from "./networks.ts";
+import { type PingResult, System } from "./system.ts";
+import { Transport, type TransportOptions } from "./transport.ts";
+import { Volumes } from "./volumes.ts";
+
+/**
+ * A client of the Engine API: ours or a real dockerd's. One method per call, grouped as the API groups them.
+ * Errors are CortenErrors whose text is ready for the user.
+ */
+export class EngineClient implements Disposable {
+  readonly transport: Transport;
+  readonly containers: Containers;
+  readonly execs: Execs;
+  readonly images: Images;
+  readonly networks: Networks;
+  readonly volumes: Volumes;
+  readonly system: System;
+
+  /** `apiVersion` fixes the version (DOCKER_API_VERSION); without it `negotiate` chooses. */
+  constructor(options: TransportOptions & { apiVersion?: string }) {
+    this.transport = new Transport(options, options.apiVersion ?? defaultApiVersion);
+    this.#fixed = options.apiVersion !== undefined;
+    this.containers = new Containers(this.transport);
+    this.execs = new Execs(this.transport);
+    this.images = new Images(this.transport);
+    this.networks = new Networks(this.transport);
+    this.volumes = new Volumes(this.transport);
+    this.system = new System(this.transport);
+  }
+
+  readonly #fixed: boolean;
+
+  get apiVersion(): string {
+    return this.transport.apiVersion;
+  }
+
+  /** Asks the daemon which versions it speaks and settles on the newest both know. */
+  async negotiate(): Promise<PingResult> {
+    const ping = await this.system.ping();
+    if (!this.#fixed) {
+      const theirs = ping.apiVersion || minimumApiVersion;
+      if (versionLess(theirs, this.transport.apiVersion)) this.transport.apiVersion = theirs;
+    }
+    return ping;
+  }
+
+  [Symbol.dispose](): void {
+    this.transport.close();
+  }
+}
