@@ -21,7 +21,7 @@ export type Endpoint =
 const highWater = 256 * 1024;
 
 export class Connection {
-  #socket: Bun.Socket | undefined;
+  #socket: Bun.Socket<unknown> | undefined;
   #chunks: Uint8Array[] = [];
   #queued = 0;
   #paused = false;
@@ -33,7 +33,7 @@ export class Connection {
 
   static async dial(endpoint: Endpoint): Promise<Connection> {
     const connection = new Connection();
-    const socket: Bun.SocketHandler = {
+    const socket: Bun.SocketHandler<unknown> = {
       data: (_, bytes) => connection.#onData(bytes),
       drain: () => connection.#onDrain(),
       end: () => connection.#onEnd(),
@@ -71,7 +71,7 @@ export class Connection {
   }
 
   readonly #handshaken = Promise.withResolvers<void>();
-  #handshakeHandlers(verify: boolean): Pick<Bun.SocketHandler, "handshake"> {
+  #handshakeHandlers(verify: boolean): Pick<Bun.SocketHandler<unknown>, "handshake"> {
     return {
       handshake: (_, ok, error) => {
         if (verify && (!ok || error)) this.#handshaken.reject(error ?? new Error("TLS handshake failed"));

@@ -110,7 +110,7 @@ export class Transport {
       return {
         mediaType: response.headers.get("content-type") ?? "",
         output: stream(connection),
-        write: (bytes) => connection.write(bytes),
+        write: (bytes: Uint8Array) => connection.write(bytes),
         end: () => connection.end(),
         close: () => connection.close(),
       };
