@@ -52,8 +52,8 @@ export interface LinuxCapabilities {
 export interface PosixRlimit {
   /** `RLIMIT_NOFILE`, … */
   type: string;
-  hard: number;
-  soft: number;
+  hard: number | bigint;
+  soft: number | bigint;
 }
 
 export interface Scheduler {
@@ -250,8 +250,9 @@ export type SeccompOperator =
 
 export interface LinuxSeccompArg {
   index: number;
-  value: number;
-  valueTwo?: number;
+  /** A bigint where the number in the file is beyond 2^53. */
+  value: number | bigint;
+  valueTwo?: number | bigint;
   op: SeccompOperator;
 }
 
