@@ -41,6 +41,7 @@ export class MessageWriter {
     return this.#bytes.subarray(0, this.#length);
   }
 
+  /** Call it before naming `#bytes` or `#view`, which it may replace. */
   #reserve(count: number): number {
     const start = this.#length;
     const end = start + count;
@@ -55,19 +56,24 @@ export class MessageWriter {
   }
 
   u8(value: number): void {
-    this.#view.setUint8(this.#reserve(1), value);
+    const start = this.#reserve(1);
+    this.#view.setUint8(start, value);
   }
   u16(value: number): void {
-    this.#view.setUint16(this.#reserve(2), value, true);
+    const start = this.#reserve(2);
+    this.#view.setUint16(start, value, true);
   }
   u16be(value: number): void {
-    this.#view.setUint16(this.#reserve(2), value, false);
+    const start = this.#reserve(2);
+    this.#view.setUint16(start, value, false);
   }
   u32(value: number): void {
-    this.#view.setUint32(this.#reserve(4), value, true);
+    const start = this.#reserve(4);
+    this.#view.setUint32(start, value, true);
   }
   raw(value: Uint8Array): void {
-    this.#bytes.set(value, this.#reserve(value.length));
+    const start = this.#reserve(value.length);
+    this.#bytes.set(value, start);
   }
   #pad(): void {
     // A reserved byte is zero: the buffer never shrinks below what was written.
