@@ -1,0 +1,22 @@
+/** What the rest of the program sees of a containerd, ours or another. */
+
+export { blobStream, readBlob, writeBlob } from "./blob.ts";
+export { connectContainerd, type InProcessServices, inProcess } from "./connect.ts";
+export { fromDescriptor, toDescriptor } from "./descriptor.ts";
+export { type ContainerdEvent, decodeEvent, publish, subscribe } from "./events.ts";
+export { type DebImportOptions, debImageName, importDebImage } from "./import-deb.ts";
+export { withLease } from "./lease.ts";
+export { type PulledImage, type PullOptions, pull } from "./pull.ts";
+export { type PushLayerProgress, type PushOptions, push } from "./push.ts";
+export { chainIds, hostPlatform, readConfig, readImage, readManifest } from "./read-image.ts";
+export type { ContainerdClient, ImageContent, LayerProgress, LayerStatus } from "./types.ts";
+export {
+  packAny,
+  packOptions,
+  packProcess,
+  packSpec,
+  unpackAny,
+  unpackProcess,
+  unpackSpec,
+} from "./typeurl.ts";
+export { type UnpackOptions, unpack } from "./unpack.ts";

@@ -1,0 +1,25 @@
+import { randomBytes } from "node:crypto";
+import { messageOf } from "../../base/errors.ts";
+import { log } from "../../base/log.ts";
+import type { ContainerdClient } from "./types.ts";
+
+/**
+ * Runs `work` with a client whose every creation is held by a lease, so that garbage collection leaves
+ * half-made things alone; the lease goes when `work` ends. It expires by itself after a day, should we be killed.
+ */
+export async function withLease<T>(
+  client: ContainerdClient,
+  work: (leased: ContainerdClient) => Promise<T>,
+): Promise<T> {
+  if (client.lease !== undefined) return work(client);
+  const id = `${Date.now()}-${randomBytes(4).toString("hex")}`;
+  const expire = new Date(Date.now() + 24 * 3600 * 1000).toISOString();
+  await client.leases.create({ id, labels: { "containerd.io/gc.expire": expire } });
+  try {
+    return await work(client.with({ lease: id }));
+  } finally {
+    await client.leases
+      .delete({ id })
+      .catch((error) => log.warn(`lease ${id} stays until it expires`, { error: messageOf(error) }));
+  }
+}
