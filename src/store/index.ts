@@ -3,6 +3,7 @@
  * containerd's; namespaces and content labels are the caller's metadata.
  */
 export type { Mount } from "../sys/mount.ts";
+export { openContentStore } from "./content/store.ts";
 export type {
   CommitOptions,
   ContentInfo,
@@ -25,7 +26,6 @@ export type {
 } from "./layer/types.ts";
 export type { SnapshotInfo, SnapshotKind, SnapshotOptions, Snapshotter, Usage } from "./snapshots/types.ts";
 // Functions that follow, with these signatures:
-//   openContentStore(root: string): Promise<ContentStore>
 //   openOverlayfs(root: string): Promise<Snapshotter>        openNative(root: string): Promise<Snapshotter>
 //   applyLayer(target: LayerTarget, source: LayerSource, options?: ApplyOptions): Promise<AppliedLayer>
 //   writeDiff(lower: LayerTarget | undefined, upper: LayerTarget, options?: DiffOptions): LayerDiff
