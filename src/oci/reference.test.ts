@@ -48,10 +48,7 @@ test.each([
   ["../../etc", "invalid reference format"],
   ["Nginx", "invalid reference format: repository name (library/Nginx) must be lowercase"],
   ["user/Nginx", "invalid reference format: repository name (user/Nginx) must be lowercase"],
-  [
-    "a".repeat(64),
-    `invalid repository name (${"a".repeat(64)}), cannot specify 64-byte hexadecimal strings`,
-  ],
+  ["a".repeat(64), `invalid repository name (${"a".repeat(64)}), cannot specify 64-byte hexadecimal strings`],
   [`a@sha256:${"a".repeat(63)}`, "invalid checksum digest length"],
   [`a@sha256:${"A".repeat(64)}`, "invalid checksum digest format"],
   [`a@md5:${"a".repeat(32)}`, "unsupported digest algorithm"],

@@ -12,10 +12,9 @@ test("a bearer challenge with quoted values, commas and escapes inside", () => {
 });
 
 test("several challenges in one header", () => {
-  expect(parseChallenges('Basic realm="x", Bearer realm=y , service = z').map(({ scheme }) => scheme)).toEqual([
-    "basic",
-    "bearer",
-  ]);
+  expect(
+    parseChallenges('Basic realm="x", Bearer realm=y , service = z').map(({ scheme }) => scheme),
+  ).toEqual(["basic", "bearer"]);
 });
 
 test("malformed headers give what was well-formed before, and never hang", () => {

@@ -15,12 +15,16 @@ beforeAll(() => {
 afterAll(() => rmSync(certsDir, { recursive: true, force: true }));
 
 const plain = async (registry: string, options = {}) =>
-  (await hostsOf(registry, { certsDir, ...options })).map(({ scheme, host, path, tls }) =>
-    `${scheme}://${host}${path ?? ""}${tls?.insecureSkipVerify ? " unverified" : ""}`,
+  (await hostsOf(registry, { certsDir, ...options })).map(
+    ({ scheme, host, path, tls }) =>
+      `${scheme}://${host}${path ?? ""}${tls?.insecureSkipVerify ? " unverified" : ""}`,
   );
 
 test("loopback is talked to without verified TLS, then without TLS, as Docker does", async () => {
-  expect(await plain("localhost:5001")).toEqual(["https://localhost:5001 unverified", "http://localhost:5001"]);
+  expect(await plain("localhost:5001")).toEqual([
+    "https://localhost:5001 unverified",
+    "http://localhost:5001",
+  ]);
   expect(await plain("127.1.2.3")).toEqual(["https://127.1.2.3 unverified", "http://127.1.2.3"]);
 });
 
@@ -55,5 +59,7 @@ test("docker.io is registry-1.docker.io, after its mirrors", async () => {
 });
 
 test("a client certificate without its key is reported", async () => {
-  await expect(plain("half.example")).rejects.toThrow("missing key client.key for client certificate client.cert");
+  await expect(plain("half.example")).rejects.toThrow(
+    "missing key client.key for client certificate client.cert",
+  );
 });
