@@ -1,4 +1,4 @@
-import type { Launcher } from "../monitor/launcher.ts";
+import type { Launcher } from "../monitor/index.ts";
 import type { ContainerStatus, HookState, LinuxResources, Process, Spec } from "../oci/runtime-spec.ts";
 
 /** Where a warning of the runtime goes (runc's log); the library itself never writes to stderr. */

@@ -302,3 +302,8 @@ export function syscall(name: SyscallName, args: Arg[], detail = ""): number {
   if (result < 0) throw new SyscallError(name, -result, detail);
   return result;
 }
+
+/** Address of a buffer, for structures that hold pointers. The caller keeps the buffer alive during the call. */
+export function addressOf(buffer: Uint8Array): bigint {
+  return BigInt(ptr(buffer));
+}

@@ -1,0 +1,5 @@
+/** cgroup files of v1, hybrid and v2: where they are, directories, processes, freezer, statistics. */
+export * from "./files.ts";
+export * from "./freezer.ts";
+export * from "./layout.ts";
+export * from "./tree.ts";
