@@ -1,0 +1,195 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { timestampNow } from "@bufbuild/protobuf/wkt";
+import type { ServiceImpl } from "@connectrpc/connect";
+import {
+  ContainerCreateSchema,
+  ContainerDeleteSchema,
+  ContainerUpdateSchema,
+} from "../../../proto/gen/containerd/events/container_pb.ts";
+import {
+  type Container,
+  ContainerSchema,
+  type Containers,
+} from "../../../proto/gen/containerd/services/containers/v1/containers_pb.ts";
+import { alreadyExists, invalid, notFound } from "../../base/errors.ts";
+import { checkIdentifier, checkLabels, mergeLabels, namespaceOf } from "../context.ts";
+import type { Exchange } from "../events/exchange.ts";
+import { fields, parseFilters } from "../filters.ts";
+import type { Metadata } from "../metadata/metadata.ts";
+
+/** Container records: what they are, not whether they run. */
+export class ContainerStore {
+  readonly #metadata: Metadata;
+  constructor(metadata: Metadata) {
+    this.#metadata = metadata;
+  }
+
+  get(namespace: string, id: string): Container {
+    const row = this.#metadata.db.get(
+      "SELECT record FROM containers WHERE namespace = ? AND id = ?",
+      namespace,
+      id,
+    );
+    if (!row) throw notFound(`container "${id}" in namespace "${namespace}": not found`);
+    return fromBinary(ContainerSchema, row["record"] as Uint8Array);
+  }
+
+  list(namespace: string, filters: readonly string[]): Container[] {
+    const filter = parseFilters(filters);
+    return this.#metadata.db
+      .all("SELECT record FROM containers WHERE namespace = ?", namespace)
+      .map((row) => fromBinary(ContainerSchema, row["record"] as Uint8Array))
+      .filter((container) =>
+        filter(
+          fields(
+            { id: container.id, image: container.image, "runtime.name": container.runtime?.name },
+            container.labels,
+          ),
+        ),
+      );
+  }
+
+  create(namespace: string, container: Container): Container {
+    checkContainer(container);
+    const now = timestampNow();
+    const record = create(ContainerSchema, { ...container, createdAt: now, updatedAt: now });
+    this.#metadata.db.transaction(() => {
+      this.#metadata.ensureNamespace(namespace);
+      if (this.#exists(namespace, container.id))
+        throw alreadyExists(`container "${container.id}": already exists`);
+      this.#put(namespace, record);
+    });
+    return record;
+  }
+
+  update(namespace: string, wanted: Container, paths: readonly string[]): Container {
+    if (wanted.id === "") throw invalid("must specify a container id: invalid argument");
+    return this.#metadata.db.transaction(() => {
+      const before = this.get(namespace, wanted.id);
+      const record = merge(before, wanted, paths);
+      checkContainer(record);
+      record.updatedAt = timestampNow();
+      this.#put(namespace, record);
+      return record;
+    });
+  }
+
+  delete(namespace: string, id: string): void {
+    const gone = this.#metadata.db.run(
+      "DELETE FROM containers WHERE namespace = ? AND id = ?",
+      namespace,
+      id,
+    );
+    if (gone === 0) throw notFound(`container "${id}" in namespace "${namespace}": not found`);
+  }
+
+  #exists(namespace: string, id: string): boolean {
+    return (
+      this.#metadata.db.get("SELECT 1 FROM containers WHERE namespace = ? AND id = ?", namespace, id) !==
+      undefined
+    );
+  }
+
+  #put(namespace: string, container: Container): void {
+    this.#metadata.db.run(
+      "INSERT OR REPLACE INTO containers (namespace, id, snapshotter, snapshot_key, labels, record) VALUES (?, ?, ?, ?, ?, ?)",
+      namespace,
+      container.id,
+      container.snapshotter,
+      container.snapshotKey,
+      JSON.stringify(container.labels),
+      toBinary(ContainerSchema, container),
+    );
+  }
+}
+
+function checkContainer(container: Container): void {
+  checkIdentifier(container.id);
+  checkLabels(container.labels);
+  for (const key of Object.keys(container.extensions))
+    if (key === "") throw invalid("extension key must not be zero-length: invalid argument");
+  if (!container.runtime?.name) throw invalid("container.Runtime.Name must be set: invalid argument");
+  if (!container.spec) throw invalid("container.Spec must be set: invalid argument");
+  if (container.snapshotKey !== "" && container.snapshotter === "")
+    throw invalid("container.Snapshotter must be set if container.SnapshotKey is set: invalid argument");
+}
+
+/** Applies a field mask; runtime and snapshotter cannot change. */
+function merge(before: Container, wanted: Container, paths: readonly string[]): Container {
+  const record = create(ContainerSchema, { ...before });
+  if (paths.length === 0) {
+    if (wanted.runtime && wanted.runtime.name !== before.runtime?.name)
+      throw invalid("container.Runtime.Name field is immutable: invalid argument");
+    if (wanted.snapshotter !== before.snapshotter)
+      throw invalid("container.Snapshotter field is immutable: invalid argument");
+    const { labels, image, spec, snapshotKey, extensions } = wanted;
+    Object.assign(record, { labels, image, spec, snapshotKey, extensions });
+    return record;
+  }
+  record.labels = paths.some((path) => path === "labels" || path.startsWith("labels."))
+    ? mergeLabels(before.labels, wanted.labels, paths)
+    : before.labels;
+  for (const path of paths) {
+    if (path.startsWith("extensions.")) {
+      const key = path.slice("extensions.".length);
+      const extensions = { ...record.extensions };
+      const value = wanted.extensions[key];
+      if (value) extensions[key] = value;
+      else delete extensions[key];
+      record.extensions = extensions;
+    } else if (path === "extensions") record.extensions = wanted.extensions;
+    else if (path === "image") record.image = wanted.image;
+    else if (path === "spec") {
+      if (wanted.spec) record.spec = wanted.spec;
+    } else if (path === "snapshotkey" || path === "snapshot_key") record.snapshotKey = wanted.snapshotKey;
+    else if (path !== "labels" && !path.startsWith("labels."))
+      throw invalid(`cannot update "${path}" field on container "${before.id}": invalid argument`);
+  }
+  return record;
+}
+
+export function containersService(
+  store: ContainerStore,
+  events: Exchange,
+  collect: () => void,
+): ServiceImpl<typeof Containers> {
+  return {
+    get: (request, context) => ({ container: store.get(namespaceOf(context), request.id) }),
+    list: (request, context) => ({ containers: store.list(namespaceOf(context), request.filters) }),
+    async *listStream(request, context) {
+      for (const container of store.list(namespaceOf(context), request.filters)) yield { container };
+    },
+    create(request, context) {
+      if (!request.container) throw invalid("container is missing: invalid argument");
+      const namespace = namespaceOf(context);
+      const container = store.create(namespace, request.container);
+      const { id, image, runtime } = container;
+      events.publish(namespace, "/containers/create", ContainerCreateSchema, {
+        id,
+        image,
+        runtime: { name: runtime?.name ?? "", ...(runtime?.options ? { options: runtime.options } : {}) },
+      });
+      return { container };
+    },
+    update(request, context) {
+      if (!request.container) throw invalid("container is missing: invalid argument");
+      const namespace = namespaceOf(context);
+      const container = store.update(namespace, request.container, request.updateMask?.paths ?? []);
+      const { id, image, labels, snapshotKey } = container;
+      events.publish(namespace, "/containers/update", ContainerUpdateSchema, {
+        id,
+        image,
+        labels,
+        snapshotKey,
+      });
+      return { container };
+    },
+    delete(request, context) {
+      const namespace = namespaceOf(context);
+      store.delete(namespace, request.id);
+      events.publish(namespace, "/containers/delete", ContainerDeleteSchema, { id: request.id });
+      collect();
+      return {};
+    },
+  };
+}

@@ -1,0 +1,297 @@
+import type { Row } from "../../base/database.ts";
+import { alreadyExists, invalid, isCode, notFound } from "../../base/errors.ts";
+import { type Digest, isDigest } from "../../oci/digest.ts";
+import type { ContentStore, ContentWriter, IngestStatus, ReaderAt } from "../../store/index.ts";
+import { checkLabels, mergeLabels } from "../context.ts";
+import { fields, parseFilters } from "../filters.ts";
+import type { SharedLock } from "../gc/lock.ts";
+import { type Labels, labelsOf, type Metadata } from "../metadata/metadata.ts";
+
+export interface BlobInfo {
+  digest: Digest;
+  size: number;
+  labels: Labels;
+  createdAt: Date;
+  updatedAt: Date;
+}
+
+/** How long an ingest that belongs to no lease may rest before it is collected. */
+const ingestLifetime = 24 * 3600 * 1000;
+
+/**
+ * Content as one namespace sees it: bytes are shared by all namespaces, names and labels are not.
+ * A namespace sees a blob only after it wrote it, or offered the right digest for bytes that are here.
+ */
+export class NamespacedContent {
+  readonly #metadata: Metadata;
+  readonly #lock: SharedLock;
+  readonly store: ContentStore;
+
+  constructor(metadata: Metadata, store: ContentStore, lock: SharedLock) {
+    this.#metadata = metadata;
+    this.store = store;
+    this.#lock = lock;
+  }
+
+  info(namespace: string, digest: Digest): BlobInfo {
+    if (!isDigest(digest)) throw invalid(`"${digest}" is no digest: invalid argument`);
+    const row = this.#metadata.db.get(
+      "SELECT * FROM contents WHERE namespace = ? AND digest = ?",
+      namespace,
+      digest,
+    );
+    if (!row) throw notFound(`content ${digest}: not found`);
+    return infoOf(row);
+  }
+
+  list(namespace: string, filters: readonly string[]): BlobInfo[] {
+    const filter = parseFilters(filters);
+    return this.#metadata.db
+      .all("SELECT * FROM contents WHERE namespace = ?", namespace)
+      .map(infoOf)
+      .filter((info) => filter(fields({ digest: info.digest, size: String(info.size) }, info.labels)));
+  }
+
+  update(namespace: string, digest: Digest, labels: Labels, paths: readonly string[]): BlobInfo {
+    for (const path of paths)
+      if (path !== "labels" && !path.startsWith("labels."))
+        throw invalid(`cannot update "${path}" field on content info "${digest}": invalid argument`);
+    return this.#metadata.db.transaction(() => {
+      const before = this.info(namespace, digest);
+      const merged = mergeLabels(before.labels, labels, paths);
+      checkLabels(merged);
+      const updatedAt = new Date();
+      this.#metadata.db.run(
+        "UPDATE contents SET labels = ?, updated_at = ? WHERE namespace = ? AND digest = ?",
+        JSON.stringify(merged),
+        updatedAt.getTime(),
+        namespace,
+        digest,
+      );
+      return { ...before, labels: merged, updatedAt };
+    });
+  }
+
+  /** The namespace forgets the blob; its bytes go with the next collection, if nobody else has it. */
+  delete(namespace: string, digest: Digest): void {
+    this.#metadata.db.transaction(() => {
+      this.info(namespace, digest);
+      this.#metadata.db.run("DELETE FROM contents WHERE namespace = ? AND digest = ?", namespace, digest);
+      this.#metadata.letGo(namespace, "content", digest);
+    });
+  }
+
+  async readerAt(namespace: string, digest: Digest): Promise<ReaderAt> {
+    this.info(namespace, digest);
+    return this.store.readerAt(digest);
+  }
+
+  async statuses(namespace: string, filters: readonly string[]): Promise<IngestStatus[]> {
+    const filter = parseFilters(filters);
+    const prefix = `${namespace}/`;
+    return (await this.store.statuses())
+      .filter((status) => status.ref.startsWith(prefix))
+      .map((status) => ({ ...status, ref: status.ref.slice(prefix.length) }))
+      .filter((status) => filter(fields({ ref: status.ref })));
+  }
+
+  async status(namespace: string, ref: string): Promise<IngestStatus> {
+    try {
+      return { ...(await this.store.status(`${namespace}/${ref}`)), ref };
+    } catch (error) {
+      if (isCode(error, "not_found")) throw notFound(`ingest ref ${ref}: not found`, error);
+      throw error;
+    }
+  }
+
+  async abort(namespace: string, ref: string): Promise<void> {
+    const known = this.#metadata.db.run(
+      "DELETE FROM ingests WHERE namespace = ? AND ref = ?",
+      namespace,
+      ref,
+    );
+    this.#metadata.letGo(namespace, "ingests", ref);
+    try {
+      await this.store.abort(`${namespace}/${ref}`);
+    } catch (error) {
+      if (!isCode(error, "not_found")) throw error;
+      if (known === 0) throw notFound(`ingest ref ${ref}: not found`, error);
+    }
+  }
+
+  /** Begins or resumes a write. A blob this namespace has already fails with `already_exists`. */
+  async writer(
+    namespace: string,
+    lease: string | undefined,
+    ref: string,
+    expected: Digest | "",
+    total: number,
+  ): Promise<NamespacedWriter> {
+    if (ref === "") throw invalid("ref must not be empty: invalid argument");
+    if (expected !== "" && !isDigest(expected)) throw invalid(`"${expected}" is no digest: invalid argument`);
+    if (expected !== "") this.refuseExisting(namespace, lease, expected);
+    this.#metadata.db.transaction(() => {
+      this.#metadata.ensureNamespace(namespace);
+      this.#metadata.hold(namespace, lease, "ingests", ref);
+      this.#metadata.db.run(
+        "INSERT OR REPLACE INTO ingests VALUES (?, ?, ?)",
+        namespace,
+        ref,
+        lease === undefined ? Date.now() + ingestLifetime : null,
+      );
+    });
+    const backend = `${namespace}/${ref}`;
+    if (expected !== "") {
+      const present = await this.store.info(expected).catch(() => undefined);
+      if (present && (total === 0 || total === present.size))
+        return new NamespacedWriter(this, namespace, lease, ref, undefined, present);
+    }
+    const writer = await this.store.writer(backend, {
+      total,
+      ...(expected === "" ? {} : { expected }),
+    });
+    return new NamespacedWriter(this, namespace, lease, ref, writer, undefined);
+  }
+
+  /** Throws when the namespace has the blob; the lease holds it then, for whoever asked wanted to have it. */
+  refuseExisting(namespace: string, lease: string | undefined, digest: Digest): void {
+    const row = this.#metadata.db.get(
+      "SELECT 1 FROM contents WHERE namespace = ? AND digest = ?",
+      namespace,
+      digest,
+    );
+    if (!row) return;
+    this.#metadata.hold(namespace, lease, "content", digest);
+    throw alreadyExists(`content ${digest}: already exists`);
+  }
+
+  /**
+   * Makes a blob visible. `finish` brings the bytes into the store; the collector's sweep of unnamed bytes
+   * is kept away until they have their row.
+   */
+  async commit(
+    namespace: string,
+    lease: string | undefined,
+    ref: string,
+    labels: Labels,
+    finish: () => Promise<{ digest: Digest; size: number }>,
+  ): Promise<Digest> {
+    checkLabels(labels);
+    return this.#lock.shared(async () => {
+      const { digest, size } = await finish();
+      const now = Date.now();
+      this.#metadata.db.transaction(() => {
+        this.#metadata.db.run("DELETE FROM ingests WHERE namespace = ? AND ref = ?", namespace, ref);
+        this.#metadata.letGo(namespace, "ingests", ref);
+        this.refuseExisting(namespace, lease, digest);
+        this.#metadata.db.run(
+          "INSERT INTO contents VALUES (?, ?, ?, ?, ?, ?)",
+          namespace,
+          digest,
+          size,
+          JSON.stringify(labels),
+          now,
+          now,
+        );
+        this.#metadata.hold(namespace, lease, "content", digest);
+      });
+      return digest;
+    });
+  }
+}
+
+/** A writer for one namespace; without bytes to write when another namespace has brought them already. */
+export class NamespacedWriter implements AsyncDisposable {
+  readonly #content: NamespacedContent;
+  readonly #namespace: string;
+  readonly #lease: string | undefined;
+  readonly #ref: string;
+  readonly #startedAt = new Date();
+  #writer: ContentWriter | undefined;
+  #present: { digest: Digest; size: number } | undefined;
+
+  constructor(
+    content: NamespacedContent,
+    namespace: string,
+    lease: string | undefined,
+    ref: string,
+    writer: ContentWriter | undefined,
+    present: { digest: Digest; size: number } | undefined,
+  ) {
+    this.#content = content;
+    this.#namespace = namespace;
+    this.#lease = lease;
+    this.#ref = ref;
+    this.#writer = writer;
+    this.#present = present;
+  }
+
+  get offset(): number {
+    return this.#writer?.offset ?? this.#present?.size ?? 0;
+  }
+
+  status(): { startedAt: Date; updatedAt: Date } {
+    return this.#writer?.status() ?? { startedAt: this.#startedAt, updatedAt: this.#startedAt };
+  }
+
+  /** Digest of what was written so far; costs a copy of the hash's state, so it is not asked per write. */
+  digest(): Digest {
+    return this.#writer?.digest() ?? this.#present?.digest ?? "";
+  }
+
+  async write(data: Uint8Array): Promise<void> {
+    await (await this.#real()).write(data);
+  }
+
+  async truncate(size: number): Promise<void> {
+    await (await this.#real()).truncate(size);
+  }
+
+  async commit(size: number, expected: Digest | "", labels: Labels): Promise<Digest> {
+    return this.#content.commit(this.#namespace, this.#lease, this.#ref, labels, async () => {
+      const present = this.#present;
+      if (present) {
+        // Only while we looked away can it have been collected.
+        await this.#content.store.info(present.digest);
+        return present;
+      }
+      const writer = this.#writer!;
+      const written = writer.offset;
+      try {
+        const digest = await writer.commit({
+          ...(size > 0 ? { size } : {}),
+          ...(expected === "" ? {} : { expected }),
+        });
+        return { digest, size: written };
+      } catch (error) {
+        // Another namespace was faster; that the digest is the right one was verified before.
+        if (!isCode(error, "already_exists") || expected === "") throw error;
+        return { digest: expected, size: (await this.#content.store.info(expected)).size };
+      }
+    });
+  }
+
+  /** A client that insists on sending bytes we have gets a real writer for them. */
+  async #real(): Promise<ContentWriter> {
+    if (!this.#writer) {
+      this.#writer = await this.#content.store.writer(`${this.#namespace}/${this.#ref}`);
+      await this.#writer.truncate(0);
+      this.#present = undefined;
+    }
+    return this.#writer;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#writer?.close();
+  }
+}
+
+function infoOf(row: Row): BlobInfo {
+  return {
+    digest: String(row["digest"]),
+    size: Number(row["size"]),
+    labels: labelsOf(row),
+    createdAt: new Date(Number(row["created_at"])),
+    updatedAt: new Date(Number(row["updated_at"])),
+  };
+}

@@ -1,0 +1,112 @@
+import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
+import { type Any, timestampNow } from "@bufbuild/protobuf/wkt";
+import { type Envelope, EnvelopeSchema } from "../../../proto/gen/containerd/services/events/v1/events_pb.ts";
+import { CortenError, invalid } from "../../base/errors.ts";
+import { decodeEvent } from "../client/events.ts";
+import { packAny } from "../client/typeurl.ts";
+import { checkIdentifier } from "../context.ts";
+import { type Adaptor, parseFilters } from "../filters.ts";
+
+/** A subscriber that has fallen behind by so many events is cut off rather than let memory grow. */
+const backlogLimit = 100_000;
+
+interface Subscriber {
+  wants(envelope: Envelope): boolean;
+  queue: Envelope[];
+  wake: () => void;
+  overrun: boolean;
+}
+
+/** Everybody's events to everybody who subscribed: nothing is stored. */
+export class Exchange {
+  readonly #subscribers = new Set<Subscriber>();
+
+  /** An event of the daemon's own. */
+  publish<T extends DescMessage>(
+    namespace: string,
+    topic: string,
+    schema: T,
+    event: MessageInitShape<T>,
+  ): void {
+    // Packing costs; without a listener nobody would see it.
+    if (this.#subscribers.size === 0) return;
+    this.publishAny(namespace, topic, packAny(schema, event));
+  }
+
+  publishAny(namespace: string, topic: string, event: Any): void {
+    checkTopic(topic);
+    this.forward(create(EnvelopeSchema, { timestamp: timestampNow(), namespace, topic, event }));
+  }
+
+  /** An event that already has its namespace and time (from a shim, or another daemon). */
+  forward(envelope: Envelope): void {
+    checkIdentifier(envelope.namespace, "namespace");
+    checkTopic(envelope.topic);
+    for (const subscriber of this.#subscribers) {
+      if (!subscriber.wants(envelope)) continue;
+      if (subscriber.queue.length >= backlogLimit) subscriber.overrun = true;
+      else subscriber.queue.push(envelope);
+      subscriber.wake();
+    }
+  }
+
+  /** The subscription is in place when this returns; the stream ends when `signal` aborts. */
+  subscribe(filters: readonly string[], signal: AbortSignal): AsyncGenerator<Envelope> {
+    const filter = parseFilters(filters);
+    const subscriber: Subscriber = {
+      wants: (envelope) => filter(adaptorOf(envelope)),
+      queue: [],
+      wake: () => {},
+      overrun: false,
+    };
+    this.#subscribers.add(subscriber);
+    const wakeUp = () => subscriber.wake();
+    signal.addEventListener("abort", wakeUp, { once: true });
+    const leave = () => {
+      this.#subscribers.delete(subscriber);
+      signal.removeEventListener("abort", wakeUp);
+    };
+    // A stream nobody ever reads would otherwise stay subscribed.
+    signal.addEventListener("abort", leave, { once: true });
+    return (async function* () {
+      try {
+        while (!signal.aborted) {
+          const envelopes = subscriber.queue;
+          subscriber.queue = [];
+          for (const envelope of envelopes) yield envelope;
+          if (subscriber.overrun)
+            throw new CortenError("resource_exhausted", "event subscriber is too slow: events were lost");
+          if (subscriber.queue.length > 0 || signal.aborted) continue;
+          await new Promise<void>((wake) => {
+            subscriber.wake = wake;
+          });
+        }
+      } finally {
+        leave();
+      }
+    })();
+  }
+}
+
+function checkTopic(topic: string): void {
+  if (topic === "") throw invalid("envelope topic: topic must not be empty: invalid argument");
+  if (!topic.startsWith("/")) throw invalid(`topic "${topic}" must start with '/': invalid argument`);
+  if (topic === "/") throw invalid(`topic "${topic}" must have at least one component: invalid argument`);
+  for (const component of topic.slice(1).split("/")) checkIdentifier(component);
+}
+
+function adaptorOf(envelope: Envelope): Adaptor {
+  return ([first, ...rest]) => {
+    if (first === "namespace") return envelope.namespace;
+    if (first === "topic") return envelope.topic;
+    if (first !== "event") return undefined;
+    let value: unknown = decodeEvent(envelope.event);
+    for (const name of rest) {
+      if (typeof value !== "object" || value === null) return undefined;
+      const camel = name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+      value = (value as Record<string, unknown>)[camel];
+    }
+    return typeof value === "string" && value !== "" ? value : undefined;
+  };
+}

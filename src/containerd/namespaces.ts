@@ -1,0 +1,64 @@
+import type { ServiceImpl } from "@connectrpc/connect";
+import {
+  NamespaceCreateSchema,
+  NamespaceDeleteSchema,
+  NamespaceUpdateSchema,
+} from "../../proto/gen/containerd/events/namespace_pb.ts";
+import type { Namespaces } from "../../proto/gen/containerd/services/namespaces/v1/namespace_pb.ts";
+import { alreadyExists, conflict, invalid, notFound } from "../base/errors.ts";
+import { checkIdentifier, checkLabels, mergeLabels } from "./context.ts";
+import type { Exchange } from "./events/exchange.ts";
+import { labelsOf, type Metadata } from "./metadata/metadata.ts";
+
+export function namespacesService(metadata: Metadata, events: Exchange): ServiceImpl<typeof Namespaces> {
+  const { db } = metadata;
+  const get = (name: string) => {
+    const row = db.get("SELECT * FROM namespaces WHERE name = ?", name);
+    if (!row) throw notFound(`namespace "${name}": not found`);
+    return { name, labels: labelsOf(row) };
+  };
+  return {
+    get: (request) => ({ namespace: get(request.name) }),
+    list: () => ({
+      namespaces: db
+        .all("SELECT * FROM namespaces ORDER BY name")
+        .map((row) => ({ name: String(row["name"]), labels: labelsOf(row) })),
+    }),
+    create(request) {
+      if (!request.namespace) throw invalid("namespace is missing: invalid argument");
+      const { name, labels } = request.namespace;
+      checkIdentifier(name, "namespace");
+      checkLabels(labels);
+      const made = db.run("INSERT OR IGNORE INTO namespaces VALUES (?, ?)", name, JSON.stringify(labels));
+      if (made === 0) throw alreadyExists(`namespace "${name}": already exists`);
+      events.publish(name, "/namespaces/create", NamespaceCreateSchema, { name, labels });
+      return { namespace: { name, labels } };
+    },
+    update(request) {
+      if (!request.namespace) throw invalid("namespace is missing: invalid argument");
+      const { name } = request.namespace;
+      const labels = mergeLabels(get(name).labels, request.namespace.labels, request.updateMask?.paths ?? []);
+      db.run("UPDATE namespaces SET labels = ? WHERE name = ?", JSON.stringify(labels), name);
+      events.publish(name, "/namespaces/update", NamespaceUpdateSchema, { name, labels });
+      return { namespace: { name, labels } };
+    },
+    delete(request) {
+      const { name } = request;
+      get(name);
+      const left = ["images", "contents", "snapshots", "containers"].filter((table) =>
+        db.get(`SELECT 1 FROM ${table} WHERE namespace = ?`, name),
+      );
+      if (left.length > 0) {
+        const words = left.map((table) => (table === "contents" ? "blobs" : table)).join(", ");
+        throw conflict(`namespace "${name}" must be empty, but it still has ${words}: failed precondition`);
+      }
+      db.transaction(() => {
+        db.run("DELETE FROM leases WHERE namespace = ?", name);
+        db.run("DELETE FROM namespaces WHERE name = ?", name);
+      });
+      metadata.forgetNamespace(name);
+      events.publish(name, "/namespaces/delete", NamespaceDeleteSchema, { name });
+      return {};
+    },
+  };
+}
