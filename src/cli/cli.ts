@@ -1,0 +1,86 @@
+/** What every verb works with: the program's streams, its configuration, and the daemon. */
+import { isCode } from "../base/errors.ts";
+import { EngineClient, type PingResult } from "../engine/client.ts";
+import { type ConfigFile, configDirectory, readConfig } from "./config/file.ts";
+import { chooseDaemon, contextName, type Daemon, type HostChoice } from "./config/host.ts";
+import { isTerminal, Output } from "./streams/output.ts";
+
+export interface GlobalOptions extends HostChoice {
+  config: string;
+  debug: boolean;
+}
+
+export class Cli {
+  /** `corten`, or `docker` when called by that name. */
+  readonly program: string;
+  readonly options: GlobalOptions;
+  readonly out = new Output(1);
+  readonly err = new Output(2);
+  #config: ConfigFile | undefined;
+  #client: Promise<EngineClient> | undefined;
+  #ping: PingResult | undefined;
+  #daemon: Promise<Daemon> | undefined;
+
+  constructor(program: string, options: GlobalOptions) {
+    this.program = program;
+    this.options = options;
+  }
+
+  get configDirectory(): string {
+    return configDirectory(this.options.config);
+  }
+
+  get config(): ConfigFile {
+    this.#config ??= readConfig(this.configDirectory);
+    return this.#config;
+  }
+
+  get context(): string {
+    return contextName(this.options, this.config);
+  }
+
+  get stdinIsTerminal(): boolean {
+    return isTerminal(0);
+  }
+
+  daemon(): Promise<Daemon> {
+    this.#daemon ??= chooseDaemon(this.options, this.config, this.configDirectory);
+    return this.#daemon;
+  }
+
+  /** The daemon's client, its API version settled. Starts our own daemon when it is wanted and does not answer. */
+  client(): Promise<EngineClient> {
+    this.#client ??= this.#connect();
+    return this.#client;
+  }
+
+  /** What the daemon said of itself when the connection was made. */
+  get ping(): PingResult | undefined {
+    return this.#ping;
+  }
+
+  async #connect(): Promise<EngineClient> {
+    const daemon = await this.daemon();
+    const apiVersion = process.env["DOCKER_API_VERSION"];
+    const client = new EngineClient({
+      endpoint: daemon.endpoint,
+      hostName: daemon.name,
+      ...(this.config.HttpHeaders ? { headers: this.config.HttpHeaders } : {}),
+      ...(apiVersion ? { apiVersion: apiVersion.replace(/^v/, "") } : {}),
+    });
+    try {
+      this.#ping = await client.negotiate();
+    } catch (error) {
+      if (!daemon.ours || !isCode(error, "unavailable")) throw error;
+      const { startDaemon } = await import("./daemon.ts");
+      await startDaemon(this, client);
+      this.#ping = await client.negotiate();
+    }
+    return client;
+  }
+
+  /** Width for help texts, as docker chooses it. */
+  get helpWidth(): number {
+    return this.out.size().columns || 80;
+  }
+}

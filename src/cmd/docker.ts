@@ -1,0 +1,8 @@
+/** The docker-compatible command line. Called `corten`, or `docker` when the executable bears that name. */
+import { basename } from "node:path";
+import { runCommandLine } from "../cli/main.ts";
+
+export async function main(argv: string[]): Promise<number> {
+  const called = basename(process.argv0);
+  return runCommandLine(called === "docker" ? "docker" : "corten", argv);
+}
