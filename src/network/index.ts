@@ -1,2 +1,4 @@
 /** Bridge networks, address management, firewall and published ports. `types.ts` is the interface. */
+export * from "./files.ts";
+export { NetworkManager } from "./manager.ts";
 export type * from "./types.ts";

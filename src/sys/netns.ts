@@ -55,13 +55,13 @@ export function withNetns<T>(netns: number | string, work: () => T): T {
  * A new network namespace that lives as long as the returned descriptor (or what is bound to it).
  * `inside` runs in it before the thread goes back. About 0.4 ms, nearly all of it the kernel's `unshare`.
  */
-export function openNewNetns<T = undefined>(inside?: () => T): { fd: number; result: T | undefined } {
+export function openNewNetns<T>(inside: () => T): { fd: number; result: T } {
   ownNetns();
   syscall("unshare", [CLONE_NEWNET], "network namespace");
   try {
     const fd = openSync("/proc/thread-self/ns/net", "r");
     try {
-      return { fd, result: inside?.() };
+      return { fd, result: inside() };
     } catch (error) {
       closeSync(fd);
       throw error;
@@ -83,7 +83,7 @@ export function bindNetns(fd: number, path: string): void {
 
 /** A new network namespace, bound to `path`. It has only a loopback interface that is down. */
 export function createNetns(path: string): void {
-  const { fd } = openNewNetns();
+  const { fd } = openNewNetns(() => undefined);
   try {
     bindNetns(fd, path);
   } finally {

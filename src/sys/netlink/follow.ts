@@ -1,4 +1,4 @@
-import { type NetlinkMessage, messagesIn } from "./message.ts";
+import { messagesIn, type NetlinkMessage } from "./message.ts";
 import type { NetlinkSocket } from "./socket.ts";
 
 /**

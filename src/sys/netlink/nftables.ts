@@ -202,7 +202,8 @@ export class NftTable {
       // Obligatory; names the set within its batch, which our rules do by its name.
       out.attributeBe32(10, 1);
       // For `nft list` only: without a word on the byte order it prints names backwards.
-      if (set.key.length === 1) out.attribute(13, Uint8Array.of(0, 4, hostOrdered(set.key[0]!) ? 1 : 2, 0, 0, 0));
+      if (set.key.length === 1)
+        out.attribute(13, Uint8Array.of(0, 4, hostOrdered(set.key[0]!) ? 1 : 2, 0, 0, 0));
     });
   }
   deleteSet(name: string): NetlinkRequest {

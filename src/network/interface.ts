@@ -1,0 +1,81 @@
+import {
+  addAddress,
+  addRoute,
+  addVeth,
+  deleteLink,
+  findLink,
+  isMissingLink,
+  listLinks,
+  listRoutes,
+  replaceRoute,
+  setLink,
+} from "../sys/netlink/route.ts";
+import type { NetlinkSocket } from "../sys/netlink/socket.ts";
+
+/** What an interface in a container gets. */
+export interface InterfaceSettings {
+  mac: string;
+  address: string;
+  prefixLength: number;
+  /** Default route; none on an internal network or where another network has it. */
+  gateway: string | undefined;
+}
+
+/**
+ * A veth pair with one end on the bridge and the other, both up, in the namespace `netns`. `inside` is a socket
+ * of that namespace. Returns the index of the inner end.
+ */
+export function plugVeth(
+  host: NetlinkSocket,
+  inside: NetlinkSocket,
+  veth: { hostName: string; name: string; bridge: number; netns: number; mtu: number },
+): number {
+  const { hostName, name, bridge, netns, mtu } = veth;
+  host.transact([addVeth({ name: hostName, master: bridge, mtu }, { name, netns, mtu })]);
+  try {
+    // Where there is no IPv6 at all the first of each fails, and is not needed.
+    host.attempt([setLink(hostName, { noIpv6LinkLocal: true })]);
+    inside.attempt([setLink(name, { noIpv6LinkLocal: true })]);
+    host.transact([setLink(hostName, { up: true })]);
+    inside.transact([setLink(name, { up: true })]);
+    const link = findLink(inside, name);
+    if (!link) throw new Error(`interface ${name} vanished while it was set up`);
+    return link.index;
+  } catch (error) {
+    unplug(host, hostName);
+    throw error;
+  }
+}
+
+/** Gives the inner end its addresses, in one exchange with the kernel. */
+export function configureInside(inside: NetlinkSocket, index: number, settings: InterfaceSettings): void {
+  const { mac, address, prefixLength, gateway } = settings;
+  inside.transact([
+    setLink(index, { mac }),
+    addAddress({ link: index, address, prefixLength }),
+    ...(gateway ? [addRoute({ gateway, link: index })] : []),
+  ]);
+}
+
+/** The first of eth0, eth1, … that is free. */
+export function freeInterfaceName(inside: NetlinkSocket): string {
+  const names = new Set(listLinks(inside).map(({ name }) => name));
+  for (let number = 0; ; number++) if (!names.has(`eth${number}`)) return `eth${number}`;
+}
+
+export function hasDefaultRoute(inside: NetlinkSocket): boolean {
+  return listRoutes(inside).some(({ destination, gateway }) => !destination && gateway?.includes("."));
+}
+
+export function setDefaultRoute(inside: NetlinkSocket, gateway: string): void {
+  inside.transact([replaceRoute({ gateway })]);
+}
+
+/** Removes a veth pair. The kernel waits for a grace period (some 15 ms) with the caller. */
+export function unplug(host: NetlinkSocket, hostName: string): void {
+  try {
+    host.transact([deleteLink(hostName)]);
+  } catch (error) {
+    if (!isMissingLink(error)) throw error;
+  }
+}

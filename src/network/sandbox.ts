@@ -1,0 +1,168 @@
+import { closeSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { deleteLink, findLink, setLink } from "../sys/netlink/route.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../sys/netlink/socket.ts";
+import { bindNetns, openNewNetns, removeNetns, withNetns } from "../sys/netns.ts";
+import { sandboxIdOf } from "./names.ts";
+import type { Sandbox } from "./types.ts";
+
+const LOOPBACK = 1;
+/** Long enough not to compete with the start that just took one. */
+const REFILL_DELAY = 3;
+
+/** A namespace with a veth already on the default bridge and both ends up: it lacks only MAC, address and route. */
+export interface Prepared {
+  netns: number;
+  /** A socket bound to the namespace. */
+  inside: NetlinkSocket;
+  hostInterface: string;
+  /** Index of eth0 inside. */
+  index: number;
+}
+
+/** A socket for rtnetlink in the namespace at `path`. */
+export const openInside = (path: string): NetlinkSocket =>
+  withNetns(path, () => new NetlinkSocket(NETLINK_ROUTE));
+
+/**
+ * The containers' network namespaces, each bound to a file of the runtime root, and a few prepared ones.
+ *
+ * A prepared namespace is held by descriptors only: if the engine is killed, the kernel takes it down together with its
+ * veth, and there is nothing to clean.
+ */
+export class Sandboxes {
+  readonly #dir: string;
+  readonly #size: number;
+  readonly #make: (netns: number, inside: NetlinkSocket) => { hostInterface: string; index: number };
+  readonly #pool: Prepared[] = [];
+  /** Prepared namespaces given to a container whose veth is not yet taken into use. */
+  readonly #unused = new Map<string, Prepared>();
+  #refilling: NodeJS.Timeout | undefined;
+  #filling = false;
+
+  constructor(
+    dir: string,
+    poolSize: number,
+    make: (netns: number, inside: NetlinkSocket) => { hostInterface: string; index: number },
+  ) {
+    this.#dir = dir;
+    this.#size = poolSize;
+    this.#make = make;
+  }
+
+  pathOf(containerId: string): string {
+    return join(this.#dir, sandboxIdOf(containerId).slice(0, 12));
+  }
+
+  /** Makes a container's namespace; `prepared` allows one that already has its eth0 on the default bridge. */
+  create(containerId: string, prepared: boolean): Sandbox {
+    const path = this.pathOf(containerId);
+    this.remove(containerId);
+    const ready = prepared ? this.#pool.shift() : undefined;
+    if (ready) {
+      try {
+        bindNetns(ready.netns, path);
+      } catch (error) {
+        discard(ready);
+        throw error;
+      }
+      this.#unused.set(containerId, ready);
+    } else {
+      const { fd, inside } = openWithSocket();
+      try {
+        bindNetns(fd, path);
+      } finally {
+        inside.close();
+        closeSync(fd);
+      }
+    }
+    if (this.#filling) this.#refill(REFILL_DELAY);
+    return { id: sandboxIdOf(containerId), path };
+  }
+
+  /** The prepared veth of a new sandbox, once: the caller closes what is in it. */
+  takePrepared(containerId: string): Prepared | undefined {
+    const ready = this.#unused.get(containerId);
+    this.#unused.delete(containerId);
+    return ready;
+  }
+
+  remove(containerId: string): void {
+    const ready = this.takePrepared(containerId);
+    if (ready) discard(ready);
+    removeNetns(this.pathOf(containerId));
+  }
+
+  /** Starts to keep the pool full. */
+  fill(): void {
+    this.#filling = this.#size > 0;
+    if (this.#filling) this.#refill(0);
+  }
+
+  #refill(delay: number): void {
+    if (this.#refilling || this.#pool.length >= this.#size) return;
+    // One at a time, each a millisecond or so of the event loop.
+    this.#refilling = setTimeout(() => {
+      this.#refilling = undefined;
+      const { fd, inside } = openWithSocket();
+      try {
+        this.#pool.push({ netns: fd, inside, ...this.#make(fd, inside) });
+      } catch {
+        // The next container makes its own and reports what is wrong.
+        inside.close();
+        closeSync(fd);
+        return;
+      }
+      this.#refill(REFILL_DELAY);
+    }, delay);
+    this.#refilling.unref();
+  }
+
+  /** Veths of this process' pool that no container has. */
+  get spareInterfaces(): string[] {
+    return [...this.#pool, ...this.#unused.values()].map(({ hostInterface }) => hostInterface);
+  }
+
+  /** Removes the files of all sandboxes but these. */
+  prune(keep: ReadonlySet<string>): void {
+    let names: string[] = [];
+    try {
+      names = readdirSync(this.#dir);
+    } catch {
+      return;
+    }
+    for (const name of names) {
+      const path = join(this.#dir, name);
+      if (!keep.has(path)) removeNetns(path);
+    }
+  }
+
+  close(): void {
+    clearTimeout(this.#refilling);
+    this.#filling = false;
+    for (const ready of [...this.#pool.splice(0), ...this.#unused.values()]) discard(ready);
+    this.#unused.clear();
+  }
+}
+
+function openWithSocket(): { fd: number; inside: NetlinkSocket } {
+  const { fd, result: inside } = openNewNetns(() => new NetlinkSocket(NETLINK_ROUTE));
+  try {
+    inside.transact([setLink(LOOPBACK, { up: true })]);
+  } catch (error) {
+    inside.close();
+    closeSync(fd);
+    throw error;
+  }
+  return { fd, inside };
+}
+
+export function discard(ready: Prepared): void {
+  ready.inside.close();
+  closeSync(ready.netns);
+}
+
+/** Removes the unused eth0 of a prepared sandbox, for a container that after all does not go on the default bridge. */
+export function removePreparedLink(ready: Prepared): void {
+  if (findLink(ready.inside, "eth0")) ready.inside.transact([deleteLink("eth0")]);
+}
