@@ -18,7 +18,7 @@ const table: Record<string, readonly string[]> = {
   containerd: ["store", "registry", "deb", "shim", "sys", "oci", "proto", "base"],
   engine: ["base"],
   dockerd: ["containerd/client", "network", "monitor", "engine", "oci", "proto", "base"],
-  cli: ["engine", "base"],
+  cli: ["engine", "oci", "base"],
 };
 const everything = new Set(["cmd", "main.ts"]);
 

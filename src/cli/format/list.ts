@@ -14,7 +14,7 @@ export type Headers = Record<string, string>;
 export function expandFormat(format: string): { table: boolean; text: string } {
   const table = format.startsWith("table");
   const body = table ? format.slice("table".length) : format === "json" ? "{{json .}}" : format;
-  const text = body.replace(/^ +| +$/g, "").replace(/\\[tn]/g, (escape) => (escape === "\\t" ? "\t" : "\n"));
+  const text = body.replace(/^ +| +$/g, "").replace(/\\[tn]/g, (mark) => (mark === "\\t" ? "\t" : "\n"));
   return { table, text };
 }
 
