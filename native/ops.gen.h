@@ -10,7 +10,7 @@
 #define MAX_FIELDS 16
 #define MAX_PLAN_BYTES 4194304
 #define RESULT_MAGIC "CORTENRS"
-#define RESULT_HEADER_BYTES 1088
+#define RESULT_HEADER_BYTES 1080
 #define RESULT_DETAIL_BYTES 1024
 #define STATE_RUNNING 0
 #define STATE_READY 1
@@ -267,7 +267,7 @@ struct op_monitor_oom {
 #ifdef CORTEN_OPS_TABLE
 static const struct op_desc op_table[] = {
 	{1, 1, "clone", "Uf"},
-	{2, 5, "setns", "fU"},
+	{2, 5, "setns", "FU"},
 	{3, 5, "unshare", "U"},
 	{4, 2, "idMap", "ssu"},
 	{5, 3, "userNamespace", "oss"},
@@ -277,7 +277,7 @@ static const struct op_desc op_table[] = {
 	{9, 7, "open", "ofsuuuu"},
 	{10, 7, "connect", "os"},
 	{11, 7, "openTree", "osu"},
-	{12, 7, "close", "f"},
+	{12, 7, "close", "F"},
 	{13, 5, "dumpable", "u"},
 	{20, 4, "propagation", "fsU"},
 	{21, 4, "parentPrivate", "s"},
@@ -285,14 +285,14 @@ static const struct op_desc op_table[] = {
 	{23, 4, "bind", "fsfsuuUUuUfuUU"},
 	{24, 4, "remount", "fsUUuU"},
 	{25, 4, "unmount", "fsu"},
-	{26, 4, "pivotRoot", "f"},
-	{27, 4, "moveRoot", "fs"},
-	{28, 4, "chroot", "f"},
-	{29, 4, "mkdir", "fsuuu"},
-	{30, 4, "mknod", "fsuuuuu"},
-	{31, 4, "symlink", "fss"},
-	{32, 4, "maskPath", "fss"},
-	{33, 4, "readonlyPath", "fs"},
+	{26, 4, "pivotRoot", "F"},
+	{27, 4, "moveRoot", "Fs"},
+	{28, 4, "chroot", "F"},
+	{29, 4, "mkdir", "Fsuuu"},
+	{30, 4, "mknod", "Fsuuuuu"},
+	{31, 4, "symlink", "Fss"},
+	{32, 4, "maskPath", "Fss"},
+	{33, 4, "readonlyPath", "Fs"},
 	{40, 4, "hostname", "s"},
 	{41, 4, "domainname", "s"},
 	{42, 5, "linkUp", "s"},
@@ -309,11 +309,11 @@ static const struct op_desc op_table[] = {
 	{56, 4, "umask", "u"},
 	{57, 4, "keyring", "s"},
 	{58, 4, "setsid", ""},
-	{60, 4, "console", "ffuuuuu"},
+	{60, 4, "console", "Ffuuuuu"},
 	{61, 4, "stdioOwner", "uu"},
 	{62, 6, "hook", "svvusus"},
 	{63, 2, "sync", "u"},
-	{64, 4, "gate", "f"},
+	{64, 4, "gate", "F"},
 	{70, 4, "boundingSet", "U"},
 	{71, 4, "user", "uuub"},
 	{72, 4, "capabilities", "UUUU"},
@@ -321,7 +321,7 @@ static const struct op_desc op_table[] = {
 	{74, 4, "seccomp", "bufss"},
 	{75, 4, "chdir", "s"},
 	{76, 4, "lookup", "ss"},
-	{77, 4, "placeFd", "fu"},
+	{77, 4, "placeFd", "Fu"},
 	{78, 4, "exec", "vvu"},
 	{100, 8, "monitorRun", "uuuuuvss"},
 	{101, 8, "monitorLog", "suUu"},

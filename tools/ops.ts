@@ -58,6 +58,9 @@ const tsTypes: Record<FieldType, string> = {
   out: "Slot",
 };
 
+/** A slot without a fallback is `F`: it may not be none. */
+const letter = ([, type, fallback]: Field) =>
+  type === "slot" && fallback === undefined ? "F" : letters[type];
 const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 const pascal = (name: string) => name[0]!.toUpperCase() + name.slice(1);
 const mask = (operation: Operation) =>
@@ -114,7 +117,7 @@ function header(table: Table): string {
     "#ifdef CORTEN_OPS_TABLE",
     "static const struct op_desc op_table[] = {",
     ...table.operations.map(
-      (o) => `\t{${o.number}, ${mask(o)}, "${o.name}", "${o.fields.map((f) => letters[f[1]]).join("")}"},`,
+      (o) => `\t{${o.number}, ${mask(o)}, "${o.name}", "${o.fields.map(letter).join("")}"},`,
     ),
     "};",
     "#endif",

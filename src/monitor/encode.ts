@@ -107,20 +107,27 @@ function writeField(out: Writer, operation: EncodableOperation, [name, type, fal
     case "out":
       if (value !== 0xffffffff && !(typeof value === "number" && value >= 0 && value < limits.slots))
         refuse(operation, name, `is no slot: ${String(value)}`);
-      return out.u32(Number(value));
+      out.u32(Number(value));
+      break;
     case "u32":
-      return out.u32(Number(integer(operation, name, value, 32, false)));
+      out.u32(Number(integer(operation, name, value, 32, false)));
+      break;
     case "i32":
-      return out.i32(Number(integer(operation, name, value, 32, true)));
+      out.i32(Number(integer(operation, name, value, 32, true)));
+      break;
     case "u64":
-      return out.u64(integer(operation, name, value, 64, false));
+      out.u64(integer(operation, name, value, 64, false));
+      break;
     case "i64":
-      return out.u64(integer(operation, name, value, 64, true));
+      out.u64(integer(operation, name, value, 64, true));
+      break;
     case "str":
-      return out.blob(text(operation, name, value));
+      out.blob(text(operation, name, value));
+      break;
     case "bytes":
       if (!(value instanceof Uint8Array)) refuse(operation, name, "must be bytes");
-      return out.blob(value);
+      out.blob(value);
+      break;
     case "strs":
       if (!Array.isArray(value)) refuse(operation, name, "must be a list of strings");
       out.u32(value.length);

@@ -21,7 +21,7 @@ export const limits = { slots: 128, steps: 4096, fields: 16, planBytes: 4194304 
 export const flags = { tolerant: 1 } as const;
 export const results = {
   magic: "CORTENRS",
-  headerBytes: 1088,
+  headerBytes: 1080,
   detailBytes: 1024,
   stepBytes: 16,
   states: { running: 0, ready: 1, failed: 2, executed: 3 },

@@ -1,0 +1,4 @@
+#ifndef CORTEN_MONITOR_H
+#define CORTEN_MONITOR_H
+#include "plan.h"
+#endif
