@@ -69,6 +69,12 @@ export interface MonitorSpec {
   terminal: boolean;
   size?: { rows: number; columns: number };
   stdin: boolean;
+  /**
+   * The process's output stays unread (in its pipe or pty) until the first client has attached: an exec's client, which
+   * can only attach after the process runs, misses nothing. Without a client the hold ends 10 s after the process has.
+   * Asked for by dockerd's execs through `monitor://…?hold=1`.
+   */
+  hold?: boolean;
   log?: MonitorLog;
   fifos?: { stdin?: string; stdout?: string; stderr?: string };
   /** Where OOM kills are seen: a cgroup v1 memory directory or a cgroup v2 directory. */
