@@ -1,0 +1,72 @@
+/** The daemon's settings after flags and daemon.json were merged. */
+export interface DaemonConfig {
+  /** Persistent root. */
+  dataRoot: string;
+  /** Runtime root. */
+  execRoot: string;
+  /** Names and addresses the daemon listens on, as given. */
+  hosts: string[];
+  /** Name → the OCI runtime's executable; the built-in one has no path. */
+  runtimes: Record<string, RuntimeConfig>;
+  defaultRuntime: string;
+  /** A foreign containerd's socket, when not in-process. */
+  containerd?: string;
+  snapshotter: string;
+  /** "none" turns the default bridge network off. */
+  bridge?: string;
+  debug: boolean;
+  insecureRegistries: string[];
+  registryMirrors: string[];
+  defaultShmSize: number;
+  logDriver: string;
+  logOpts: Record<string, string>;
+  /** Labels of the daemon. */
+  labels: string[];
+  /** Adds `--init` to every container. */
+  init: boolean;
+  initPath?: string;
+  cgroupParent: string;
+  dns: string[];
+  dnsSearch: string[];
+  dnsOptions: string[];
+  defaultUlimits: Record<string, { soft: number; hard: number }>;
+  seccompProfile?: string;
+  noNewPrivileges: boolean;
+  shutdownTimeout: number;
+}
+
+export interface RuntimeConfig {
+  /** Executable of an OCI runtime; absent for the built-in one. */
+  path?: string;
+  /** A containerd shim's type such as `io.containerd.kata.v2`, in place of an OCI runtime. */
+  type?: string;
+}
+
+/** The runtime that is part of this program. */
+export const builtinRuntime = "corten";
+
+export function defaultConfig(): DaemonConfig {
+  return {
+    dataRoot: "/var/lib/corten",
+    execRoot: "/run/corten",
+    hosts: [],
+    runtimes: { [builtinRuntime]: {} },
+    defaultRuntime: builtinRuntime,
+    snapshotter: "overlayfs",
+    debug: false,
+    insecureRegistries: [],
+    registryMirrors: [],
+    defaultShmSize: 64 << 20,
+    logDriver: "json-file",
+    logOpts: {},
+    labels: [],
+    init: false,
+    cgroupParent: "",
+    dns: [],
+    dnsSearch: [],
+    dnsOptions: [],
+    defaultUlimits: {},
+    noNewPrivileges: false,
+    shutdownTimeout: 15,
+  };
+}

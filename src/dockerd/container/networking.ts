@@ -1,0 +1,158 @@
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { hostnameFile, hostsFile, readHostResolvConf, resolvConf } from "../../network/index.ts";
+import { span } from "../../base/trace.ts";
+import type { Daemon } from "../daemon.ts";
+import type { Container } from "./container.ts";
+import { clearEndpoint, fillEndpoint } from "./networks.ts";
+import { containerDirectory, hostnamePath, hostsPath, resolvConfPath } from "./paths.ts";
+import { portRequests } from "./ports.ts";
+import { runningContainer } from "./spec-input.ts";
+
+/**
+ * Connects a container about to start; returns the path of its network namespace, undefined for the host's.
+ * What was taken is given back by `disconnectContainer`.
+ */
+export function connectContainer(daemon: Daemon, container: Container): Promise<string | undefined> {
+  return span("network", "connect", () => connect(daemon, container));
+}
+
+async function connect(daemon: Daemon, container: Container): Promise<string | undefined> {
+  const { record } = container;
+  const mode = record.host.NetworkMode;
+  if (mode.startsWith("container:")) {
+    const other = runningContainer(daemon, mode, "network");
+    record.sandboxKey = "";
+    writeFiles(daemon, container, [], other);
+    return other.record.host.NetworkMode === "host" ? undefined : `/proc/${other.state.pid}/ns/net`;
+  }
+  if (mode === "host") {
+    const network = daemon.networks.inspect("host");
+    record.networks["host"]!.NetworkID = network.id;
+    writeFiles(daemon, container, []);
+    return undefined;
+  }
+  // Names are checked before anything is made.
+  const names = Object.keys(record.networks);
+  const networks = names.map((name) => daemon.networks.inspect(name));
+  const sandbox = daemon.networks.createSandbox(record.id, networks.length === 1 ? mode : undefined);
+  record.sandboxId = sandbox.id;
+  record.sandboxKey = sandbox.path;
+  const addresses: string[] = [];
+  const ports = portRequests(record.config, record.host);
+  let published = false;
+  for (const [index, name] of names.entries()) {
+    const settings = record.networks[name]!;
+    const network = networks[index]!;
+    if (network.driver === "null") {
+      settings.NetworkID = network.id;
+      continue;
+    }
+    const endpoint = await daemon.networks.attach({
+      network: network.id,
+      containerId: record.id,
+      containerName: record.name,
+      sandbox,
+      ...(settings.IPAMConfig?.IPv4Address ? { ipAddress: settings.IPAMConfig.IPv4Address } : {}),
+      ...(settings.MacAddress ? { macAddress: settings.MacAddress } : {}),
+      aliases: [...(settings.Aliases ?? []), record.id.slice(0, 12)],
+      // Ports are published once, on the first network that can.
+      ...(published || network.internal ? {} : { ports }),
+    });
+    if (!network.internal) published = true;
+    if (settings.MacAddress === "") record.generatedMacs.push(name);
+    fillEndpoint(settings, endpoint);
+    settings.DNSNames = isDefault(name)
+      ? null
+      : [record.name, record.id.slice(0, 12), ...(settings.Aliases ?? [])].filter(
+          (value, at, all) => all.indexOf(value) === at,
+        );
+    addresses.push(endpoint.ipAddress);
+    daemon.events.publish("network", "connect", network.id, {
+      container: record.id,
+      name: network.name,
+      type: network.driver,
+    });
+  }
+  writeFiles(daemon, container, addresses);
+  return sandbox.path;
+}
+
+const isDefault = (name: string) => ["bridge", "host", "none"].includes(name);
+
+/** Gives back addresses, ports and the namespace of a container that has ended. */
+export async function disconnectContainer(daemon: Daemon, container: Container): Promise<void> {
+  const { record } = container;
+  if (record.host.NetworkMode === "host" || record.host.NetworkMode.startsWith("container:")) return;
+  for (const endpoint of daemon.networks.endpointsOf(record.id))
+    daemon.events.publish("network", "disconnect", endpoint.networkId, {
+      container: record.id,
+      name: endpoint.networkName,
+      type: "bridge",
+    });
+  await daemon.networks.release(record.id);
+  for (const [name, settings] of Object.entries(record.networks)) {
+    clearEndpoint(settings);
+    if (record.generatedMacs.includes(name)) settings.MacAddress = "";
+  }
+  record.generatedMacs = [];
+  record.sandboxKey = "";
+  record.sandboxId = "";
+}
+
+let hostResolv: { at: number; text: string } | undefined;
+
+/** The host's resolv.conf, read at most once a second. */
+function hostResolvConf(): string {
+  const now = Date.now();
+  if (!hostResolv || now - hostResolv.at > 1000) hostResolv = { at: now, text: readHostResolvConf() };
+  return hostResolv.text;
+}
+
+/** Writes the three files that are mounted over the image's. They stay, so that the container's edits do. */
+function writeFiles(daemon: Daemon, container: Container, addresses: string[], other?: Container): void {
+  const { record } = container;
+  const { host, config } = record;
+  mkdirSync(containerDirectory(daemon, record.id), { recursive: true, mode: 0o710 });
+  if (other) {
+    for (const path of [hostsPath, resolvConfPath, hostnamePath])
+      writeFileSync(path(daemon, record.id), readOrEmpty(path(daemon, other.id)));
+    return;
+  }
+  const hostNetwork = host.NetworkMode === "host";
+  const gateway = defaultGateway(daemon);
+  writeFileSync(hostnamePath(daemon, record.id), hostnameFile(config.Hostname));
+  writeFileSync(
+    hostsPath(daemon, record.id),
+    hostsFile({
+      hostname: config.Hostname,
+      ...(config.Domainname ? { domainname: config.Domainname } : {}),
+      addresses,
+      extraHosts: host.ExtraHosts ?? [],
+      ...(gateway === undefined ? {} : { hostGateway: gateway }),
+      ...(hostNetwork ? { base: readOrEmpty("/etc/hosts") } : {}),
+    }),
+  );
+  const pick = (own: string[] | null, daemonWide: string[]) => (own && own.length > 0 ? own : daemonWide);
+  writeFileSync(
+    resolvConfPath(daemon, record.id),
+    resolvConf({
+      base: hostResolvConf(),
+      nameservers: pick(host.Dns, daemon.config.dns),
+      search: pick(host.DnsSearch, daemon.config.dnsSearch),
+      options: pick(host.DnsOptions, daemon.config.dnsOptions),
+      hostNetwork,
+    }),
+  );
+}
+
+function defaultGateway(daemon: Daemon): string | undefined {
+  return daemon.networks.list().find((network) => network.name === "bridge")?.ipam.config[0]?.gateway;
+}
+
+function readOrEmpty(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}

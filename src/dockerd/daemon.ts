@@ -1,0 +1,60 @@
+import type { KeyedMutex } from "../base/async.ts";
+import type { Database } from "../base/database.ts";
+import type { ContainerdClient } from "../containerd/client/index.ts";
+import type { Monitor } from "../monitor/index.ts";
+import type { Networks } from "../network/index.ts";
+import type { DaemonConfig } from "./config.ts";
+import type { ContainerStore } from "./container/store.ts";
+import type { EventBus } from "./events/bus.ts";
+import type { ExecStore } from "./exec/store.ts";
+import type { Host } from "./host.ts";
+import type { Call as HttpCall, Handler as HttpHandler, Route as HttpRoute } from "./http/router.ts";
+import type { ImageStore } from "./images/store.ts";
+import type { HostFacts } from "./spec/build.ts";
+import type { TraceStore } from "./traces.ts";
+import type { VolumeStore } from "./volumes/store.ts";
+
+/** How the daemon reaches the streams of processes; the monitor folder implements it, tests fake it. */
+export interface Monitors {
+  connect(dir: string): Promise<Monitor>;
+  /** The exit record of a process's directory, if it has ended. */
+  exit(dir: string): { exitCode: number; exitedAt: string; oomKilled: boolean } | undefined;
+  /** For a foreign containerd: a monitor that owns nothing but the FIFOs' other ends. */
+  spawnFifo(options: {
+    dir: string;
+    terminal: boolean;
+    stdin: boolean;
+    fifos: { stdin?: string; stdout?: string; stderr?: string };
+    log?: { path: string; format: "json-file"; maxSize?: number; maxFiles?: number };
+  }): Promise<Monitor>;
+}
+
+/** Everything a request can need. Made once in index.ts. */
+export interface Daemon {
+  readonly config: DaemonConfig;
+  readonly db: Database;
+  /** Stable id of this data root. */
+  readonly id: string;
+  readonly containerd: ContainerdClient;
+  /** True when containerd is part of this process (its shims know `monitor://`). */
+  readonly inProcess: boolean;
+  readonly networks: Networks;
+  readonly monitors: Monitors;
+  readonly host: Host;
+  readonly facts: HostFacts;
+  readonly events: EventBus;
+  readonly traces: TraceStore;
+  readonly containers: ContainerStore;
+  readonly execs: ExecStore;
+  readonly images: ImageStore;
+  readonly volumes: VolumeStore;
+  /** One state change at a time for each container. */
+  readonly locks: KeyedMutex;
+  containerdVersion(): Promise<{ version: string; revision: string }>;
+  /** True once the daemon ends: nothing is restarted any more. */
+  closing: boolean;
+}
+
+export type Call = HttpCall<Daemon>;
+export type Handler = HttpHandler<Daemon>;
+export type Route = HttpRoute<Daemon>;

@@ -1,0 +1,65 @@
+import type { ContainerdClient, PullOptions } from "../containerd/client/index.ts";
+import type { Spec } from "../oci/runtime-spec.ts";
+
+/** A mount as containerd describes it. */
+export interface SnapshotMount {
+  type: string;
+  source: string;
+  target?: string;
+  options: string[];
+}
+
+export interface FileInfo {
+  name: string;
+  size: number;
+  /** st_mode. */
+  mode: number;
+  mtimeNs: bigint;
+  /** Target of a symlink, else "". */
+  linkTarget: string;
+  isDirectory: boolean;
+}
+
+/** A container's filesystem. Every path is resolved inside of it, whatever its links say. */
+export interface RootfsTree {
+  /** A small file's text, undefined when there is none. */
+  readText(path: string, limit: number): string | undefined;
+  /** What the path leads to; `follow: false` for the last link itself. */
+  stat(path: string, options?: { follow?: boolean }): FileInfo | undefined;
+  /** Makes a directory and its parents, owned by `uid:gid` where made. */
+  makeDirectory(path: string, mode: number, owner: { uid: number; gid: number }): void;
+  /** Makes an empty file with its parents, for a file to be mounted on. */
+  makeFile(path: string): void;
+  /** Copies what is in the directory `path` to the host's `destination`, with owners, modes and times. */
+  copyOut(path: string, destination: string): Promise<void>;
+  /** The file or directory as a tar whose entries begin with `name`. */
+  pack(path: string, name: string): AsyncIterable<Uint8Array>;
+  /** Unpacks a tar into the directory `path`. */
+  extract(path: string, archive: AsyncIterable<Uint8Array>, options: { keepKinds: boolean }): Promise<void>;
+}
+
+/**
+ * What the daemon does to the machine besides containerd, networking and monitors. The wiring in cmd/ supplies it,
+ * since this folder has no access to system calls, registries or the runtime.
+ */
+export interface Host {
+  withTree<T>(mounts: readonly SnapshotMount[], work: (tree: RootfsTree) => Promise<T> | T): Promise<T>;
+  /** The filesystem that a running process sees. */
+  withProcessTree<T>(pid: number, work: (tree: RootfsTree) => Promise<T> | T): Promise<T>;
+  /** A tmpfs for `/dev/shm` shared between containers. */
+  mountTmpfs(path: string, options: string[]): void;
+  /** A mount for a local volume with options of `mount(8)`. */
+  mountVolume(mount: { type: string; source: string; options: string }, path: string): void;
+  unmount(path: string): void;
+  /** Distribution, with credentials and TLS as the daemon is configured. */
+  resolver(options: {
+    credentials?: (registry: string) => { username?: string; password?: string; identitytoken?: string } | undefined;
+    signal?: AbortSignal;
+  }): PullOptions["resolver"];
+  /** The kernel operations of a spec, without running it. */
+  explain(spec: Spec): Promise<string[]>;
+  /** Path of docker-init or tini on this machine. */
+  initBinary(): string | undefined;
+}
+
+export type { ContainerdClient };

@@ -1,0 +1,205 @@
+import type { Socket } from "node:net";
+import type { SocketInput } from "./input.ts";
+import type { RequestBody, RequestHead } from "./request.ts";
+
+const reasons: Record<number, string> = {
+  101: "UPGRADED",
+  200: "OK",
+  201: "Created",
+  204: "No Content",
+  304: "Not Modified",
+  400: "Bad Request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  409: "Conflict",
+  413: "Request Entity Too Large",
+  429: "Too Many Requests",
+  431: "Request Header Fields Too Large",
+  500: "Internal Server Error",
+  501: "Not Implemented",
+  503: "Service Unavailable",
+};
+
+export type Headers = Record<string, string>;
+
+/** Writes and waits while the peer is slower than we are; false when it is gone. */
+export function writeTo(socket: Socket, data: Uint8Array | string): Promise<boolean> {
+  if (socket.destroyed || socket.writableEnded) return Promise.resolve(false);
+  if (socket.write(data)) return Promise.resolve(true);
+  return new Promise((resolve) => {
+    const done = (alive: boolean) => {
+      socket.off("drain", drained);
+      socket.off("close", gone);
+      resolve(alive);
+    };
+    const drained = () => done(true);
+    const gone = () => done(false);
+    socket.on("drain", drained);
+    socket.on("close", gone);
+  });
+}
+
+/** A response body of unknown length. */
+export interface BodyWriter {
+  /** False once the client is gone; waits while it is slow. */
+  write(data: Uint8Array | string): Promise<boolean>;
+  end(): void;
+}
+
+/** The raw connection after a hijack: what comes in is stdin, what goes out is output. */
+export interface Hijacked {
+  /** The client's next bytes; undefined once it has sent FIN. */
+  read(): Promise<Uint8Array | undefined>;
+  write(data: Uint8Array): Promise<boolean>;
+  /** Sends FIN and lets the connection go. */
+  end(): void;
+  destroy(): void;
+  /** Aborts when the connection is gone in both directions. */
+  readonly signal: AbortSignal;
+}
+
+/** The answer to one request; exactly one of its sending methods is used. */
+export class Reply {
+  readonly #socket: Socket;
+  readonly #input: SocketInput;
+  readonly #request: RequestHead;
+  readonly #body: RequestBody;
+  readonly #common: Headers;
+  started = false;
+  /** The connection does not serve another request after this one. */
+  close: boolean;
+  hijacked = false;
+  status = 0;
+
+  constructor(socket: Socket, input: SocketInput, request: RequestHead, body: RequestBody, common: Headers) {
+    this.#socket = socket;
+    this.#input = input;
+    this.#request = request;
+    this.#body = body;
+    this.#common = common;
+    const connection = request.headers.get("connection")?.toLowerCase() ?? "";
+    this.close = connection.includes("close") || (request.version === "1.0" && !connection.includes("keep-alive"));
+  }
+
+  /** Adds a header to whatever is sent. */
+  header(name: string, value: string): void {
+    this.#common[name] = value;
+  }
+
+  #head(status: number, headers: Headers): string {
+    this.started = true;
+    this.status = status;
+    let text = `HTTP/1.1 ${status} ${reasons[status] ?? "Status"}\r\n`;
+    for (const [name, value] of Object.entries({ ...this.#common, ...headers }))
+      text += `${name}: ${value.replace(/[\r\n]/g, " ")}\r\n`;
+    return `${text}Date: ${new Date().toUTCString()}\r\n${this.close ? "Connection: close\r\n" : ""}\r\n`;
+  }
+
+  bytes(status: number, type: string, content: Uint8Array | string, headers: Headers = {}): void {
+    const body = typeof content === "string" ? Buffer.from(content) : content;
+    const head = Buffer.from(
+      this.#head(status, { "Content-Type": type, "Content-Length": String(body.length), ...headers }),
+    );
+    this.#socket.write(this.#request.method === "HEAD" ? head : Buffer.concat([head, body]));
+  }
+
+  json(status: number, value: unknown, headers: Headers = {}): void {
+    this.bytes(status, "application/json", `${JSON.stringify(value)}\n`, headers);
+  }
+
+  text(status: number, content: string): void {
+    this.bytes(status, "text/plain; charset=utf-8", content);
+  }
+
+  empty(status: number, headers: Headers = {}): void {
+    const length: Headers = status === 204 || status === 304 ? {} : { "Content-Length": "0" };
+    this.#socket.write(this.#head(status, { ...length, ...headers }));
+  }
+
+  /** Sends the headers now and gives a writer for the rest (chunked, or until the end for HTTP/1.0). */
+  stream(status: number, type: string | undefined, headers: Headers = {}): BodyWriter {
+    const chunked = this.#request.version === "1.1";
+    if (!chunked) this.close = true;
+    const socket = this.#socket;
+    socket.write(
+      this.#head(status, {
+        ...(type === undefined ? {} : { "Content-Type": type }),
+        ...(chunked ? { "Transfer-Encoding": "chunked" } : {}),
+        ...headers,
+      }),
+    );
+    let ended = false;
+    return {
+      write: (data) => {
+        if (ended || data.length === 0) return Promise.resolve(!socket.destroyed);
+        const bytes = typeof data === "string" ? Buffer.from(data) : data;
+        if (!chunked) return writeTo(socket, bytes);
+        return writeTo(socket, Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, crlf]));
+      },
+      end: () => {
+        if (ended) return;
+        ended = true;
+        if (chunked && !socket.destroyed) socket.write("0\r\n\r\n");
+      },
+    };
+  }
+
+  /** True when the client asked to switch protocols. */
+  get wantsUpgrade(): boolean {
+    return (
+      this.#request.headers.has("upgrade") &&
+      (this.#request.headers.get("connection")?.toLowerCase().includes("upgrade") ?? false)
+    );
+  }
+
+  /**
+   * Takes the connection over. With an Upgrade header the answer is 101, without one 200 and the bytes
+   * follow all the same. The headers go out in a write of their own: some clients lose data that shares
+   * a segment with them.
+   */
+  async hijack(type: string): Promise<Hijacked> {
+    await this.#body.drain(1 << 20);
+    this.hijacked = true;
+    this.started = true;
+    this.close = true;
+    const socket = this.#socket;
+    const upgrade = this.wantsUpgrade;
+    this.status = upgrade ? 101 : 200;
+    const controller = new AbortController();
+    if (socket.destroyed) controller.abort();
+    else socket.once("close", () => controller.abort());
+    await new Promise<void>((resolve) => {
+      socket.write(
+        upgrade
+          ? `HTTP/1.1 101 UPGRADED\r\nContent-Type: ${type}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n${this.#extra()}\r\n`
+          : `HTTP/1.1 200 OK\r\nContent-Type: ${type}\r\n\r\n`,
+        () => setImmediate(resolve),
+      );
+      socket.once("close", () => resolve());
+    });
+    return {
+      read: () => this.#input.some(),
+      write: (data) => writeTo(socket, data),
+      end: () => {
+        socket.end();
+        // The client's half may stay open for as long as it likes; nobody reads it any more.
+        setTimeout(() => socket.destroy(), 10_000).unref();
+        void (async () => {
+          while (await this.#input.some());
+          socket.destroy();
+        })();
+      },
+      destroy: () => socket.destroy(),
+      signal: controller.signal,
+    };
+  }
+
+  #extra(): string {
+    const version = this.#common["Api-Version"];
+    return version ? `Api-Version: ${version}\r\n` : "";
+  }
+}
+
+const crlf = Buffer.from("\r\n");

@@ -1,0 +1,130 @@
+import { CortenError, invalid } from "../../base/errors.ts";
+import type { Shape } from "./decode.ts";
+import { decode } from "./decode.ts";
+import { Query } from "./query.ts";
+import type { Reply } from "./reply.ts";
+import type { RequestBody, RequestHead } from "./request.ts";
+import type { Incoming } from "./server.ts";
+
+export const apiVersion = "1.47";
+export const minApiVersion = "1.24";
+
+export type Method = "GET" | "POST" | "PUT" | "DELETE" | "HEAD";
+
+/** Everything a handler knows of its request. */
+export interface Call<D> {
+  daemon: D;
+  head: RequestHead;
+  body: RequestBody;
+  reply: Reply;
+  signal: AbortSignal;
+  /** Named parts of the path, decoded. */
+  params: Record<string, string>;
+  query: Query;
+  /** The version of the path, or the newest. */
+  version: string;
+}
+
+export type Handler<D> = (call: Call<D>) => Promise<void> | void;
+
+/** `METHOD /path/{name}`; a name that ends in `...` takes slashes too. */
+export type Route<D> = readonly [pattern: `${Method} /${string}`, handler: Handler<D>];
+
+/** Bodies of JSON are bounded; streams (archives, images) are not read through this. */
+export const jsonLimit = 8 << 20;
+
+/** The JSON body of a call; absent is `{}`. */
+export async function bodyOf<T>(call: Call<unknown>, shape: Shape): Promise<T> {
+  const text = await call.body.text(jsonLimit);
+  if (text.trim() === "") return {} as T;
+  const type = call.head.headers.get("content-type")?.split(";")[0]?.trim();
+  if (type !== undefined && type !== "" && type !== "application/json")
+    throw invalid(`unsupported Content-Type header (${type}): must be 'application/json'`);
+  return decode<T>(shape, text);
+}
+
+export function compareVersions(a: string, b: string): number {
+  const [majorA, minorA] = a.split(".").map(Number) as [number, number];
+  const [majorB, minorB] = b.split(".").map(Number) as [number, number];
+  return majorA - majorB || minorA - minorB;
+}
+
+/** True when the client speaks at least `version`. */
+export const atLeast = (call: Call<unknown>, version: string): boolean =>
+  compareVersions(call.version, version) >= 0;
+
+interface Compiled<D> {
+  method: Method;
+  pattern: RegExp;
+  names: string[];
+  handler: Handler<D>;
+  text: string;
+}
+
+/** Finds the handler of a request by method and first path segment, then pattern. */
+export class Router<D> {
+  readonly #daemon: D;
+  readonly #routes = new Map<string, Compiled<D>[]>();
+  readonly #serverName: string;
+
+  constructor(daemon: D, routes: readonly Route<D>[], serverName: string) {
+    this.#daemon = daemon;
+    this.#serverName = serverName;
+    for (const [text, handler] of routes) {
+      const [method, path] = text.split(" ") as [Method, string];
+      const names: string[] = [];
+      const source = path.replace(/\{(\w+)(\.\.\.)?\}|[.]/g, (found, name?: string, rest?: string) => {
+        if (found === ".") return "\\.";
+        names.push(name!);
+        return rest ? "(.+)" : "([^/]+)";
+      });
+      const key = `${method} ${path.split("/")[1]}`;
+      const list = this.#routes.get(key) ?? [];
+      list.push({ method, pattern: new RegExp(`^${source}/?$`), names, handler, text });
+      this.#routes.set(key, list);
+    }
+  }
+
+  /** The route of a request and its call; throws not_found for a page that does not exist. */
+  find(incoming: Incoming): { call: Call<D>; handler: Handler<D>; route: string } {
+    const { head, body, reply, signal } = incoming;
+    reply.header("Server", this.#serverName);
+    reply.header("Api-Version", apiVersion);
+    reply.header("Docker-Experimental", "false");
+    reply.header("Ostype", "linux");
+    // Clients may send the absolute form.
+    const target = head.target.replace(/^https?:\/\/[^/]*/, "");
+    const mark = target.indexOf("?");
+    let path = mark < 0 ? target : target.slice(0, mark);
+    let version = apiVersion;
+    const versioned = /^\/v(\d+\.\d+)(\/.*)$/.exec(path);
+    if (versioned) {
+      version = versioned[1]!;
+      path = versioned[2]!;
+      if (compareVersions(version, apiVersion) > 0)
+        throw invalid(`client version ${version} is too new. Maximum supported API version is ${apiVersion}`);
+      if (compareVersions(version, minApiVersion) < 0)
+        throw invalid(
+          `client version ${version} is too old. Minimum supported API version is ${minApiVersion}, please upgrade your client to a newer version`,
+        );
+    }
+    for (const route of this.#routes.get(`${head.method} ${path.split("/")[1]}`) ?? []) {
+      const match = route.pattern.exec(path);
+      if (!match) continue;
+      const params: Record<string, string> = {};
+      for (const [index, name] of route.names.entries()) params[name] = decodePart(match[index + 1]!);
+      const query = new Query(mark < 0 ? "" : target.slice(mark + 1));
+      const call = { daemon: this.#daemon, head, body, reply, signal, params, query, version };
+      return { call, handler: route.handler, route: route.text };
+    }
+    throw new CortenError("not_found", "page not found");
+  }
+}
+
+function decodePart(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw invalid(`invalid URL escape in ${JSON.stringify(text)}`);
+  }
+}

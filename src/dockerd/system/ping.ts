@@ -1,0 +1,13 @@
+import type { Handler } from "../daemon.ts";
+
+/** `GET` and `HEAD /_ping`. No Builder-Version 2: there is no BuildKit API behind this daemon. */
+export const ping: Handler = ({ reply, head }) => {
+  const headers = {
+    "Builder-Version": "1",
+    Swarm: "inactive",
+    "Cache-Control": "no-cache, no-store, must-revalidate",
+    Pragma: "no-cache",
+  };
+  if (head.method === "HEAD") reply.bytes(200, "text/plain; charset=utf-8", "", headers);
+  else reply.bytes(200, "text/plain; charset=utf-8", "OK", headers);
+};
