@@ -14,6 +14,7 @@ export type {
   WriterOptions,
 } from "./content/types.ts";
 export type { Garbage, GcMetadata, Labels } from "./gc.ts";
+export { applyLayer } from "./layer/apply.ts";
 export type {
   AppliedLayer,
   ApplyOptions,
@@ -24,10 +25,9 @@ export type {
   LayerSource,
   LayerTarget,
 } from "./layer/types.ts";
+export { openNative } from "./snapshots/native.ts";
+export { openOverlayfs } from "./snapshots/overlayfs.ts";
 export type { SnapshotInfo, SnapshotKind, SnapshotOptions, Snapshotter, Usage } from "./snapshots/types.ts";
 // Functions that follow, with these signatures:
-//   openOverlayfs(root: string): Promise<Snapshotter>        openNative(root: string): Promise<Snapshotter>
-//   applyLayer(target: LayerTarget, source: LayerSource, options?: ApplyOptions): Promise<AppliedLayer>
 //   writeDiff(lower: LayerTarget | undefined, upper: LayerTarget, options?: DiffOptions): LayerDiff
 //   collectGarbage(metadata: GcMetadata): Garbage
-//   withMounts(mounts, (root: string) => Promise<T>): Promise<T>   (sys/mount.ts: a temporary mount)

@@ -233,7 +233,7 @@ function mountByParts(mount: Mount, data: readonly string[], flags: number, targ
 }
 
 /** Splits overlayfs' list at colons that are not escaped with a backslash. */
-function splitLowerdir(list: string): string[] {
+export function splitLowerdir(list: string): string[] {
   return (list.match(/(?:\\.|[^:\\])+/g) ?? []).map((path) => path.replace(/\\(.)/g, "$1"));
 }
 

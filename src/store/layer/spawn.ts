@@ -1,0 +1,123 @@
+/**
+ * Unpacking in a process of its own: untrusted archives are read apart from the daemon, its event loop stays
+ * free, and the memory is given back at the end. The process is this same executable.
+ */
+import { spawn } from "node:child_process";
+import type { Readable, Writable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { CortenError, type ErrorCode, messageOf } from "../../base/errors.ts";
+import type { AppliedLayer, ApplyOptions, LayerLimits, LayerSource } from "./types.ts";
+import type { UnpackTarget } from "./unpack.ts";
+
+/** The first words under which `main.ts` imports the two programs of this folder. */
+export const unpackProgram = "store-unpack";
+export const hashProgram = "store-hash";
+
+/** What the process is told, as one line of JSON on descriptor 3. */
+export interface UnpackRequest {
+  target: UnpackTarget;
+  /** Absent: the layer comes on stdin. */
+  path?: string;
+  limits?: Partial<LayerLimits>;
+  expectedDiffId?: string;
+}
+
+/** What it answers, as one line of JSON on stdout. */
+export type UnpackReply = { ok: AppliedLayer } | { error: { code: ErrorCode; message: string } };
+
+/** True inside the executable that `bun build --compile` makes: sources are no files there. */
+export const isCompiled = import.meta.url.includes("/$bunfs/");
+
+function command(): [string, ...string[]] {
+  return isCompiled
+    ? [process.execPath, unpackProgram]
+    : [process.execPath, fileURLToPath(new URL("./unpack-process.ts", import.meta.url))];
+}
+
+export async function unpackInProcess(
+  target: UnpackTarget,
+  source: LayerSource,
+  options: ApplyOptions,
+): Promise<AppliedLayer> {
+  options.signal?.throwIfAborted();
+  const request: UnpackRequest = {
+    target,
+    ...("path" in source ? { path: source.path } : {}),
+    ...(options.limits ? { limits: options.limits } : {}),
+    ...(options.expectedDiffId ? { expectedDiffId: options.expectedDiffId } : {}),
+  };
+  const [program, ...args] = command();
+  const child = spawn(program, [...args, JSON.stringify(request)], {
+    stdio: ["path" in source ? "ignore" : "pipe", "pipe", "pipe"],
+    argv0: isCompiled ? "corten" : program,
+    // Killing it half way loses nothing: the target is dropped by the caller then.
+    killSignal: "SIGKILL",
+  });
+  const ended = new Promise<string>((done, fail) => {
+    child.once("error", (error) =>
+      fail(
+        new CortenError("internal", `cannot start the unpacking process: ${messageOf(error)}`, {
+          cause: error,
+        }),
+      ),
+    );
+    child.once("close", (code, signal) =>
+      done(signal ? `was killed by ${signal}` : `exited with status ${code}`),
+    );
+  });
+  const abort = () => child.kill("SIGKILL");
+  options.signal?.addEventListener("abort", abort, { once: true });
+  try {
+    const [out, errors, how] = await Promise.all([
+      text(child.stdout),
+      text(child.stderr),
+      ended,
+      "path" in source || !child.stdin ? undefined : feed(source, child.stdin),
+    ]);
+    options.signal?.throwIfAborted();
+    const reply = parseReply(out);
+    if (!reply)
+      throw new CortenError("internal", `the unpacking process ${how}: ${errors.trim().slice(-2000)}`);
+    if ("error" in reply) throw new CortenError(reply.error.code, reply.error.message);
+    return reply.ok;
+  } finally {
+    options.signal?.removeEventListener("abort", abort);
+    if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
+  }
+}
+
+function parseReply(line: string): UnpackReply | undefined {
+  try {
+    return JSON.parse(line) as UnpackReply;
+  } catch {
+    return undefined;
+  }
+}
+
+async function text(stream: Readable | null): Promise<string> {
+  const parts: Buffer[] = [];
+  let length = 0;
+  for await (const part of stream ?? []) {
+    length += (part as Buffer).length;
+    if (length <= 1 << 20) parts.push(part as Buffer);
+  }
+  return Buffer.concat(parts).toString();
+}
+
+/** Writes the source to the process as fast as it takes it. The process may end before: its reply says why. */
+async function feed(source: AsyncIterable<Uint8Array>, into: Writable): Promise<void> {
+  let broken = false;
+  into.on("error", () => {
+    broken = true;
+  });
+  for await (const chunk of source) {
+    if (broken || into.destroyed) return;
+    if (!into.write(chunk))
+      await new Promise<void>((go) => {
+        into.once("drain", go);
+        into.once("close", go);
+        into.once("error", () => go());
+      });
+  }
+  into.end();
+}
