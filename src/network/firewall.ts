@@ -1,6 +1,7 @@
 import { messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { addressBytes } from "../sys/netlink/address.ts";
+import { deleteFlowsTo } from "../sys/netlink/conntrack.ts";
 import * as e from "../sys/netlink/expressions.ts";
 import { follow } from "../sys/netlink/follow.ts";
 import type { NetlinkMessage, NetlinkRequest } from "../sys/netlink/message.ts";
@@ -96,6 +97,8 @@ export class Firewall {
   #restoreTimer: NodeJS.Timeout | undefined;
   #restoreDelay = RESTORE_DELAY;
   #lastRestore = 0;
+  /** The rules as this process wrote them. */
+  #written: string | undefined;
 
   constructor(tableName: string) {
     this.#table = new NftTable("ip", tableName);
@@ -106,7 +109,8 @@ export class Firewall {
     this.#networks = networks;
     this.#ports.clear();
     for (const port of ports) if (byRules(port)) this.#ports.set(portKey(port), port);
-    if (!this.isIntact()) this.#write();
+    if (this.isIntact()) this.#written ??= this.#fingerprint();
+    else this.#write();
   }
 
   setNetworks(networks: FirewalledNetwork[]): void {
@@ -133,7 +137,7 @@ export class Firewall {
 
   #change(
     ports: readonly PublishedPort[],
-    request: (set: string, elements: SetElement[]) => NetlinkRequest,
+    request: (set: string, elements: SetElement[]) => NetlinkRequest[],
   ): void {
     if (ports.length === 0) return;
     const bySet = new Map<string, SetElement[]>();
@@ -142,17 +146,29 @@ export class Firewall {
       bySet.set(set, [...(bySet.get(set) ?? []), element]);
     }
     try {
-      this.#socket.commit([...bySet].map(([set, elements]) => request(set, elements)));
+      this.#socket.commit([...bySet].flatMap(([set, elements]) => request(set, elements)));
     } catch {
       // Someone flushed or edited the table a moment ago: the whole of it is right in any case.
       this.#write();
     }
+    // A UDP flow has no end that would make it ask the rules again: a client that goes on sending would for ever
+    // be sent to the container that had the port before, or to the host.
+    const udp = ports.filter(({ protocol }) => protocol === "udp");
+    this.#socket.attempt(udp.map(({ hostPort }) => deleteFlowsTo(protocols.udp, hostPort)));
   }
 
   #write(): void {
     const table = this.#table;
     // "Add, delete, add" within one transaction replaces the table whether or not it was there.
     this.#socket.commit([table.add(), table.delete(), table.add(), ...this.#expected().requests]);
+    this.#written = this.#fingerprint();
+  }
+
+  #fingerprint(): string {
+    return this.#table
+      .listRules(this.#socket)
+      .map(({ chain, expressions }) => `${chain} ${Buffer.from(expressions).toString("hex")}`)
+      .join("\n");
   }
 
   #expected(): Expected {
@@ -184,7 +200,7 @@ export class Firewall {
     const networks = this.#networks;
     if (networks.length > 0)
       requests.push(
-        table.addElements(
+        ...table.addElements(
           "bridges",
           networks.map(({ bridge }) => ({ key: e.interfaceName(bridge) })),
         ),
@@ -246,8 +262,7 @@ export class Firewall {
     rule("forward", e.meta("oifname"), e.lookup("bridges"), drop);
 
     for (const set of ["ports", "ports_at"] as const) {
-      const elements = this.#elementsOf(set);
-      if (elements.length > 0) requests.push(table.addElements(set, elements));
+      requests.push(...table.addElements(set, this.#elementsOf(set)));
     }
     return { rules, requests };
   }
@@ -259,10 +274,19 @@ export class Firewall {
       .map(({ element }) => element);
   }
 
-  /** Whether the kernel still has our rules and elements, judged by their number, names and order. */
+  /**
+   * Whether the kernel still has our rules and elements. Rules are compared with what the kernel showed
+   * after this process wrote them (a rule replaced in place keeps its handle); those a former process of
+   * this engine wrote by how many each chain has.
+   */
   isIntact(): boolean {
     const sorted = (list: readonly string[]) => [...list].sort().join(" ");
-    if (sorted(this.#table.listRules(this.#socket)) !== sorted(this.#expected().rules)) return false;
+    if (this.#written !== undefined) {
+      if (this.#fingerprint() !== this.#written) return false;
+    } else {
+      const chains = this.#table.listRules(this.#socket).map(({ chain }) => chain);
+      if (sorted(chains) !== sorted(this.#expected().rules)) return false;
+    }
     for (const set of ["ports", "ports_at"] as const) {
       const have = this.#table.listElements(this.#socket, set);
       if (!have || sorted(have.map(elementText)) !== sorted(this.#elementsOf(set).map(elementText)))

@@ -36,7 +36,9 @@ export function plugVeth(
     // Where there is no IPv6 at all the first of each fails, and is not needed.
     host.attempt([setLink(hostName, { noIpv6LinkLocal: true })]);
     inside.attempt([setLink(name, { noIpv6LinkLocal: true })]);
-    host.transact([setLink(hostName, { up: true })]);
+    // Where bridged packets pass the host's hooks (bridge-nf-call-iptables), a container that asks for its own
+    // published port is answered within the bridge, back through the port it came from.
+    host.transact([setLink(hostName, { hairpin: true }), setLink(hostName, { up: true })]);
     inside.transact([setLink(name, { up: true })]);
     const link = findLink(inside, name);
     if (!link) throw new Error(`interface ${name} vanished while it was set up`);

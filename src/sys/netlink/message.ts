@@ -134,6 +134,7 @@ export class MessageWriter {
   nest(type: number, body: () => void): void {
     const start = this.#reserve(4);
     body();
+    if (this.#length - start > 0xffff) throw new RangeError(`netlink attribute ${type} exceeds 64 KiB`);
     this.#view.setUint16(start, this.#length - start, true);
     this.#view.setUint16(start + 2, type | NLA_F_NESTED, true);
   }
@@ -190,6 +191,10 @@ export class Attributes {
   be32(type: number): number | undefined {
     const value = this.#values.get(type);
     return value && value.length >= 4 ? viewOf(value).getUint32(0, false) : undefined;
+  }
+  be64(type: number): bigint | undefined {
+    const value = this.#values.get(type);
+    return value && value.length >= 8 ? viewOf(value).getBigUint64(0, false) : undefined;
   }
   nested(type: number): Attributes | undefined {
     const value = this.#values.get(type);

@@ -21,6 +21,8 @@ const NFNL_SUBSYS_NFTABLES = 10;
 const NFNL_MSG_BATCH_BEGIN = 0x10;
 const NFNL_MSG_BATCH_END = 0x11;
 const NFTA_LIST_ELEM = 1;
+/** An attribute, and so the list of elements in one message, ends at 64 KiB. */
+const ELEMENTS_PER_MESSAGE = 400;
 export const NFNLGRP_NFTABLES = 7;
 
 const messages = {
@@ -211,28 +213,42 @@ export class NftTable {
   }
 
   /** Fails with EEXIST when one of the keys is there (with another value, in a map). */
-  addElements(set: string, elements: readonly SetElement[]): NetlinkRequest {
-    return this.#request("newElement", NLM_F_CREATE | NLM_F_EXCL, `add elements to ${set}`, (out) =>
-      writeElements(out, set, elements),
-    );
+  addElements(set: string, elements: readonly SetElement[]): NetlinkRequest[] {
+    return this.#elements("newElement", NLM_F_CREATE | NLM_F_EXCL, `add elements to ${set}`, set, elements);
   }
   /** Fails with ENOENT when one of the keys is not there. */
-  deleteElements(set: string, elements: readonly SetElement[]): NetlinkRequest {
-    return this.#request("deleteElement", 0, `delete elements of ${set}`, (out) =>
-      writeElements(out, set, elements),
-    );
+  deleteElements(set: string, elements: readonly SetElement[]): NetlinkRequest[] {
+    return this.#elements("deleteElement", 0, `delete elements of ${set}`, set, elements);
+  }
+  #elements(
+    message: keyof typeof messages,
+    flags: number,
+    what: string,
+    set: string,
+    elements: readonly SetElement[],
+  ): NetlinkRequest[] {
+    const requests: NetlinkRequest[] = [];
+    for (let start = 0; start < elements.length; start += ELEMENTS_PER_MESSAGE) {
+      const part = elements.slice(start, start + ELEMENTS_PER_MESSAGE);
+      requests.push(this.#request(message, flags, what, (out) => writeElements(out, set, part)));
+    }
+    return requests;
   }
 
   /** Names of the chains; empty too when there is no such table. */
   listChains(socket: NftSocket): string[] {
-    return this.#list(socket, "getChain", 1, 3);
+    return this.#dump(socket, "getChain").map((attributes) => attributes.string(3) ?? "");
   }
   listSets(socket: NftSocket): string[] {
-    return this.#list(socket, "getSet", 1, 2);
+    return this.#dump(socket, "getSet").map((attributes) => attributes.string(2) ?? "");
   }
-  /** The chain of each rule, in order. */
-  listRules(socket: NftSocket): string[] {
-    return this.#list(socket, "getRule", 1, 2);
+  /** Chain, handle and expressions (as the kernel encodes them) of each rule, in order. */
+  listRules(socket: NftSocket): Array<{ chain: string; handle: bigint; expressions: Uint8Array }> {
+    return this.#dump(socket, "getRule").map((attributes) => ({
+      chain: attributes.string(2) ?? "",
+      handle: attributes.be64(3) ?? 0n,
+      expressions: attributes.get(4) ?? new Uint8Array(),
+    }));
   }
   /** Keys (and values) of a set; undefined when there is no such set. */
   listElements(socket: NftSocket, set: string): SetElement[] | undefined {
@@ -246,17 +262,11 @@ export class NftTable {
     }
   }
 
-  #list(
-    socket: NftSocket,
-    message: keyof typeof messages,
-    tableAttribute: number,
-    attribute: number,
-  ): string[] {
+  #dump(socket: NftSocket, message: keyof typeof messages): Attributes[] {
     return socket
       .query(this.#request(message, NLM_F_DUMP, `list (${message})`, () => {}))
       .map(({ payload }) => new Attributes(payload.subarray(4)))
-      .filter((attributes) => attributes.string(tableAttribute) === this.name)
-      .map((attributes) => attributes.string(attribute) ?? "");
+      .filter((attributes) => attributes.string(1) === this.name);
   }
 }
 

@@ -42,6 +42,9 @@ const IFLA_NET_NS_FD = 28;
 const IFLA_EXT_MASK = 29;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
+const IFLA_INFO_SLAVE_KIND = 4;
+const IFLA_INFO_SLAVE_DATA = 5;
+const IFLA_BRPORT_MODE = 4;
 const VETH_INFO_PEER = 1;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
 const IN6_ADDR_GEN_MODE_NONE = 1;
@@ -59,6 +62,8 @@ export interface LinkSettings {
   netns?: number;
   /** No link-local IPv6 address, and so no duplicate address detection traffic. Only for `setLink`, and before the link is up. */
   noIpv6LinkLocal?: boolean;
+  /** For a port of a bridge, with `setLink`: frames may leave by the port they came in. */
+  hairpin?: boolean;
 }
 
 function linkHeader(out: MessageWriter, index: number, up: boolean | undefined): void {
@@ -76,6 +81,13 @@ function linkAttributes(out: MessageWriter, link: LinkSettings): void {
   if (link.mtu !== undefined) out.attributeU32(IFLA_MTU, link.mtu);
   if (link.master !== undefined) out.attributeU32(IFLA_MASTER, link.master);
   if (link.netns !== undefined) out.attributeU32(IFLA_NET_NS_FD, link.netns);
+  if (link.hairpin !== undefined) {
+    const mode = link.hairpin ? 1 : 0;
+    out.nest(IFLA_LINKINFO, () => {
+      out.attributeString(IFLA_INFO_SLAVE_KIND, "bridge");
+      out.nest(IFLA_INFO_SLAVE_DATA, () => out.attributeU8(IFLA_BRPORT_MODE, mode));
+    });
+  }
   if (link.noIpv6LinkLocal) {
     out.nest(IFLA_AF_SPEC, () =>
       out.nest(AF_INET6, () => out.attributeU8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE)),

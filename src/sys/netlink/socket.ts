@@ -101,6 +101,7 @@ export class NetlinkSocket implements Disposable {
 
   /** As `transact`, but returns each request's refusal in its place. */
   attempt(requests: readonly NetlinkRequest[]): Array<NetlinkError | undefined> {
+    if (requests.length === 0) return [];
     const first = this.#send(requests, NLM_F_REQUEST);
     const results = new Array<NetlinkError | undefined>(requests.length);
     let pending = requests.reduce((count, { flags }) => count + (flags & NLM_F_ACK ? 1 : 0), 0);
