@@ -1,64 +1,11 @@
-/**
- * `google.protobuf.Any` the way Go's typeurl writes it: the message's bare full name (no
- * "type.googleapis.com/"), and for plain Go structs a URL below types.containerd.io with the JSON as value.
- */
-import {
-  create,
-  type DescMessage,
-  fromBinary,
-  type MessageInitShape,
-  type MessageShape,
-  toBinary,
-} from "@bufbuild/protobuf";
-import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
-import { OptionsSchema } from "../../../proto/gen/containerd/runc/v1/oci_pb.ts";
-import { invalid } from "../../base/errors.ts";
-import type { Process, Spec } from "../../oci/runtime-spec.ts";
-
-const specUrl = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
-const processUrl = "types.containerd.io/opencontainers/runtime-spec/1/Process";
-
-/** Packs a message under its bare name. */
-export function packAny<T extends DescMessage>(schema: T, value: MessageInitShape<T>): Any {
-  const message = create(schema, value);
-  return create(AnySchema, { typeUrl: schema.typeName, value: toBinary(schema, message) });
-}
-
-/** The message in `any`, or undefined when it holds another type. */
-export function unpackAny<T extends DescMessage>(
-  schema: T,
-  any: Any | undefined,
-): MessageShape<T> | undefined {
-  if (!any || bareName(any.typeUrl) !== schema.typeName) return undefined;
-  return fromBinary(schema, any.value);
-}
-
-/** The full message name in a type URL, with or without a prefix. */
-export const bareName = (typeUrl: string): string => typeUrl.slice(typeUrl.lastIndexOf("/") + 1);
-
-export const packSpec = (spec: Spec): Any => packJson(specUrl, spec);
-export const packProcess = (process: Process): Any => packJson(processUrl, process);
-export const unpackSpec = (any: Any | undefined): Spec => unpackJson<Spec>(any, "spec");
-export const unpackProcess = (any: Any | undefined): Process => unpackJson<Process>(any, "process");
-
-/** Options of `io.containerd.runc.v2`: another OCI runtime's binary, its state directory, … */
-export const packOptions = (options: MessageInitShape<typeof OptionsSchema>): Any =>
-  packAny(OptionsSchema, options);
-
-function packJson(typeUrl: string, value: unknown): Any {
-  return create(AnySchema, { typeUrl, value: new TextEncoder().encode(JSON.stringify(value)) });
-}
-
-/** Other URLs are accepted as long as the value is a JSON object: Windows and older names exist. */
-function unpackJson<T>(any: Any | undefined, what: string): T {
-  if (!any) throw invalid(`${what} is missing`);
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder().decode(any.value));
-  } catch (error) {
-    throw invalid(`${what} (${any.typeUrl}) is not JSON`, error);
-  }
-  if (typeof value !== "object" || value === null)
-    throw invalid(`${what} (${any.typeUrl}) is not a JSON object`);
-  return value as T;
-}
+/** Any and its type URLs are the shim's business as well, which may not import from here. */
+export {
+  bareName,
+  packAny,
+  packOptions,
+  packProcess,
+  packSpec,
+  unpackAny,
+  unpackProcess,
+  unpackSpec,
+} from "../../shim/typeurl.ts";

@@ -1,0 +1,68 @@
+/** `corten containerd`: the daemon with containerd's API on a unix socket. */
+import { parseArgs } from "node:util";
+import { messageOf } from "../base/errors.ts";
+import { configureLog, type Level, log } from "../base/log.ts";
+
+const usage = `Usage: containerd [--root DIR] [--state DIR] [--address SOCKET] [--log-level LEVEL]
+
+  --root        persistent state (default /var/lib/corten/containerd)
+  --state       runtime state (default /run/corten/containerd)
+  -a, --address socket to serve (default /run/corten/containerd/containerd.sock)
+  -l, --log-level  debug, info, warn, error, fatal
+  -c, --config  accepted for compatibility and ignored
+  -v, --version
+`;
+
+const levels: Record<string, Level> = {
+  trace: "debug",
+  debug: "debug",
+  info: "info",
+  warn: "warn",
+  warning: "warn",
+  error: "error",
+  fatal: "fatal",
+  panic: "fatal",
+};
+
+export async function main(argv: string[]): Promise<number> {
+  const { values } = parseArgs({
+    args: argv,
+    options: {
+      root: { type: "string", default: "/var/lib/corten/containerd" },
+      state: { type: "string", default: "/run/corten/containerd" },
+      address: { type: "string", short: "a", default: "/run/corten/containerd/containerd.sock" },
+      "log-level": { type: "string", short: "l", default: "info" },
+      config: { type: "string", short: "c" },
+      version: { type: "boolean", short: "v" },
+      help: { type: "boolean", short: "h" },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(usage);
+    return 0;
+  }
+  const { openContainerd, version } = await import("../containerd/daemon.ts");
+  if (values.version) {
+    process.stdout.write(`containerd github.com/containerd/containerd ${version} corten\n`);
+    return 0;
+  }
+  const level = levels[values["log-level"]];
+  if (!level) {
+    process.stderr.write(`containerd: not a valid log level: "${values["log-level"]}"\n`);
+    return 1;
+  }
+  configureLog({ level });
+  if (values.config !== undefined) log.warn("the configuration file is ignored", { path: values.config });
+  const { serve } = await import("../containerd/server.ts");
+  const daemon = await openContainerd({ root: values.root, state: values.state });
+  const server = await serve(daemon.services, values.address);
+  log.info("serving...", { address: values.address });
+  const signal = await new Promise<string>((resolve) => {
+    for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => resolve(name));
+  });
+  log.info(`exiting on ${signal}`);
+  await server.close();
+  await daemon.close().catch((error) => log.warn("close", { error: messageOf(error) }));
+  // Waiting calls of clients that are gone may still hold handles.
+  process.exit(0);
+}

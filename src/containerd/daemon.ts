@@ -1,0 +1,142 @@
+import { closeSync, mkdirSync, openSync } from "node:fs";
+import { join } from "node:path";
+import packageFile from "../../package.json";
+import { Containers } from "../../proto/gen/containerd/services/containers/v1/containers_pb.ts";
+import { Content } from "../../proto/gen/containerd/services/content/v1/content_pb.ts";
+import { Diff } from "../../proto/gen/containerd/services/diff/v1/diff_pb.ts";
+import { Events } from "../../proto/gen/containerd/services/events/v1/events_pb.ts";
+import { ImageDeleteSchema } from "../../proto/gen/containerd/services/images/v1/events_pb.ts";
+import { Images } from "../../proto/gen/containerd/services/images/v1/images_pb.ts";
+import { Introspection } from "../../proto/gen/containerd/services/introspection/v1/introspection_pb.ts";
+import { Leases } from "../../proto/gen/containerd/services/leases/v1/leases_pb.ts";
+import { Namespaces } from "../../proto/gen/containerd/services/namespaces/v1/namespace_pb.ts";
+import { Snapshots } from "../../proto/gen/containerd/services/snapshots/v1/snapshots_pb.ts";
+import { Tasks } from "../../proto/gen/containerd/services/tasks/v1/tasks_pb.ts";
+import { Version } from "../../proto/gen/containerd/services/version/v1/version_pb.ts";
+import { Cleanup } from "../base/cleanup.ts";
+import { conflict, messageOf } from "../base/errors.ts";
+import { log } from "../base/log.ts";
+import { Shim } from "../shim/index.ts";
+import { openContentStore, openNative, openOverlayfs, type Snapshotter } from "../store/index.ts";
+import { rawSyscall } from "../sys/libc.ts";
+import type { InProcessServices } from "./client/local.ts";
+import { ContainerStore, containersService } from "./containers/service.ts";
+import { contentService } from "./content/service.ts";
+import { NamespacedContent } from "./content/store.ts";
+import { diffService } from "./diff/service.ts";
+import { Exchange } from "./events/exchange.ts";
+import { eventsService } from "./events/service.ts";
+import { Collector } from "./gc/collector.ts";
+import { SharedLock } from "./gc/lock.ts";
+import { imagesService } from "./images/service.ts";
+import { introspectionService } from "./introspection.ts";
+import { leasesService } from "./leases/service.ts";
+import { Metadata } from "./metadata/metadata.ts";
+import { namespacesService } from "./namespaces.ts";
+import { snapshotsService } from "./snapshots/service.ts";
+import { NamespacedSnapshots } from "./snapshots/store.ts";
+import { tasksService } from "./tasks/service.ts";
+
+export interface ContainerdOptions {
+  /** Persistent: metadata, content, snapshots. */
+  root: string;
+  /** Runtime: bundles, runtimes' state. */
+  state: string;
+}
+
+/** A containerd in this process; give `services` to `inProcess()` or to `serve()`. */
+export interface Containerd {
+  readonly services: InProcessServices;
+  /** Stops the daemon's own work; containers and their monitors go on. */
+  close(): Promise<void>;
+}
+
+/** containerd's version that the API follows, and ours. */
+export const version = `1.7.0+corten.${packageFile.version}`;
+
+const LOCK_EX_NB = 2 | 4;
+
+/** Opens root and state, finds again what a previous daemon left running, and answers calls from then on. */
+export async function openContainerd(options: ContainerdOptions): Promise<Containerd> {
+  const { root, state } = options;
+  mkdirSync(root, { recursive: true, mode: 0o711 });
+  mkdirSync(state, { recursive: true, mode: 0o711 });
+  await using undo = new Cleanup();
+  const lockFile = lockRoot(root);
+  undo.add("unlock root", () => closeSync(lockFile));
+  const metadata = new Metadata(join(root, "meta.db"));
+  undo.add("close metadata", () => metadata[Symbol.dispose]());
+  const store = await openContentStore(join(root, "io.containerd.content.v1.content"));
+  undo.add("close content store", () => store.close());
+  const lock = new SharedLock();
+  const snapshotters = new Map<string, NamespacedSnapshots>();
+  for (const backend of await openSnapshotters(root)) {
+    undo.add(`close snapshotter ${backend.name}`, () => backend.close());
+    snapshotters.set(backend.name, new NamespacedSnapshots(metadata, backend, lock));
+  }
+  const exchange = new Exchange();
+  const collector = new Collector(metadata, store, snapshotters, lock, (namespace, name) =>
+    exchange.publish(namespace, "/images/delete", ImageDeleteSchema, { name }),
+  );
+  const content = new NamespacedContent(metadata, store, lock);
+  const containers = new ContainerStore(metadata);
+  const shim = new Shim({
+    state,
+    publish: (namespace, topic, event) => exchange.publishAny(namespace, topic, event),
+  });
+  const collect = () => collector.schedule();
+  const services: InProcessServices = new Map<string, Readonly<Record<string, unknown>>>([
+    [Containers.typeName, { ...containersService(containers, exchange, collect) }],
+    [Content.typeName, { ...contentService(content, exchange, collect) }],
+    [Diff.typeName, { ...diffService(content) }],
+    [Events.typeName, { ...eventsService(exchange) }],
+    [Images.typeName, { ...imagesService(metadata, exchange, collector) }],
+    [Introspection.typeName, { ...introspectionService(metadata, [...snapshotters.keys()]) }],
+    [Leases.typeName, { ...leasesService(metadata, collector) }],
+    [Namespaces.typeName, { ...namespacesService(metadata, exchange) }],
+    [Snapshots.typeName, { ...snapshotsService(snapshotters, exchange) }],
+    [Tasks.typeName, { ...tasksService(containers, shim) }],
+    [Version.typeName, { version: () => ({ version, revision: "corten" }) }],
+  ]);
+  await shim.reconcile();
+  await collector.repair();
+  collector.schedule();
+  undo.release();
+  return {
+    services,
+    async close() {
+      collector.close();
+      shim.close();
+      await lock.exclusive(async () => {
+        await store.close();
+        for (const { backend } of snapshotters.values()) await backend.close();
+        metadata[Symbol.dispose]();
+      });
+      closeSync(lockFile);
+    },
+  };
+}
+
+/** Two daemons on one root would ruin it; the kernel gives the lock back when we die. */
+function lockRoot(root: string): number {
+  const file = openSync(join(root, "lock"), "w", 0o600);
+  if (rawSyscall("flock", file, LOCK_EX_NB) < 0) {
+    closeSync(file);
+    throw conflict(`another containerd uses ${root}`);
+  }
+  return file;
+}
+
+/** A snapshotter this machine cannot have (overlayfs on some filesystems) is left out with a warning. */
+async function openSnapshotters(root: string): Promise<Snapshotter[]> {
+  const opened: Snapshotter[] = [];
+  const kinds = { overlayfs: openOverlayfs, native: openNative };
+  for (const [name, open] of Object.entries(kinds)) {
+    try {
+      opened.push(await open(join(root, `io.containerd.snapshotter.v1.${name}`)));
+    } catch (error) {
+      log.warn(`snapshotter ${name} is not available`, { error: messageOf(error) });
+    }
+  }
+  return opened;
+}

@@ -1,0 +1,152 @@
+/** gRPC on a unix socket. Loaded only where a socket is served: connect and http2 cost start-up time. */
+import { chmodSync, chownSync, mkdirSync, rmSync } from "node:fs";
+import { createServer, type ServerHttp2Session } from "node:http2";
+import { connect } from "node:net";
+import { dirname } from "node:path";
+import type { DescService } from "@bufbuild/protobuf";
+import {
+  Code,
+  ConnectError,
+  type ConnectRouter,
+  type Interceptor,
+  type ServiceImpl,
+} from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { Containers } from "../../proto/gen/containerd/services/containers/v1/containers_pb.ts";
+import { Content } from "../../proto/gen/containerd/services/content/v1/content_pb.ts";
+import { Diff } from "../../proto/gen/containerd/services/diff/v1/diff_pb.ts";
+import { Events } from "../../proto/gen/containerd/services/events/v1/events_pb.ts";
+import { Images } from "../../proto/gen/containerd/services/images/v1/images_pb.ts";
+import { Introspection } from "../../proto/gen/containerd/services/introspection/v1/introspection_pb.ts";
+import { Leases } from "../../proto/gen/containerd/services/leases/v1/leases_pb.ts";
+import { Namespaces } from "../../proto/gen/containerd/services/namespaces/v1/namespace_pb.ts";
+import { Snapshots } from "../../proto/gen/containerd/services/snapshots/v1/snapshots_pb.ts";
+import { Tasks } from "../../proto/gen/containerd/services/tasks/v1/tasks_pb.ts";
+import { Version } from "../../proto/gen/containerd/services/version/v1/version_pb.ts";
+import {
+  Health,
+  HealthCheckResponse_ServingStatus as Serving,
+} from "../../proto/gen/grpc/health/v1/health_pb.ts";
+import { asCortenError, conflict } from "../base/errors.ts";
+import { log } from "../base/log.ts";
+import { statusNumbers } from "./client/codes.ts";
+import type { InProcessServices } from "./client/local.ts";
+
+const published: readonly DescService[] = [
+  Containers,
+  Content,
+  Diff,
+  Events,
+  Images,
+  Introspection,
+  Leases,
+  Namespaces,
+  Snapshots,
+  Tasks,
+  Version,
+];
+
+/** Go's clients send up to 16 MiB in one message. */
+const messageLimit = 32 << 20;
+
+export interface Server {
+  close(): Promise<void>;
+}
+
+/** Serves the services at `socketPath`, for root's group only; a socket nobody listens on any more is replaced. */
+export async function serve(services: InProcessServices, socketPath: string): Promise<Server> {
+  const stop = new AbortController();
+  const handler = connectNodeAdapter({
+    routes: (router) => addRoutes(router, services),
+    grpc: true,
+    grpcWeb: false,
+    connect: false,
+    readMaxBytes: messageLimit,
+    writeMaxBytes: messageLimit,
+    interceptors: [convertErrors],
+    shutdownSignal: stop.signal,
+  });
+  const server = createServer({}, handler);
+  const sessions = new Set<ServerHttp2Session>();
+  server.on("session", (session) => {
+    sessions.add(session);
+    session.on("close", () => sessions.delete(session));
+  });
+  mkdirSync(dirname(socketPath), { recursive: true, mode: 0o711 });
+  if (await answers(socketPath)) throw conflict(`${socketPath} is in use by another daemon`);
+  rmSync(socketPath, { force: true });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    // Not even for a moment may others connect: the mode is made by the umask.
+    const mask = process.umask(0o117);
+    try {
+      server.listen(socketPath, resolve);
+    } finally {
+      process.umask(mask);
+    }
+  });
+  chownSync(socketPath, 0, 0);
+  chmodSync(socketPath, 0o660);
+  server.on("error", (error) => log.error("grpc server", { error: error.message }));
+  return {
+    async close() {
+      stop.abort();
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const session of sessions) session.destroy();
+      rmSync(socketPath, { force: true });
+      await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, 500))]);
+    },
+  };
+}
+
+function addRoutes(router: ConnectRouter, services: InProcessServices): void {
+  for (const service of published)
+    router.service(service, services.get(service.typeName) as Partial<ServiceImpl<typeof service>>);
+  router.service(Health, {
+    check: () => ({ status: Serving.SERVING }),
+    async *watch(_request, context) {
+      yield { status: Serving.SERVING };
+      await new Promise<void>((resolve) =>
+        context.signal.addEventListener("abort", () => resolve(), { once: true }),
+      );
+    },
+  });
+}
+
+/** The one place where our errors become gRPC statuses. */
+const convertErrors: Interceptor = (next) => async (request) => {
+  try {
+    const response = await next(request);
+    if (!response.stream) return response;
+    return { ...response, message: convertStream(response.message) };
+  } catch (error) {
+    throw toConnectError(error);
+  }
+};
+
+async function* convertStream<T>(messages: AsyncIterable<T>): AsyncGenerator<T> {
+  try {
+    yield* messages;
+  } catch (error) {
+    throw toConnectError(error);
+  }
+}
+
+function toConnectError(error: unknown): ConnectError {
+  if (error instanceof ConnectError) return error;
+  const { code, message } = asCortenError(error);
+  const status = statusNumbers.get(code) ?? Code.Unknown;
+  if (code === "unknown" || code === "internal") log.debug("call failed", { error: message });
+  return new ConnectError(message, status as Code, undefined, undefined, error);
+}
+
+function answers(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(socketPath);
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
+}

@@ -1,0 +1,5 @@
+/** The shim: tasks on OCI runtimes below monitors, served as containerd.task.v2. */
+export { Bundles } from "./record.ts";
+export { taskService } from "./service.ts";
+export { Shim, type ShimOptions } from "./shim.ts";
+export type { OciRuntime, Publish, RuntimeChoice } from "./types.ts";

@@ -1,0 +1,48 @@
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
+import type { Any } from "@bufbuild/protobuf/wkt";
+import { OptionsSchema } from "../../../proto/gen/containerd/runc/v1/oci_pb.ts";
+import { invalid, notFound } from "../../base/errors.ts";
+import type { OciRuntime, RuntimeChoice } from "../types.ts";
+import { unpackAny } from "../typeurl.ts";
+import { foreignRuntime } from "./foreign.ts";
+import { ownRuntime } from "./own.ts";
+
+/**
+ * Reads the options of `io.containerd.runc.v2`: a `binary_name` chooses another OCI runtime, none ours.
+ * Docker asks for "runc" by name; on a machine without one that is us as well.
+ */
+export function chooseRuntime(options: Any | undefined, defaultRoot: string): RuntimeChoice {
+  const chosen = unpackAny(OptionsSchema, options);
+  if (options && options.typeUrl !== "" && !chosen)
+    throw invalid(`unsupported option type "${options.typeUrl}": invalid argument`);
+  const choice: RuntimeChoice = {
+    root: chosen?.root || defaultRoot,
+    systemdCgroup: chosen?.systemdCgroup ?? false,
+    noPivotRoot: chosen?.noPivotRoot ?? false,
+    noNewKeyring: chosen?.noNewKeyring ?? false,
+  };
+  const name = chosen?.binaryName ?? "";
+  if (name === "") return choice;
+  const binary = findBinary(name);
+  if (binary) return { ...choice, binary };
+  if (name === "runc") return choice;
+  throw notFound(`exec: "${name}": executable file not found in $PATH: not found`);
+}
+
+export const openRuntime = (choice: RuntimeChoice): OciRuntime =>
+  choice.binary === undefined ? ownRuntime(choice) : foreignRuntime(choice, choice.binary);
+
+function findBinary(name: string): string | undefined {
+  const candidates = name.includes("/")
+    ? [name]
+    : (process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin").split(delimiter).map((dir) => join(dir, name));
+  return candidates.find((path) => {
+    try {
+      accessSync(path, constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}

@@ -1,0 +1,149 @@
+import { spawn } from "node:child_process";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { CortenError, isCode, messageOf, notFound } from "../../base/errors.ts";
+import { type Monitor, spawnMonitor } from "../../monitor/index.ts";
+import { packStats } from "../stats.ts";
+import type { Launched, MonitorPlace, OciRuntime, RuntimeChoice } from "../types.ts";
+
+/** Another OCI runtime by runc's command line, which crun, runsc and Kata's all have. */
+export function foreignRuntime(choice: RuntimeChoice, binary: string): OciRuntime {
+  mkdirSync(choice.root, { recursive: true, mode: 0o711 });
+  const globals = ["--root", choice.root, ...(choice.systemdCgroup ? ["--systemd-cgroup"] : [])];
+  const run = (args: string[], input?: string) => runBinary(binary, [...globals, ...args], input);
+
+  /** Starts `create` or `exec` below a monitor, which adopts the container's process. */
+  const launch = async (
+    monitor: MonitorPlace,
+    verb: string[],
+    id: string,
+    work: string,
+  ): Promise<Launched> => {
+    mkdirSync(work, { recursive: true, mode: 0o700 });
+    const logFile = join(work, "log.json");
+    const pidFile = join(work, "pid");
+    rmSync(logFile, { force: true });
+    rmSync(pidFile, { force: true });
+    const consoleSocket = monitor.terminal ? join(work, "console.sock") : undefined;
+    const argv = [
+      binary,
+      ...globals,
+      "--log",
+      logFile,
+      "--log-format",
+      "json",
+      ...verb,
+      "--pid-file",
+      pidFile,
+      ...(consoleSocket ? ["--console-socket", consoleSocket] : []),
+      id,
+    ];
+    let made: Monitor;
+    try {
+      made = await spawnMonitor({
+        ...monitor,
+        run: { kind: "runtime", argv, pidFile, ...(consoleSocket ? { consoleSocket } : {}) },
+      });
+    } catch (error) {
+      const why = lastError(logFile) ?? messageOf(error);
+      const name = basename(binary);
+      throw new CortenError("unknown", `${name} ${verb[0]} failed: ${why}`, { cause: error });
+    }
+    return { pid: made.pid, monitor: made };
+  };
+
+  return {
+    create: ({ id, bundle, monitor }) =>
+      launch(
+        monitor,
+        [
+          "create",
+          "--bundle",
+          bundle,
+          ...(choice.noPivotRoot ? ["--no-pivot"] : []),
+          ...(choice.noNewKeyring ? ["--no-new-keyring"] : []),
+        ],
+        id,
+        bundle,
+      ),
+    async start(id) {
+      await run(["start", id]);
+    },
+    async exec({ id, process, monitor }) {
+      const work = join(monitor.dir, "runtime");
+      mkdirSync(work, { recursive: true, mode: 0o700 });
+      const file = join(work, "process.json");
+      writeFileSync(file, JSON.stringify(process), { mode: 0o600 });
+      return launch(monitor, ["exec", "--process", file, "--detach"], id, work);
+    },
+    async kill(id, signal, all) {
+      await run(["kill", ...(all ? ["--all"] : []), id, String(signal)]);
+    },
+    async remove(id, force) {
+      await run(["delete", ...(force ? ["--force"] : []), id]);
+    },
+    async pause(id) {
+      await run(["pause", id]);
+    },
+    async resume(id) {
+      await run(["resume", id]);
+    },
+    async update(id, resources) {
+      await run(["update", "--resources", "-", id], JSON.stringify(resources));
+    },
+    async isPaused(id) {
+      return (JSON.parse(await run(["state", id])) as { status?: string }).status === "paused";
+    },
+    async processes(id) {
+      return JSON.parse(await run(["ps", "--format", "json", id])) as number[];
+    },
+    async stats(id) {
+      const event = JSON.parse(await run(["events", "--stats", id])) as { data?: unknown };
+      return packStats(event.data ?? {});
+    },
+  };
+}
+
+const outputLimit = 16 << 20;
+
+/** Runs a verb to its end; its failure carries the runtime's own words. */
+function runBinary(binary: string, args: string[], input?: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(binary, args, { stdio: ["pipe", "pipe", "pipe"] });
+    const parts = { stdout: "", stderr: "" };
+    for (const name of ["stdout", "stderr"] as const)
+      child[name].setEncoding("utf8").on("data", (text: string) => {
+        if (parts[name].length < outputLimit) parts[name] += text;
+      });
+    child.on("error", (error) => reject(new CortenError("unknown", `${binary}: ${error.message}`)));
+    child.on("close", (code, signal) => {
+      if (code === 0) resolve(parts.stdout);
+      else reject(failure(parts.stderr.trim() || `${binary} ended with ${signal ?? `status ${code}`}`));
+    });
+    child.stdin.on("error", () => {});
+    child.stdin.end(input ?? "");
+  });
+}
+
+/** containerd recognises these by their text as well; runtimes have no codes. */
+function failure(text: string): CortenError {
+  const message = text.split("\n").at(-1) ?? text;
+  if (/process already finished|no such process|container not running|not running/i.test(message))
+    return notFound("process already finished: not found");
+  if (/does not exist|no such file or directory|not found/i.test(message))
+    return notFound(`${message}: not found`);
+  return new CortenError("unknown", message);
+}
+
+function lastError(logFile: string): string | undefined {
+  try {
+    const lines = readFileSync(logFile, "utf8").trim().split("\n");
+    for (const line of lines.reverse()) {
+      const entry = JSON.parse(line) as { level?: string; msg?: string };
+      if ((entry.level === "error" || entry.level === "fatal") && entry.msg) return entry.msg.trim();
+    }
+  } catch (error) {
+    if (!isCode(error, "not_found")) return undefined;
+  }
+  return undefined;
+}

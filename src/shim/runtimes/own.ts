@@ -1,0 +1,86 @@
+import { conflict } from "../../base/errors.ts";
+import { log } from "../../base/log.ts";
+import { monitorLauncher } from "../../monitor/index.ts";
+import type * as Runc from "../../runc/index.ts";
+import { packStats } from "../stats.ts";
+import type { Launched, OciRuntime, RuntimeChoice } from "../types.ts";
+
+/** The runtime is a library of this program: no process is started but the container's own and its monitor. */
+let loading: Promise<typeof Runc> | undefined;
+const load = () => {
+  loading ??= import("../../runc/index.ts");
+  return loading;
+};
+
+/** Our runc under our monitor. */
+export function ownRuntime(choice: RuntimeChoice): OciRuntime {
+  const { root } = choice;
+  const launched = (launcher: ReturnType<typeof monitorLauncher>): Launched => {
+    const { monitor } = launcher;
+    if (!monitor) throw conflict("the runtime did not launch the process");
+    return { pid: monitor.pid, monitor };
+  };
+  const warn = (id: string) => (message: string) => log.warn(message, { container: id });
+  return {
+    async create({ id, bundle, spec, monitor }) {
+      const runc = await load();
+      const launcher = monitorLauncher(monitor);
+      try {
+        await runc.create({
+          root,
+          id,
+          bundle,
+          spec,
+          launcher,
+          monitorTerminal: monitor.terminal,
+          noPivot: choice.noPivotRoot,
+          noNewKeyring: choice.noNewKeyring,
+          systemdCgroup: choice.systemdCgroup,
+          warn: warn(id),
+        });
+      } catch (error) {
+        launcher.monitor?.close();
+        throw error;
+      }
+      return launched(launcher);
+    },
+    async start(id) {
+      await (await load()).start(root, id);
+    },
+    async exec({ id, process, monitor }) {
+      const runc = await load();
+      const launcher = monitorLauncher(monitor);
+      try {
+        await runc.exec({ root, id, process, launcher, monitorTerminal: monitor.terminal, warn: warn(id) });
+      } catch (error) {
+        launcher.monitor?.close();
+        throw error;
+      }
+      return launched(launcher);
+    },
+    async kill(id, signal, all) {
+      await (await load()).kill(root, id, signal, { all });
+    },
+    async remove(id, force) {
+      await (await load()).remove(root, id, { force });
+    },
+    async pause(id) {
+      await (await load()).pause(root, id);
+    },
+    async resume(id) {
+      await (await load()).resume(root, id);
+    },
+    async update(id, resources) {
+      await (await load()).update(root, id, resources);
+    },
+    async isPaused(id) {
+      return (await load()).state(root, id).status === "paused";
+    },
+    async processes(id) {
+      return (await load()).processes(root, id);
+    },
+    async stats(id) {
+      return packStats(await (await load()).stats(root, id));
+    },
+  };
+}

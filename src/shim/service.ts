@@ -1,0 +1,152 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { ServiceImpl } from "@connectrpc/connect";
+import { ProcessDetailsSchema } from "../../proto/gen/containerd/runc/v1/oci_pb.ts";
+import type { Task as TaskService } from "../../proto/gen/containerd/task/v2/shim_pb.ts";
+import { Status } from "../../proto/gen/containerd/v1/types/task_pb.ts";
+import { conflict, invalid, unimplemented } from "../base/errors.ts";
+import type { LinuxResources, Spec } from "../oci/runtime-spec.ts";
+import { timestampOf } from "./events.ts";
+import type { Shim } from "./shim.ts";
+import type { Status as TaskStatus } from "./task.ts";
+import { packAny, unpackProcess } from "./typeurl.ts";
+
+const statuses: Record<TaskStatus, Status> = {
+  created: Status.CREATED,
+  running: Status.RUNNING,
+  stopped: Status.STOPPED,
+  paused: Status.PAUSED,
+  pausing: Status.PAUSING,
+};
+
+interface Context {
+  readonly requestHeader: Headers;
+  readonly signal: AbortSignal;
+}
+
+/** `containerd.task.v2.Task` for the tasks of one shim; the namespace is in the call's metadata, as in ttrpc. */
+export function taskService(shim: Shim): ServiceImpl<typeof TaskService> {
+  const namespaceOf = (context: Context): string => {
+    const namespace = context.requestHeader.get("containerd-namespace");
+    if (!namespace) throw conflict("namespace is required: failed precondition");
+    return namespace;
+  };
+  const find = (id: string, context: Context) => shim.find(namespaceOf(context), id);
+  return {
+    async create(request, context) {
+      if (request.checkpoint !== "") throw unimplemented("checkpoints: not implemented");
+      const { id, bundle, stdin, stdout, stderr, terminal, options } = request;
+      const task = await shim.create({
+        namespace: namespaceOf(context),
+        id,
+        bundle,
+        spec: readSpec(bundle),
+        rootfs: request.rootfs.map(({ type, source, target, options }) => ({
+          type,
+          source,
+          options,
+          ...(target === "" ? {} : { target }),
+        })),
+        stdio: { stdin, stdout, stderr, terminal },
+        options,
+      });
+      return { pid: task.init.record.pid };
+    },
+    async start({ id, execId }, context) {
+      return { pid: await shim.start(namespaceOf(context), id, execId) };
+    },
+    state({ id, execId }, context) {
+      const task = find(id, context);
+      const process = task.process(execId);
+      const { pid, stdio } = process.record;
+      const exitedAt = process.exit && timestampOf(process.exit.exitedAt);
+      return {
+        id,
+        bundle: task.bundle,
+        pid,
+        status: statuses[task.status(process)],
+        ...stdio,
+        exitStatus: process.exit?.exitCode ?? 0,
+        ...(exitedAt ? { exitedAt } : {}),
+        execId,
+      };
+    },
+    async delete({ id, execId }, context) {
+      const { pid, exit } = await shim.delete(namespaceOf(context), id, execId);
+      const exitedAt = timestampOf(exit.exitedAt);
+      return { pid, exitStatus: exit.exitCode, ...(exitedAt ? { exitedAt } : {}) };
+    },
+    async pids({ id }, context) {
+      const task = find(id, context);
+      const execs = new Map([...task.execs.values()].map(({ record }) => [record.pid, record.execId]));
+      const processes = (await task.runtime.processes(id)).map((pid) => {
+        const execId = execs.get(pid);
+        return { pid, ...(execId ? { info: packAny(ProcessDetailsSchema, { execId }) } : {}) };
+      });
+      return { processes };
+    },
+    async pause({ id }, context) {
+      const task = find(id, context);
+      await shim.lock(namespaceOf(context), id, () => task.pause());
+      shim.events.paused(task);
+      return {};
+    },
+    async resume({ id }, context) {
+      const task = find(id, context);
+      await shim.lock(namespaceOf(context), id, () => task.resume());
+      shim.events.resumed(task);
+      return {};
+    },
+    checkpoint() {
+      throw unimplemented("checkpoints: not implemented");
+    },
+    async kill({ id, execId, signal, all }, context) {
+      await shim.kill(namespaceOf(context), id, execId, signal, all);
+      return {};
+    },
+    exec({ id, execId, spec, stdin, stdout, stderr, terminal }, context) {
+      if (execId === "") throw invalid("exec id must not be empty: invalid argument");
+      shim.exec(namespaceOf(context), id, execId, unpackProcess(spec), { stdin, stdout, stderr, terminal });
+      return {};
+    },
+    async resizePty({ id, execId, width, height }, context) {
+      const process = find(id, context).process(execId);
+      if (!process.record.stdio.terminal)
+        throw conflict(`process ${execId || id} has no terminal: failed precondition`);
+      await process.monitor?.resize(height, width);
+      return {};
+    },
+    async closeIO({ id, execId, stdin }, context) {
+      if (stdin) await find(id, context).process(execId).monitor?.closeStdin();
+      return {};
+    },
+    async update({ id, resources }, context) {
+      if (!resources) throw invalid("resources are missing: invalid argument");
+      const text = new TextDecoder().decode(resources.value);
+      await shim.update(namespaceOf(context), id, JSON.parse(text) as LinuxResources);
+      return {};
+    },
+    async wait({ id, execId }, context) {
+      const exit = await find(id, context).process(execId).wait();
+      const exitedAt = timestampOf(exit.exitedAt);
+      return { exitStatus: exit.exitCode, ...(exitedAt ? { exitedAt } : {}) };
+    },
+    async stats({ id }, context) {
+      return { stats: await find(id, context).runtime.stats(id) };
+    },
+    connect({ id }, context) {
+      return { shimPid: process.pid, taskPid: find(id, context).init.record.pid, version: "3" };
+    },
+    // One shim serves all tasks and ends with the daemon.
+    shutdown: () => ({}),
+  };
+}
+
+function readSpec(bundle: string): Spec {
+  const path = join(bundle, "config.json");
+  try {
+    return JSON.parse(readFileSync(path, "utf8")) as Spec;
+  } catch (error) {
+    throw invalid(`${path} cannot be read`, error);
+  }
+}

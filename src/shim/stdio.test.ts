@@ -1,0 +1,46 @@
+import { expect, test } from "bun:test";
+import { destinationOf } from "./stdio.ts";
+
+const none = { stdin: "", stdout: "", stderr: "", terminal: false };
+
+test("FIFO paths go to the monitor as they are, with or without a scheme", () => {
+  expect(destinationOf({ ...none, stdin: "/f/in", stdout: "fifo:///f/out", stderr: "/f/err" }, "/d")).toEqual(
+    {
+      dir: "/d",
+      terminal: false,
+      stdin: true,
+      fifos: { stdin: "/f/in", stdout: "/f/out", stderr: "/f/err" },
+    },
+  );
+});
+
+test("a terminal has no stderr of its own", () => {
+  expect(
+    destinationOf({ stdin: "", stdout: "/f/out", stderr: "/f/out", terminal: true }, "/d").fifos,
+  ).toEqual({ stdout: "/f/out" });
+});
+
+test("file:// is a raw log of both outputs", () => {
+  const made = destinationOf({ ...none, stdout: "file:///l/x.log", stderr: "file:///l/x.log" }, "/d");
+  expect(made.log).toEqual({ path: "/l/x.log", format: "raw" });
+  expect(() => destinationOf({ ...none, stdout: "file:///l/x", stderr: "file:///l/y" }, "/d")).toThrow(
+    /differs/,
+  );
+});
+
+test("monitor:// names directory, log, rotation and whether stdin is kept", () => {
+  const stdout = "monitor:///run/c/1?log=/l/x-json.log&format=json-file&max-size=1000&max-file=3&stdin=1";
+  expect(destinationOf({ ...none, stdout }, "/d")).toEqual({
+    dir: "/run/c/1",
+    terminal: false,
+    stdin: true,
+    log: { path: "/l/x-json.log", format: "json-file", maxSize: 1000, maxFiles: 3 },
+  });
+});
+
+test("what cannot be served is refused by name", () => {
+  expect(() => destinationOf({ ...none, stdout: "binary:///usr/bin/logger" }, "/d")).toThrow(/binary:/);
+  expect(() => destinationOf({ ...none, stdout: "relative" }, "/d")).toThrow(/relative is not an absolute/);
+  expect(() => destinationOf({ ...none, stdout: "monitor:///d?format=xml" }, "/d")).toThrow(/xml/);
+  expect(() => destinationOf({ ...none, stdout: "monitor:///d?max-size=-1" }, "/d")).toThrow(/max-size/);
+});
