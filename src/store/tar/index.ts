@@ -1,0 +1,3 @@
+export { blockSize, padding, type TarEntry, type TarEntryType } from "./entry.ts";
+export { type TarLimits, TarReader, type TarSink } from "./reader.ts";
+export { endOfArchive, formatEntry } from "./writer.ts";
