@@ -1,0 +1,129 @@
+/** A containerd of the test's own, ours as a process or Debian's, with everything it leaves behind checked. */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type ContainerdClient, connectContainerd } from "../../src/containerd/client/index.ts";
+import { answers, corten, leftovers, type Output, run, until } from "./engine.ts";
+
+export interface TestContainerd extends AsyncDisposable {
+  readonly root: string;
+  readonly socket: string;
+  readonly pid: number;
+  /** The real ctr against it. */
+  ctr(...argv: string[]): Promise<Output>;
+  /** Our ctr against it. */
+  cortenCtr(...argv: string[]): Promise<Output>;
+  client(namespace?: string): Promise<ContainerdClient>;
+  /** kill -9 of the daemon, nothing else. */
+  kill(): Promise<void>;
+  restart(): Promise<void>;
+  log(): string;
+}
+
+export async function startContainerd(kind: "corten" | "debian" = "corten"): Promise<TestContainerd> {
+  const root = mkdtempSync(join(tmpdir(), "corten-ctrd-"));
+  const socket = join(root, "run/containerd.sock");
+  const argv = kind === "corten" ? [...corten, "containerd", "--log-level", "debug"] : ["containerd"];
+  argv.push("--root", join(root, "lib"), "--state", join(root, "run"), "--address", socket);
+  if (kind === "debian") {
+    // Its default plugins want places of the machine (CNI, /opt, a TTRPC socket): only what the API needs.
+    writeFileSync(
+      join(root, "config.toml"),
+      `version = 2
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.devmapper"]
+[ttrpc]
+  address = "${join(root, "run/ttrpc.sock")}"
+`,
+    );
+    argv.push("--config", join(root, "config.toml"));
+  }
+  let child: ChildProcess | undefined;
+  let log = "";
+  const clients: ContainerdClient[] = [];
+  const start = async () => {
+    const started = spawn(argv[0]!, argv.slice(1), { stdio: ["ignore", "pipe", "pipe"] });
+    child = started;
+    const collect = (text: string) => {
+      log += text;
+    };
+    started.stdout.setEncoding("utf8").on("data", collect);
+    started.stderr.setEncoding("utf8").on("data", collect);
+    await until(`containerd on ${socket}`, () => {
+      if (started.exitCode !== null) throw new Error(`containerd ended with ${started.exitCode}:\n${log}`);
+      return existsSync(socket) && answers(socket);
+    });
+  };
+  const ended = async () => {
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    await new Promise((done) => child!.once("exit", done));
+  };
+  await start();
+  const containerd: TestContainerd = {
+    root,
+    socket,
+    get pid() {
+      return child!.pid!;
+    },
+    ctr: (...args) => run(["ctr", "--address", socket, ...args]),
+    cortenCtr: (...args) => run([...corten, "ctr", "--address", socket, ...args]),
+    async client(namespace = "default") {
+      const client = await connectContainerd(socket, namespace);
+      clients.push(client);
+      return client;
+    },
+    async kill() {
+      child?.kill("SIGKILL");
+      await ended();
+    },
+    async restart() {
+      await containerd.kill();
+      await start();
+    },
+    log: () => log,
+    async [Symbol.asyncDispose]() {
+      if (child?.exitCode === null && child.signalCode === null) {
+        await removeAll(containerd).catch(() => {});
+        for (const client of clients) client.close();
+        child.kill("SIGTERM");
+        const timer = setTimeout(() => child?.kill("SIGKILL"), 10_000);
+        await ended();
+        clearTimeout(timer);
+      }
+      const gone = () => leftovers(root).filter((line) => !line.includes("mount") || kind === "corten");
+      await until("the end of what ran", () => gone().length === 0, 3).catch(() => {});
+      const left = gone();
+      sweep(root);
+      if (left.length > 0) throw new Error(`containerd left behind:\n${left.join("\n")}\n${log}`);
+    },
+  };
+  return containerd;
+}
+
+/** Ends and removes all tasks of all namespaces. */
+async function removeAll(containerd: TestContainerd): Promise<void> {
+  const first = await containerd.client();
+  const { namespaces } = await first.namespaces.list({});
+  for (const { name } of namespaces) {
+    const client = first.with({ namespace: name });
+    const { tasks } = await client.tasks.list({});
+    for (const { containerId } of tasks) {
+      await client.tasks.kill({ containerId, signal: 9, all: true }).catch(() => {});
+      await client.tasks.wait({ containerId }, { timeoutMs: 10_000 }).catch(() => {});
+      await client.tasks.delete({ containerId }).catch(() => {});
+    }
+  }
+}
+
+function sweep(root: string): void {
+  for (const line of leftovers(root)) {
+    const pid = line.match(/^process (\d+)/)?.[1];
+    if (pid) spawnSync("kill", ["-9", pid]);
+  }
+  const mounts = readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .map((line) => line.split(" ")[4] ?? "")
+    .filter((path) => path.startsWith(`${root}/`));
+  for (const path of mounts.reverse()) spawnSync("umount", ["-l", path]);
+  rmSync(root, { recursive: true, force: true });
+}
