@@ -4,5 +4,7 @@ import { runCommandLine } from "../cli/main.ts";
 
 export async function main(argv: string[]): Promise<number> {
   const called = basename(process.argv0);
-  return runCommandLine(called === "docker" ? "docker" : "corten", argv);
+  const code = await runCommandLine(called === "docker" ? "docker" : "corten", argv);
+  // A pending read of stdin would keep the process alive; all output has been written by now.
+  process.exit(code);
 }

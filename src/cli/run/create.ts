@@ -1,0 +1,138 @@
+/** Makes the container of `run` and `create`: pulls what is missing, writes the id file, shows the warnings. */
+import { closeSync, existsSync, openSync, rmSync, writeSync } from "node:fs";
+import { isCode, messageOf } from "../../base/errors.ts";
+import type { EngineClient } from "../../engine/client.ts";
+import type { CreateContainerRequest, HostConfig, Sent } from "../../engine/types.ts";
+import { versionLess } from "../../engine/version.ts";
+import type { Cli } from "../cli.ts";
+import { StatusError } from "../errors.ts";
+import { familiarReference, isDebName, parseReference, withDefaultTag } from "../format/reference.ts";
+import { createBody } from "./body.ts";
+import type { ContainerValues, CreateValues } from "./flags.ts";
+import { isIP } from "./ip.ts";
+import { parsePlatform } from "./platform.ts";
+import { proxyEnvironment } from "./proxy.ts";
+
+export type CreateRequest = CreateContainerRequest & { HostConfig: Sent<HostConfig> };
+
+/** An error of `run` or `create` as docker ends with it: its text, a hint, and exit code 125 or as given. */
+export function commandError(cli: Cli, verb: string, error: unknown, exitCode = 125): StatusError {
+  const hint = `Run '${cli.program} ${verb} --help' for more information`;
+  return new StatusError(exitCode, `${cli.program}: ${messageOf(error)}\n\n${hint}`, { cause: error });
+}
+
+/** The create body of a command line. */
+export async function bodyOf(
+  cli: Cli,
+  verb: string,
+  values: ContainerValues & CreateValues,
+  changed: ReadonlySet<string>,
+  args: readonly string[],
+): Promise<CreateRequest> {
+  if (!["always", "missing", "never", ""].includes(values.pull))
+    throw commandError(
+      cli,
+      verb,
+      new Error(`invalid pull option: '${values.pull}': must be one of "always", "missing" or "never"`),
+    );
+  try {
+    const daemon = cli.config.proxies ? (await cli.daemon()).name : "";
+    const proxyEnv = proxyEnvironment(cli.config, daemon, values.env);
+    return createBody({ values, changed, image: args[0]!, command: args.slice(1), proxyEnv });
+  } catch (error) {
+    throw commandError(cli, verb, error);
+  }
+}
+
+/** Creates and returns the id. */
+export async function createContainer(
+  cli: Cli,
+  client: EngineClient,
+  body: CreateRequest,
+  values: CreateValues,
+): Promise<string> {
+  const idFile = body.HostConfig.ContainerIDFile ? openIdFile(body.HostConfig.ContainerIDFile) : undefined;
+  let written = false;
+  try {
+    const image = nameOf(body.Image ?? "");
+    const platform = values.platform === "" ? "" : parsePlatform(values.platform);
+    if (values.pull === "always" && image) await pull(cli, client, body.Image ?? "", values);
+    const { rows, columns } = cli.out.size();
+    body.HostConfig.ConsoleSize = [rows, columns];
+    forVersion(body, client.apiVersion);
+    const attempt = () => client.containers.create(body, { name: values.name, platform });
+    let created: Awaited<ReturnType<typeof attempt>>;
+    try {
+      created = await attempt();
+    } catch (error) {
+      if (!isCode(error, "not_found") || !image || values.pull !== "missing") throw error;
+      if (!values.quiet) cli.err.line(`Unable to find image '${image}' locally`);
+      await pull(cli, client, body.Image ?? "", values);
+      created = await attempt();
+    }
+    for (const warning of [...(created.Warnings ?? []), ...localDnsWarnings(body)])
+      cli.err.line(`WARNING: ${warning}`);
+    if (idFile) {
+      writeSync(idFile.fd, created.Id);
+      written = true;
+    }
+    return created.Id;
+  } finally {
+    if (idFile) {
+      closeSync(idFile.fd);
+      if (!written) rmSync(idFile.path, { force: true });
+    }
+  }
+}
+
+/** The familiar name of an image reference, undefined for ids. */
+function nameOf(image: string): string | undefined {
+  if (/^(sha256:)?[a-f0-9]{64}$/.test(image)) return undefined;
+  if (isDebName(image)) return image;
+  return familiarReference(withDefaultTag(parseReference(image)));
+}
+
+async function pull(cli: Cli, client: EngineClient, image: string, values: CreateValues): Promise<void> {
+  const { pullImage } = await import("./pull.ts");
+  await pullImage(cli, client, image, { platform: values.platform, quiet: values.quiet, out: cli.err });
+}
+
+function openIdFile(path: string): { path: string; fd: number } {
+  if (existsSync(path))
+    throw new Error(`container ID file found, make sure the other container isn't running or delete ${path}`);
+  try {
+    return { path, fd: openSync(path, "w", 0o666) };
+  } catch (error) {
+    const reason =
+      (error as NodeJS.ErrnoException).code === "ENOENT" ? "no such file or directory" : messageOf(error);
+    throw new Error(`failed to create the container ID file: open ${path}: ${reason}`);
+  }
+}
+
+/** Leaves out what an older daemon does not know, or refuses it. */
+function forVersion(body: CreateRequest, apiVersion: string): void {
+  const older = (than: string) => versionLess(apiVersion, than);
+  if (body.Healthcheck?.StartInterval && older("1.44"))
+    throw new Error(
+      '"specify health-check start interval" requires API version 1.44, but the Docker daemon API version is ' +
+        apiVersion,
+    );
+  const endpoints = Object.values(body.NetworkingConfig?.EndpointsConfig ?? {});
+  if (older("1.44")) {
+    if (body.HostConfig.Mounts?.some((mount) => mount.BindOptions?.ReadOnlyForceRecursive))
+      throw new Error("bind-recursive=readonly requires API v1.44 or later");
+    const mac = endpoints.map((endpoint) => endpoint?.MacAddress).find(Boolean);
+    if (mac) {
+      body.MacAddress = mac;
+      for (const endpoint of endpoints) if (endpoint) endpoint.MacAddress = "";
+    }
+  }
+  if (body.HostConfig.Annotations && older("1.43")) delete body.HostConfig.Annotations;
+}
+
+function localDnsWarnings(body: CreateRequest): string[] {
+  const local = (body.HostConfig.Dns ?? []).find((address) =>
+    isIP(address) === 4 ? address.startsWith("127.") : address === "::1",
+  );
+  return local === undefined ? [] : [`Localhost DNS (${local}) may fail in containers.`];
+}

@@ -1,0 +1,29 @@
+/** Pulls an image with its registry's credentials and shows how it goes. */
+import type { EngineClient } from "../../engine/client.ts";
+import type { Cli } from "../cli.ts";
+import { credentialsFor } from "../config/credentials.ts";
+import { apiName, isDebName, parseReference, registryKey, withDefaultTag } from "../format/reference.ts";
+import type { Output } from "../streams/output.ts";
+import { showProgress } from "../streams/progress.ts";
+
+export interface PullOptions {
+  platform: string;
+  quiet: boolean;
+  out: Output;
+}
+
+export async function pullImage(
+  cli: Cli,
+  client: EngineClient,
+  image: string,
+  options: PullOptions,
+): Promise<void> {
+  const reference = isDebName(image) ? undefined : withDefaultTag(parseReference(image));
+  const { repository, tag } = reference ? apiName(reference) : { repository: image, tag: "" };
+  const auth = reference && (await credentialsFor(cli.config, registryKey(reference)));
+  const progress = await client.images.pull(repository, tag, {
+    platform: options.platform,
+    ...(auth ? { auth } : {}),
+  });
+  await showProgress(progress, options.quiet ? undefined : options.out);
+}
