@@ -12,6 +12,11 @@ export interface ContentSink {
     /** Digests the content refers to (of a manifest: config and layers), for the collector's labels. */
     references?: Digest[],
   ): Promise<void>;
+  /**
+   * Reads content that was put. With it the .deb files go through the sink (and stay there as long as it keeps
+   * them); without, they pass through a file in `cacheDir`.
+   */
+  open?(digest: Digest): AsyncIterable<Uint8Array>;
 }
 
 export type DebEvent =
