@@ -4,16 +4,8 @@ import { CortenError, invalid } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { rawSyscall } from "../sys/libc.ts";
 import { macText } from "../sys/netlink/address.ts";
-import {
-  addAddress,
-  addBridge,
-  deleteLink,
-  findLink,
-  isMissingLink,
-  listAddresses,
-  listRoutes,
-  setLink,
-} from "../sys/netlink/route.ts";
+import { addBridge, deleteLink, findLink, isMissingLink, setLink } from "../sys/netlink/link.ts";
+import { addAddress, listAddresses, listRoutes } from "../sys/netlink/route.ts";
 import type { NetlinkSocket } from "../sys/netlink/socket.ts";
 import { defaultPools, ipv4Number, ipv4Text, overlaps, parseCidr, type Subnet, subnetAt } from "./subnet.ts";
 
@@ -73,7 +65,7 @@ export function ensureBridge(
   if (!existing) {
     // A fixed address of its own: otherwise it changes with every port that comes and goes.
     const mac = macText(Uint8Array.of(2, 0x42, ...randomBytes(4)));
-    socket.transact([addBridge({ name: bridge.name, mac, mtu: bridge.mtu })]);
+    socket.transact([addBridge({ name: bridge.name, mac })]);
   }
   const index = existing?.index ?? findLink(socket, bridge.name)?.index;
   if (index === undefined) throw new CortenError("aborted", `bridge ${bridge.name} vanished`);
@@ -85,7 +77,8 @@ export function ensureBridge(
   if (!existing?.up) socket.attempt([setLink(index, { noIpv6LinkLocal: true })]);
   socket.transact([
     ...(has ? [] : [addAddress({ link: index, address: bridge.gateway, prefixLength })]),
-    ...(existing?.up ? [] : [setLink(index, { up: true })]),
+    // Set on the bridge that is there, or it follows the smallest of its ports.
+    ...(existing?.up && existing.mtu === bridge.mtu ? [] : [setLink(index, { mtu: bridge.mtu, up: true })]),
   ]);
   // Answers to what was published on 127.0.0.1 come in on the bridge; the firewall's guard chain keeps out the rest.
   writeSysctl(`net/ipv4/conf/${bridge.name}/route_localnet`, "1");

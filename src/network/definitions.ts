@@ -1,8 +1,8 @@
 /** Network records: the predefined three, and how a request becomes one. */
 import { CortenError, invalid, notFound } from "../base/errors.ts";
 import { gatewayOf } from "./bridge.ts";
-import type { FirewalledNetwork } from "./firewall.ts";
 import { bridgeOf, newId } from "./names.ts";
+import type { FirewalledNetwork } from "./ruleset.ts";
 import { ipv4Number, parseCidr, type Subnet, subnetText } from "./subnet.ts";
 import type { CreateNetworkRequest, IpamConfig, NetworkRecord } from "./types.ts";
 

@@ -1,15 +1,5 @@
-import {
-  addAddress,
-  addRoute,
-  addVeth,
-  deleteLink,
-  findLink,
-  isMissingLink,
-  listLinks,
-  listRoutes,
-  replaceRoute,
-  setLink,
-} from "../sys/netlink/route.ts";
+import { addVeth, deleteLink, findLink, isMissingLink, listLinks, setLink } from "../sys/netlink/link.ts";
+import { addAddress, addRoute, listRoutes, replaceRoute } from "../sys/netlink/route.ts";
 import type { NetlinkSocket } from "../sys/netlink/socket.ts";
 
 /** What an interface in a container gets. */

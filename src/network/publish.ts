@@ -1,9 +1,10 @@
 import { messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { hostHasIpv6 } from "./bridge.ts";
-import type { Firewall, PublishedPort } from "./firewall.ts";
+import type { Firewall } from "./firewall.ts";
 import { bindError, PortReservations } from "./ports.ts";
 import { type Relay, startRelay } from "./relay.ts";
+import type { PublishedPort } from "./ruleset.ts";
 import type { Endpoint, PortBinding, PortRequest } from "./types.ts";
 
 /** Published ports of endpoints: the reservation on the host, the rules, and the relay for IPv6. */

@@ -1,5 +1,5 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
-import type { PublishedPort } from "./firewall.ts";
+import type { PublishedPort } from "./ruleset.ts";
 
 /**
  * TCP from an IPv6 address of the host (`::1` above all) to a container's IPv4 address. The rules translate

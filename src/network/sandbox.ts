@@ -1,6 +1,6 @@
 import { closeSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { deleteLink, findLink, setLink } from "../sys/netlink/route.ts";
+import { deleteLink, findLink, setLink } from "../sys/netlink/link.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../sys/netlink/socket.ts";
 import { bindNetns, openNewNetns, removeNetns, withNetns } from "../sys/netns.ts";
 import { sandboxIdOf } from "./names.ts";
