@@ -147,7 +147,7 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
       hostPort: 10000 + index,
     }));
     await world.container(manager, "many", ports);
-    const elements = () => sh("nft", "list", "ruleset").match(/udp \. 1\d{4}/g)?.length ?? 0;
+    const elements = () => sh("nft", "-p", "list", "ruleset").match(/17 \. 1\d{4}/g)?.length ?? 0;
     assert.equal(elements(), 3000);
     sh("nft", "flush", "ruleset");
     await eventually("all are back", () => elements() === 3000);
@@ -242,7 +242,7 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
     await eventually("the table is back after a flush", same);
     assert.equal(await world.ask(undefined, "tcp", "127.0.0.1", 8080), `web to ${web.gateway}`);
     const table = mine.match(/corten-\w+/)![0];
-    sh("nft", "delete", "element", "ip", table, "ports", "{ tcp . 8080 }");
+    sh("nft", "delete", "element", "ip", table, "ports", "{ 6 . 8080 }");
     await eventually("one element is back", same);
     sh("nft", "flush", "chain", "ip", table, "postrouting");
     await eventually("one chain is back", same);
