@@ -65,7 +65,9 @@ export function parsePlatform(text: string): string {
   }
   const [os, name, given = ""] = words as [string, string, string?];
   const [arch, variant] = architectures[name] ?? [name, ""];
-  return join(os, arch, given || variant);
+  const shown = join(os, arch, given || variant);
+  // Given in full, the usual variant of arm64 stays.
+  return words.length === 3 && shown.endsWith("/arm64") ? `${shown}/v8` : shown;
 }
 
 /** The usual variant is left out. */

@@ -1,0 +1,73 @@
+import type { ExecCreateRequest } from "../../../engine/types.ts";
+import { defineCommand } from "../../command.ts";
+import { StatusError } from "../../errors.ts";
+import { bool, list, string } from "../../flags/flag.ts";
+import { checkEnv, readKeyValueFile } from "../../run/values.ts";
+import { checkTerminal } from "./run.ts";
+
+export default defineCommand({
+  usage: "CONTAINER COMMAND [ARG...]",
+  arguments: { min: 2 },
+  interspersed: false,
+  flags: {
+    detach: bool("d", "Run it in the background"),
+    "detach-keys": string("", "Keys that leave the command running"),
+    env: list("e", "Environment variable (NAME=value, or NAME to pass ours on)", checkEnv),
+    "env-file": list("", "File of environment variables"),
+    interactive: bool("i", "Keep stdin open"),
+    privileged: bool("", "Give it all rights over this machine"),
+    tty: bool("t", "Give it a terminal"),
+    user: string("u", "User to run as (name or uid, with :group or :gid)"),
+    workdir: string("w", "Directory to start in"),
+  },
+  async run({ cli, args, values }) {
+    const env = [
+      ...values["env-file"].flatMap((path) => readKeyValueFile(path, (name) => process.env[name])),
+      ...values.env,
+    ];
+    const client = await cli.client();
+    // Before the exec is made, so that what cannot work leaves nothing behind in the daemon.
+    const container = args[0]!;
+    await client.containers.inspect(container);
+    const stdin = values.interactive && !values.detach;
+    if (!values.detach) checkTerminal(cli, stdin, values.tty);
+    const { rows, columns } = cli.out.size();
+    const size: { ConsoleSize?: [number, number] } = values.tty ? { ConsoleSize: [rows, columns] } : {};
+    const detachKeys = values["detach-keys"] || cli.config.detachKeys || "";
+    const body: ExecCreateRequest = {
+      User: values.user,
+      Privileged: values.privileged,
+      Tty: values.tty,
+      ...size,
+      AttachStdin: stdin,
+      AttachStderr: !values.detach,
+      AttachStdout: !values.detach,
+      DetachKeys: detachKeys,
+      Env: env.length > 0 ? env : null,
+      WorkingDir: values.workdir,
+      Cmd: args.slice(1),
+    };
+    const { Id: id } = await client.execs.create(container, body);
+    if (!id) throw new StatusError(1, "exec ID empty");
+    if (values.detach) {
+      await client.execs.start(id, { Detach: true, Tty: values.tty, ...size });
+      return 0;
+    }
+    const stream = await client.execs.attach(id, { Detach: false, Tty: values.tty, ...size });
+    const { connectStdio } = await import("../../streams/hijack.ts");
+    const copied = connectStdio(cli, stream, {
+      stdin,
+      stdout: true,
+      stderr: true,
+      tty: values.tty,
+      detachKeys,
+    });
+    let stop = () => {};
+    if (values.tty && cli.stdinIsTerminal) {
+      const { followSize } = await import("../../streams/resize.ts");
+      stop = followSize(cli, (h, w) => client.execs.resize(id, h, w));
+    }
+    await copied.finally(stop);
+    return (await client.execs.inspect(id)).ExitCode ?? 0;
+  },
+});
