@@ -6,15 +6,12 @@
  * status; detached it ends as soon as the container waits at its gate, and the container goes to the next
  * subreaper above (containerd's shim, conmon).
  */
-#include "plan.h"
+#include "monitor.h"
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #define FIRST_FD 6
-
-int frame_send(int sock, uint8_t type, const void *payload, uint32_t length);
-int frame_wait(int sock, uint8_t type, void *payload, uint32_t size);
 
 int frame_send(int sock, uint8_t type, const void *payload, uint32_t length)
 {
@@ -43,7 +40,7 @@ static int read_exact(int fd, void *data, size_t size)
 }
 
 /* Waits for one frame of the given type and size; the launcher sends nothing else at such a point. */
-int frame_wait(int sock, uint8_t type, void *payload, uint32_t size)
+static int frame_wait(int sock, uint8_t type, void *payload, uint32_t size)
 {
 	struct frame f;
 	int r = read_exact(sock, &f, sizeof f);
@@ -52,7 +49,7 @@ int frame_wait(int sock, uint8_t type, void *payload, uint32_t size)
 	return r;
 }
 
-static int on_sync(struct machine *m, uint32_t id)
+int on_sync(struct machine *m, uint32_t id)
 {
 	int32_t message[2] = {(int32_t)id, m->pid}, answer = 0;
 	int control = *(int *)m->context;
@@ -73,7 +70,6 @@ static int adopt_slots(struct machine *m, int first)
 	return 0;
 }
 
-int plan_load(struct machine *m, int result_fd, int plan_fd, int first);
 int plan_load(struct machine *m, int result_fd, int plan_fd, int first)
 {
 	void *bytes, *result;

@@ -252,13 +252,13 @@ struct op_exec {
 	struct arg argv, env, first_closed;
 };
 struct op_monitor_run {
-	struct arg mode, terminal, stdin, rows, columns, argv, pid_file, console_socket;
+	struct arg mode, terminal, input, rows, columns, argv, pid_file, console_socket, hold, env;
 };
 struct op_monitor_log {
 	struct arg path, format, max_size, max_files;
 };
 struct op_monitor_fifos {
-	struct arg stdin, stdout, stderr;
+	struct arg input, output, errors;
 };
 struct op_monitor_oom {
 	struct arg version, path;
@@ -323,7 +323,7 @@ static const struct op_desc op_table[] = {
 	{76, 4, "lookup", "ss"},
 	{77, 4, "placeFd", "Fu"},
 	{78, 4, "exec", "vvu"},
-	{100, 8, "monitorRun", "uuuuuvss"},
+	{100, 8, "monitorRun", "uuuuuvssuv"},
 	{101, 8, "monitorLog", "suUu"},
 	{102, 8, "monitorFifos", "sss"},
 	{103, 8, "monitorOom", "us"},

@@ -1,4 +1,3 @@
-import { closeSync } from "node:fs";
 import { CortenError } from "../base/errors.ts";
 import { syscall } from "../sys/libc.ts";
 
@@ -177,15 +176,11 @@ export class Channel {
 }
 
 /** Two connected stream sockets, close-on-exec: ours and the one to hand to a child. */
-export function socketPair(): { ours: number; theirs: number; [Symbol.dispose](): void } {
+export function socketPair(): { ours: number; theirs: number } {
   const pair = new Int32Array(2);
   const unix = 1;
   const stream = 1;
   const closeOnExec = 0o2000000;
   syscall("socketpair", [unix, stream | closeOnExec, 0, new Uint8Array(pair.buffer)]);
-  return {
-    ours: pair[0]!,
-    theirs: pair[1]!,
-    [Symbol.dispose]: () => closeSync(pair[1]!),
-  };
+  return { ours: pair[0]!, theirs: pair[1]! };
 }

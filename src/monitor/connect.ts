@@ -1,8 +1,48 @@
-import { unimplemented } from "../base/errors.ts";
+import { resolve } from "node:path";
+import { deferred } from "../base/async.ts";
+import { CortenError } from "../base/errors.ts";
+import { Channel, frameTypes, protocolVersion } from "./channel.ts";
+import { MonitorClient, socketOf } from "./monitor.ts";
 import type { Monitor } from "./types.ts";
+
+interface Hello {
+  version: number;
+  pid: number;
+  monitorPid: number;
+}
 
 /** Connects to the monitor of a runtime directory; not_found when it is gone (then `readExit` has the end). */
 export async function connectMonitor(dir: string): Promise<Monitor> {
-  void dir;
-  throw unimplemented("not landed yet");
+  const path = resolve(dir);
+  const hello = deferred<Hello>();
+  const early: Array<[number, Buffer]> = [];
+  let client: MonitorClient | undefined;
+  const channel = await Channel.connect(socketOf(path), {
+    frame(type, payload) {
+      if (type === frameTypes.hello)
+        hello.resolve({
+          version: payload.readUInt32LE(0),
+          pid: payload.readInt32LE(4),
+          monitorPid: payload.readInt32LE(8),
+        });
+      else if (client) client.frame(type, payload);
+      else early.push([type, Buffer.from(payload)]);
+    },
+    close() {
+      hello.reject(new CortenError("not_found", `the monitor in ${path} is ending`));
+      client?.closed();
+    },
+  });
+  const { version, pid, monitorPid } = await hello.promise;
+  if (version !== protocolVersion) {
+    channel.close();
+    throw new CortenError(
+      "unimplemented",
+      `the monitor in ${path} speaks version ${version} of the protocol`,
+    );
+  }
+  client = new MonitorClient(path, channel, pid, monitorPid);
+  for (const [type, payload] of early) client.frame(type, payload);
+  if (channel.closed) client.closed();
+  return client;
 }

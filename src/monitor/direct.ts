@@ -1,8 +1,9 @@
 import { closeSync } from "node:fs";
 import { deferred } from "../base/async.ts";
 import { CortenError } from "../base/errors.ts";
-import { nativePath, sealedMemfd } from "./binary.ts";
-import { Channel, frameTypes, socketPair } from "./channel.ts";
+import { sealedMemfd } from "./binary.ts";
+import { type Channel, frameTypes } from "./channel.ts";
+import { startNative } from "./launch.ts";
 import { ResultArea } from "./results.ts";
 import type { EncodedPlan, LaunchedProcess, Launcher } from "./types.ts";
 
@@ -31,52 +32,62 @@ export function directLauncher(options: DirectOptions = {}): DirectLauncher {
 }
 
 async function launch(plan: EncodedPlan, options: DirectOptions): Promise<DirectProcess> {
-  const native = await nativePath();
   const results = new ResultArea(plan);
   const planFd = sealedMemfd("corten-plan", plan.bytes);
   const ready = deferred<number>();
   const exited = deferred<number>();
-  let launched = false;
   ready.promise.catch(() => {});
   exited.promise.catch(() => {});
-  using pair = socketPair();
-  const channel = await Channel.fromFd(pair.ours, {
-    frame(type, payload) {
-      if (type === frameTypes.ready) ready.resolve(payload.readInt32LE(0));
-      else if (type === frameTypes.exit) exited.resolve(payload.readInt32LE(0));
-      else if (type === frameTypes.sync) void sync(payload.readInt32LE(0), payload.readInt32LE(4));
-    },
-    close: () => {
-      if (!launched)
-        ready.reject(
-          results.failure() ?? new CortenError("internal", "the container's init ended without a word"),
-        );
+  let settled = false;
+  let channel: Channel | undefined;
+  const ended = () => {
+    if (!settled)
+      ready.reject(
+        results.failure() ?? new CortenError("internal", "the container's init ended without a word"),
+      );
+    if (!options.detach)
       exited.reject(new CortenError("internal", "the container's init process disappeared"));
-    },
-  });
-
-  const sync = async (id: number, pid: number) => {
-    const answer = Buffer.alloc(4);
-    try {
-      await plan.onSync?.(id, pid);
-    } catch (error) {
-      ready.reject(error);
-      answer.writeInt32LE(1);
-    }
-    channel.send(frameTypes.syncDone, answer);
   };
-
   try {
-    const [stdin, stdout, stderr] = options.stdio ?? ["inherit", "inherit", "inherit"];
-    Bun.spawn([native, "init", ...(options.detach ? ["--detach"] : [])], {
-      stdio: [stdin, stdout, stderr, pair.theirs, results.fd, planFd, ...plan.fds],
-      env: {},
-    }).unref();
+    const started = await startNative(
+      ["init", ...(options.detach ? ["--detach"] : [])],
+      options.stdio ?? ["inherit", "inherit", "inherit"],
+      [results.fd, planFd, ...plan.fds],
+      {
+        frame(type, payload) {
+          if (type === frameTypes.ready) ready.resolve(payload.readInt32LE(0));
+          else if (type === frameTypes.exit) exited.resolve(payload.readInt32LE(0));
+          else if (type === frameTypes.sync)
+            void answerSync(plan, payload, (answer) => channel?.send(frameTypes.syncDone, answer)).catch(
+              ready.reject,
+            );
+        },
+        close: ended,
+      },
+    );
+    channel = started.channel;
     const pid = await ready.promise;
     return { pid, timings: results.timings(), warnings: results.warnings(), exited: exited.promise };
   } finally {
-    launched = true;
+    settled = true;
     closeSync(planFd);
     results.close();
+  }
+}
+
+/** Runs a plan's `onSync` and tells the machine to go on or to give up; rejects with what made it give up. */
+export async function answerSync(
+  plan: EncodedPlan,
+  payload: Buffer,
+  answer: (payload: Uint8Array) => void,
+): Promise<void> {
+  const code = Buffer.alloc(4);
+  try {
+    await plan.onSync?.(payload.readInt32LE(0), payload.readInt32LE(4));
+    answer(code);
+  } catch (error) {
+    code.writeInt32LE(1);
+    answer(code);
+    throw error;
   }
 }

@@ -27,17 +27,19 @@ export const results = {
   states: { running: 0, ready: 1, failed: 2, executed: 3 },
 } as const;
 
-/** what the monitor watches: mode 0 a plan, 1 a foreign runtime (argv, pidFile), 2 FIFOs only. */
+/** what the monitor watches: mode 0 a plan, 1 a foreign runtime (argv, env, pidFile), 2 FIFOs only. With hold, output stays unread until a client attaches. */
 export interface MonitorRunOperation {
   op: "monitorRun";
   mode: number;
   terminal?: number;
-  stdin?: number;
+  input?: number;
   rows?: number;
   columns?: number;
   argv?: readonly string[];
   pidFile?: string;
   consoleSocket?: string;
+  hold?: number;
+  env?: readonly string[];
 }
 
 /** the log file: format 0 json-file, 1 cri, 2 raw; rotated when larger than maxSize (0 never), keeping maxFiles files in all. */
@@ -52,9 +54,9 @@ export interface MonitorLogOperation {
 /** FIFOs of a foreign containerd client; empty is none. */
 export interface MonitorFifosOperation {
   op: "monitorFifos";
-  stdin?: string;
-  stdout?: string;
-  stderr?: string;
+  input?: string;
+  output?: string;
+  errors?: string;
 }
 
 /** where OOM kills are seen: a cgroup v1 memory directory (version 1) or a v2 directory (version 2). */
@@ -77,12 +79,14 @@ export const monitorOperations = {
     fields: [
       ["mode", "u32"],
       ["terminal", "u32", 0],
-      ["stdin", "u32", 0],
+      ["input", "u32", 0],
       ["rows", "u32", 0],
       ["columns", "u32", 0],
       ["argv", "strs", []],
       ["pidFile", "str", ""],
       ["consoleSocket", "str", ""],
+      ["hold", "u32", 0],
+      ["env", "strs", []],
     ],
   },
   monitorLog: {
@@ -99,9 +103,9 @@ export const monitorOperations = {
     number: 102,
     roles: ["monitor"],
     fields: [
-      ["stdin", "str", ""],
-      ["stdout", "str", ""],
-      ["stderr", "str", ""],
+      ["input", "str", ""],
+      ["output", "str", ""],
+      ["errors", "str", ""],
     ],
   },
   monitorOom: {
