@@ -1,5 +1,5 @@
 import type { Launcher } from "../monitor/index.ts";
-import type { ContainerStatus, HookState, LinuxResources, Process, Spec } from "../oci/runtime-spec.ts";
+import type { ContainerStatus, HookState, Process, Spec } from "../oci/runtime-spec.ts";
 
 /** Where a warning of the runtime goes (runc's log); the library itself never writes to stderr. */
 export type Warn = (message: string) => void;
@@ -19,8 +19,8 @@ export interface CreateOptions {
   pidFile?: string;
   /** AF_UNIX socket that gets the master end of the terminal. */
   consoleSocket?: string;
-  /** The terminal is owned by the launcher's monitor: no console socket is needed for `terminal: true`. */
-  monitorTerminal?: boolean;
+  /** A connected socket that gets the master end, instead of `consoleSocket`. Without both it goes to the monitor. */
+  consoleFd?: number;
   /** Descriptors 3 … 3+n-1 of this process go on into the container. */
   preserveFds?: number;
   /** $LISTEN_FDS of the caller; they come first, and are counted in the container's environment. */
@@ -28,7 +28,6 @@ export interface CreateOptions {
   systemdCgroup?: boolean;
   /** Ignore permission errors on cgroups. */
   rootlessCgroups?: boolean;
-  /** Removed by the daemon: forget errors of a cgroup that cannot be made. */
   warn?: Warn;
 }
 
@@ -69,7 +68,7 @@ export interface ExecOptions {
   launcher: Launcher;
   pidFile?: string;
   consoleSocket?: string;
-  monitorTerminal?: boolean;
+  consoleFd?: number;
   preserveFds?: number;
   listenFds?: number;
   /** `[controllers:]path` below the container's cgroup. */
@@ -78,18 +77,4 @@ export interface ExecOptions {
   warn?: Warn;
 }
 
-export type { ContainerStatus, LinuxResources };
-
-/*
- * The verbs, each in the file of its name, all re-exported by `index.ts`:
- *
- *   create(options: CreateOptions): Promise<State>
- *   start(root: string, id: string): Promise<void>
- *   state(root: string, id: string): StateReport
- *   kill(root: string, id: string, signal: number, options?: { all?: boolean }): void
- *   remove(root: string, id: string, options?: { force?: boolean }): Promise<void>     // verb `delete`
- *   exec(options: ExecOptions): Promise<{ pid: number }>
- *   pause(root, id): Promise<void> · resume(root, id): Promise<void> · processes(root, id): number[]
- *   update(root, id, resources: LinuxResources): Promise<void> · stats(root, id): Stats
- *   list(root): StateReport[] · explain(bundle: string): string[]
- */
+export type { ContainerStatus };

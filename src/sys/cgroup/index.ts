@@ -2,4 +2,5 @@
 export * from "./files.ts";
 export * from "./freezer.ts";
 export * from "./layout.ts";
+export * from "./stats.ts";
 export * from "./tree.ts";

@@ -1,0 +1,71 @@
+/** Capability names (linux/capability.h) and the sets of a process. */
+import { readFileSync } from "node:fs";
+import type { LinuxCapabilities } from "../../oci/runtime-spec.ts";
+
+/** In the order of their numbers. */
+export const capabilityNames =
+  "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+    .split(" ")
+    .map((name) => `CAP_${name}`);
+
+export interface CapabilityMasks {
+  bounding: bigint;
+  effective: bigint;
+  permitted: bigint;
+  inheritable: bigint;
+  ambient: bigint;
+}
+
+/** Names to a mask; those the kernel does not know are given to `unknown`. */
+export function capabilityMask(
+  names: readonly string[] | undefined,
+  unknown: (name: string) => void,
+): bigint {
+  let mask = 0n;
+  for (const name of names ?? []) {
+    const number = capabilityNames.indexOf(name.toUpperCase());
+    if (number < 0) unknown(name);
+    else mask |= 1n << BigInt(number);
+  }
+  return mask;
+}
+
+/** A set of /proc/self/status (`CapBnd`, `CapEff` …). */
+export function ownCapabilities(set: "CapBnd" | "CapEff" | "CapPrm"): bigint {
+  const line = readFileSync("/proc/self/status", "utf8").match(new RegExp(`^${set}:\\s*([0-9a-f]+)`, "m"));
+  return BigInt(`0x${line?.[1] ?? "0"}`);
+}
+
+export const hasCapability = (mask: bigint, name: string): boolean =>
+  (mask & (1n << BigInt(capabilityNames.indexOf(name)))) !== 0n;
+
+/**
+ * The masks of a process, cut to what we can give: a capability outside of our bounding set cannot be had,
+ * and asking for it would fail the whole container (as it does with runc). Each is told to `warn`.
+ */
+export function capabilityMasks(
+  capabilities: LinuxCapabilities,
+  available: bigint,
+  warn: (message: string) => void,
+): CapabilityMasks {
+  const unknown = new Set<string>();
+  const missing = new Set<string>();
+  const mask = (names: readonly string[] | undefined) => {
+    const wanted = capabilityMask(names, (name) => unknown.add(name));
+    for (const [number, name] of capabilityNames.entries())
+      if ((wanted & ~available & (1n << BigInt(number))) !== 0n) missing.add(name);
+    return wanted & available;
+  };
+  const masks = {
+    bounding: mask(capabilities.bounding),
+    effective: mask(capabilities.effective),
+    permitted: mask(capabilities.permitted),
+    inheritable: mask(capabilities.inheritable),
+    ambient: mask(capabilities.ambient),
+  };
+  const list = (names: Set<string>) => [...names].sort().join(", ");
+  if (unknown.size > 0) warn(`ignoring unknown or unavailable capabilities: [${list(unknown)}]`);
+  if (missing.size > 0)
+    warn(`capabilities outside of the bounding set of this machine are left out: ${list(missing)}`);
+  return masks;
+}

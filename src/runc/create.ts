@@ -1,0 +1,260 @@
+import { chownSync, closeSync, constants, openSync, renameSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { Cleanup } from "../base/cleanup.ts";
+import { CortenError, invalid, messageOf } from "../base/errors.ts";
+import { fromMonotonic, recordSpan, span } from "../base/trace.ts";
+import type { LaunchedProcess } from "../monitor/index.ts";
+import type { Spec } from "../oci/runtime-spec.ts";
+import { type CgroupLayout, cgroupLayout } from "../sys/cgroup/index.ts";
+import { syscall } from "../sys/libc.ts";
+import { readSpec, rootfsOf } from "./bundle.ts";
+import { containerDeviceRules } from "./cgroup/devices.ts";
+import { containerDirectories, type Directories, joinFile, makeCgroups } from "./cgroup/manager.ts";
+import { type CreateDescriptors, compileCreate } from "./compile/create.ts";
+import { containerPasswd, environmentOf } from "./compile/environment.ts";
+import { hookState } from "./compile/hooks.ts";
+import { parseMountOptions } from "./compile/mount-options.ts";
+import { Namespaces, namespaceFile } from "./compile/namespaces.ts";
+import { describeFailure } from "./failure.ts";
+import { runHooks } from "./hooks.ts";
+import { cachedFilter } from "./seccomp/cache.ts";
+import { claim, fifoName, processStat, removeState, writeState } from "./state-store.ts";
+import type { CreateOptions, State } from "./types.ts";
+import { validate } from "./validate.ts";
+
+/** O_PATH, which node:fs has no name for. */
+const pathOnly = 0o10000000;
+
+/** Where compiled seccomp filters are kept between runs of the command line. */
+export const filterCache = () => join(process.env["XDG_RUNTIME_DIR"] || "/run", "corten", "seccomp");
+
+/** Creates a container up to its start gate (runtime-spec: Operations, Create). */
+export function create(options: CreateOptions): Promise<State> {
+  return span("runc", "create", () => createContainer(options), { id: options.id });
+}
+
+async function createContainer(options: CreateOptions): Promise<State> {
+  const { root, id, bundle } = options;
+  const warn = options.warn ?? (() => {});
+  const spec = options.spec ?? readSpec(bundle);
+  const rootfs = rootfsOf(spec, bundle);
+  const layout = cgroupLayout();
+  validate(spec, { rootfs, noPivot: options.noPivot ?? false, unified: layout.mode === "v2", warn });
+
+  await using undo = new Cleanup();
+  const directory = claim(root, id);
+  undo.add("remove state", () => removeState(root, id));
+  undo.add("run poststop hooks", () =>
+    runHooks(spec.hooks?.poststop, "poststop", { ...hookState(spec, id, bundle, "stopped") }, warn),
+  );
+  const cgroups = await span("runc", "make cgroups", () => prepareCgroups(options, spec, layout));
+  undo.add("remove cgroups", cgroups.undo);
+
+  const opened: number[] = [];
+  const descriptors = await openDescriptors(options, spec, layout, cgroups.directories, directory, opened);
+  let launched: LaunchedProcess;
+  const partial = {
+    version: 1 as const,
+    id,
+    bundle,
+    rootfs,
+    owner: ownerOf(),
+    created: timestamp(),
+    cgroupPaths: cgroups.directories,
+    spec,
+    ...(options.noNewKeyring && { noNewKeyring: true }),
+    ...(options.systemdCgroup && { systemdCgroup: true }),
+    ...(options.rootlessCgroups && { rootlessCgroups: true }),
+  };
+  const stateOf = (pid: number): State => ({
+    ...partial,
+    pid,
+    startTime: processStat(pid)?.startTime ?? "",
+    namespaces: namespacePaths(spec, pid),
+  });
+  try {
+    const filter = spec.linux?.seccomp
+      ? await span("runc", "compile seccomp", () => cachedFilter(spec.linux!.seccomp!, filterCache()))
+      : undefined;
+    const builder = span("runc", "compile plan", () =>
+      compileCreate({
+        spec,
+        id,
+        bundle,
+        rootfs,
+        layout,
+        cgroups: cgroups.directories,
+        descriptors,
+        env: spec.process
+          ? environmentOf(spec.process, () => containerPasswd(spec, rootfs), options.listenFds ?? 0)
+          : [],
+        ...(filter && { filter }),
+        noPivot: options.noPivot ?? false,
+        noNewKeyring: options.noNewKeyring ?? false,
+        warn,
+      }),
+    );
+    const plan = builder.encode();
+    // Hooks may ask for the container's state, so it is there before the first of them runs.
+    plan.onSync = async (_point, pid) => writeState(root, stateOf(pid));
+    launched = await span("runc", "launch", async () => {
+      const process = await options.launcher.launch(plan).catch((error) => {
+        throw describeFailure(error, builder.operations);
+      });
+      for (const { name, start, end } of process.timings)
+        recordSpan("init", name, fromMonotonic(start), fromMonotonic(end));
+      return process;
+    });
+  } finally {
+    for (const fd of opened) closeSync(fd);
+  }
+  undo.add("kill init", () => killQuietly(launched.pid));
+  for (const warning of launched.warnings) warn(warning.message);
+  const state = stateOf(launched.pid);
+  writeState(root, state);
+  if (options.pidFile) writePidFile(options.pidFile, launched.pid);
+  undo.release();
+  return state;
+}
+
+function killQuietly(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {}
+}
+
+async function prepareCgroups(options: CreateOptions, spec: Spec, layout: CgroupLayout) {
+  const wanted = containerDirectories(layout, spec, options.id, options.systemdCgroup ?? false);
+  const resources = spec.linux?.resources ?? {};
+  return makeCgroups(
+    layout,
+    wanted,
+    { ...resources, devices: containerDeviceRules(resources.devices) },
+    {
+      id: options.id,
+      ignorePermission: options.rootlessCgroups ?? false,
+      explicitPath: Boolean(spec.linux?.cgroupsPath),
+      warn: options.warn ?? (() => {}),
+    },
+  );
+}
+
+/** Opens what the plan gets from us; every descriptor of ours is put into `opened` for closing. */
+async function openDescriptors(
+  options: CreateOptions,
+  spec: Spec,
+  layout: CgroupLayout,
+  cgroups: Directories,
+  directory: string,
+  opened: number[],
+): Promise<CreateDescriptors> {
+  const keep = (fd: number) => {
+    opened.push(fd);
+    return fd;
+  };
+  try {
+    const fifo = keep(makeFifo(join(directory, fifoName), spec));
+    const joinFiles: CreateDescriptors["joinFiles"] = [];
+    let unified: number | undefined;
+    for (const [controller, path] of Object.entries(cgroups)) {
+      if (controller === "") {
+        unified = keep(openSync(path, pathOnly | constants.O_DIRECTORY));
+      } else {
+        const file = joinFile(layout, controller, path);
+        joinFiles.push({ path: file, fd: keep(openSync(file, constants.O_WRONLY)) });
+      }
+    }
+    const agent = spec.linux?.seccomp?.listenerPath;
+    const notifies = spec.linux?.seccomp?.syscalls?.some((rule) => rule.action === "SCMP_ACT_NOTIFY");
+    const console = options.consoleSocket;
+    const passed = Array.from(
+      { length: (options.listenFds ?? 0) + (options.preserveFds ?? 0) },
+      (_, index) => 3 + index,
+    );
+    return {
+      fifo,
+      joinFiles,
+      ...(unified !== undefined && { unified }),
+      ...(options.consoleFd !== undefined && { console: options.consoleFd }),
+      ...(console && { console: keep(connectUnix(console, "console socket")) }),
+      ...(agent && notifies && { listener: keep(connectUnix(agent, "seccomp agent")) }),
+      passed,
+      filled: await fillTmpfs(spec, rootfsOf(spec, options.bundle), keep),
+    };
+  } catch (error) {
+    for (const fd of opened.splice(0)) closeSync(fd);
+    throw error;
+  }
+}
+
+async function fillTmpfs(
+  spec: Spec,
+  rootfs: string,
+  keep: (fd: number) => number,
+): Promise<Map<number, number>> {
+  const filled = new Map<number, number>();
+  for (const [index, mount] of (spec.mounts ?? []).entries()) {
+    if (mount.type !== "tmpfs" || !mount.options?.includes("tmpcopyup")) continue;
+    const { copyUp } = await import("./copy-up.ts");
+    filled.set(index, keep(copyUp(rootfs, mount.destination, parseMountOptions(mount.options))));
+  }
+  return filled;
+}
+
+/** The start gate, owned by the container's root so that it can open it. */
+function makeFifo(path: string, spec: Spec): number {
+  const namespaces = new Namespaces(spec);
+  syscall("mknodat", [-100, path, 0o010000 | 0o622, 0], path);
+  if (namespaces.has("user")) {
+    const owner = (mappings: NonNullable<Spec["linux"]>["uidMappings"]) =>
+      (mappings ?? []).find(({ containerID }) => containerID === 0)?.hostID ?? 0;
+    chownSync(path, owner(spec.linux?.uidMappings), owner(spec.linux?.gidMappings));
+  }
+  return openSync(path, pathOnly);
+}
+
+/** A connected stream socket as a plain descriptor, to be passed on. */
+export function connectUnix(path: string, what: string): number {
+  const bytes = new TextEncoder().encode(path);
+  if (bytes.length > 107) throw invalid(`${what} ${path}: the path is too long`);
+  const address = new Uint8Array(2 + bytes.length + 1);
+  new DataView(address.buffer).setUint16(0, 1, true);
+  address.set(bytes, 2);
+  const fd = syscall("socket", [1, 1 | 0o2000000, 0], what);
+  try {
+    syscall("connect", [fd, address, address.length], `${what} ${path}`);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+/** Written under another name first: who waits for the file finds it complete. */
+export function writePidFile(path: string, pid: number): void {
+  const temporary = join(dirname(path), `.${path.split("/").at(-1)}`);
+  try {
+    writeFileSync(temporary, String(pid), { mode: 0o666 });
+    renameSync(temporary, path);
+  } catch (error) {
+    throw new CortenError("internal", `unable to write pid file ${path}: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+function namespacePaths(spec: Spec, pid: number): Record<string, string> {
+  return Object.fromEntries(
+    new Namespaces(spec).types().map((type) => [type, `/proc/${pid}/ns/${namespaceFile[type]}`]),
+  );
+}
+
+const ownerOf = () => String(process.geteuid?.() ?? 0);
+
+/** RFC 3339 with nanoseconds, as Go prints it. */
+function timestamp(): string {
+  const milliseconds = Date.now();
+  const rest = String(process.hrtime.bigint() % 1_000_000n).padStart(6, "0");
+  const iso = new Date(milliseconds).toISOString();
+  return `${iso.slice(0, -1)}${rest}`.replace(/0+$/, "").replace(/\.$/, "").concat("Z");
+}

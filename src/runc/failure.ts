@@ -1,0 +1,22 @@
+import { CortenError } from "../base/errors.ts";
+import { PlanError } from "../monitor/index.ts";
+import type { PlannedOperation } from "./plan/encode.ts";
+
+/**
+ * A failed plan in the words clients of runc look for ("executable file not found in $PATH", "error running
+ * hook"), with the configuration's field that the step came from.
+ */
+export function describeFailure(error: unknown, operations: readonly PlannedOperation[]): unknown {
+  if (!(error instanceof PlanError)) return error;
+  const operation = operations[error.step];
+  const reason = operation?.reason;
+  const fail = (message: string) => new CortenError(error.code, message, { cause: error });
+  if (operation?.op === "hook") {
+    const [, kind, index] = reason?.match(/^hooks\.(\w+)\[(\d+)\]$/) ?? [];
+    return fail(`unable to start container process: error running ${kind} hook #${index}: ${error.detail}`);
+  }
+  if (operation?.op === "lookup" || operation?.op === "exec")
+    return fail(`unable to start container process: ${error.message}`);
+  const from = reason && !error.message.includes(reason) ? `${reason}: ` : "";
+  return fail(`unable to start container process: error during container init: ${from}${error.message}`);
+}

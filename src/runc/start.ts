@@ -1,0 +1,62 @@
+import { closeSync, constants, existsSync, openSync, readSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { sleep } from "../base/async.ts";
+import { conflict } from "../base/errors.ts";
+import { span } from "../base/trace.ts";
+import { errnoOf } from "../sys/cgroup/index.ts";
+import { hookState } from "./compile/hooks.ts";
+import { runHooks } from "./hooks.ts";
+import { containerDirectory, fifoName, isAlive, readState, statusOf } from "./state-store.ts";
+import type { Warn } from "./types.ts";
+
+/** Lets the process of a created container run its program (runtime-spec: Operations, Start). */
+export function start(root: string, id: string, warn: Warn = () => {}): Promise<void> {
+  return span("runc", "start", async () => {
+    const state = readState(root, id);
+    const status = statusOf(root, state);
+    if (status === "stopped") throw conflict("cannot start a container that has stopped");
+    if (status === "running") throw conflict("cannot start an already running container");
+    if (status !== "created") throw conflict(`cannot start a container in the ${status} state`);
+    await openGate(join(containerDirectory(root, id), fifoName), () => isAlive(state));
+    const context = { ...hookState(state.spec, id, state.bundle, "running"), pid: state.pid };
+    // The program runs already: what goes wrong from here on is told, and changes nothing (runtime-spec: poststart).
+    await runHooks(state.spec.hooks?.poststart, "poststart", context, warn);
+  });
+}
+
+/**
+ * Takes the byte that the init writes when the fifo's other end is opened. Without blocking: a process that
+ * dies at its gate would keep us waiting for ever.
+ */
+async function openGate(path: string, alive: () => boolean): Promise<void> {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") throw conflict("cannot start an already running container", error);
+    throw error;
+  }
+  try {
+    const byte = Buffer.alloc(1);
+    for (let attempt = 0; ; attempt++) {
+      let count = -1;
+      try {
+        count = readSync(fd, byte);
+      } catch (error) {
+        if (errnoOf(error) !== "EAGAIN") throw error;
+      }
+      if (count === 1) break;
+      // Nobody has opened the other end yet (0), or has and not written (EAGAIN).
+      if (!alive()) throw conflict("container process is already dead");
+      if (attempt > 20) {
+        if (!existsSync(path)) throw conflict("cannot start an already running container");
+        await sleep(1);
+      }
+      await new Promise<void>((done) => setImmediate(done));
+    }
+    // Gone before our end is closed: whoever sees it can still open the gate.
+    rmSync(path, { force: true });
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,42 @@
+import { conflict } from "../base/errors.ts";
+import { span } from "../base/trace.ts";
+import type { LinuxResources } from "../oci/runtime-spec.ts";
+import { cgroupLayout } from "../sys/cgroup/index.ts";
+import { setResources } from "./cgroup/manager.ts";
+import { readState, statusOf, writeState } from "./state-store.ts";
+
+/**
+ * Changes limits of a container that exists; what is not named stays. Device rules change only when they are
+ * given, and then by their difference: there is no moment in which a device in use is denied.
+ */
+export function update(root: string, id: string, resources: LinuxResources): Promise<void> {
+  return span("runc", "update", async () => {
+    const state = readState(root, id);
+    if (statusOf(root, state) === "stopped") throw conflict("container not running");
+    setResources(cgroupLayout(), state.cgroupPaths, resources, state.rootlessCgroups ?? false);
+    const merged = merge(state.spec.linux?.resources ?? {}, resources);
+    writeState(root, {
+      ...state,
+      spec: { ...state.spec, linux: { ...state.spec.linux, resources: merged } },
+    });
+  });
+}
+
+/** The resources as they are after the change: what is given and not zero, over what was. */
+function merge(before: LinuxResources, change: LinuxResources): LinuxResources {
+  const given = <T extends object>(part: T | undefined): Partial<T> =>
+    Object.fromEntries(
+      Object.entries(part ?? {}).filter(([, value]) => value !== 0 && value !== ""),
+    ) as Partial<T>;
+  const { devices: _, pids, memory, cpu, blockIO, unified, ...others } = change;
+  return {
+    ...before,
+    ...others,
+    ...(memory && { memory: { ...before.memory, ...given(memory) } }),
+    ...(cpu && { cpu: { ...before.cpu, ...given(cpu) } }),
+    ...(blockIO && { blockIO: { ...before.blockIO, ...given(blockIO) } }),
+    ...(pids?.limit && { pids }),
+    ...(unified && { unified: { ...before.unified, ...unified } }),
+    ...(change.devices && { devices: change.devices }),
+  };
+}
