@@ -86,7 +86,7 @@ async function resolveAlone(
   const kept = await readJson<Resolution>(path);
   if (kept) return kept;
   try {
-    const resolution = await solveWith(releases, reference, requests, architecture, context);
+    const resolution = await solveWith(releases, requests, architecture, context);
     await mkdir(folder, { recursive: true, mode: 0o700 });
     await publish(path, JSON.stringify(resolution));
     await prune(folder, []);
@@ -145,7 +145,6 @@ const familyOf = (suite: string): string =>
 
 async function solveWith(
   releases: readonly Release[],
-  reference: DebReference,
   requests: DebReference["packages"],
   architecture: string,
   context: ReleaseContext,
@@ -160,23 +159,20 @@ async function solveWith(
         if (index) indexes.push(index);
       }
     const universe = createUniverse(indexes, architecture);
-    const chosen = await solve(universe, requests);
-    const names = new Set(reference.packages.map(({ name }) => name));
+    const { packages, requested } = await solve(universe, requests);
     const [base] = await universe.versions("base-files");
     await prune(
       join(context.cacheDir, "indexes"),
       indexes.flatMap(({ files }) => files),
     );
     return {
-      packages: chosen.map((candidate) => resolved(candidate, isRequested(candidate, names))),
-      distribution: distributionOf((base ?? chosen[0]!).release),
+      packages: packages.map((candidate) => resolved(candidate, requested.has(candidate.name))),
+      distribution: distributionOf((base ?? packages[0]!).release),
     };
   } finally {
     for (const index of indexes) await index.close();
   }
 }
-
-const isRequested = (candidate: Candidate, names: ReadonlySet<string>): boolean => names.has(candidate.name);
 
 function resolved(candidate: Candidate, requested: boolean): ResolvedPackage {
   const { name, version, architecture, sourceName, sha256, size, url } = candidate;

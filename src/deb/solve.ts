@@ -20,7 +20,10 @@ const tlsLibrary = /^(libssl\d|libgnutls\d|libnss3|libmbedtls\d|libwolfssl\d)/;
  * depends on them, and what only maintainer scripts use does not come (docs/deb-images.md).
  * The result does not depend on the order of the requests.
  */
-export async function solve(universe: Universe, requests: readonly Request[]): Promise<Candidate[]> {
+export async function solve(
+  universe: Universe,
+  requests: readonly Request[],
+): Promise<{ packages: Candidate[]; requested: Set<string> }> {
   const chosen = new Map<string, Candidate>();
   const queue: Candidate[] = [];
   const choose = (candidate: Candidate) => {
@@ -32,12 +35,14 @@ export async function solve(universe: Universe, requests: readonly Request[]): P
     const candidate = await findRequested(universe, request);
     if (!chosen.has(candidate.name)) choose(candidate);
   }
-  const names = new Set(requested.map(({ name }) => name));
+  // A virtual package that was asked for stands for the one that provides it.
+  const names = new Set(chosen.keys());
   for (let trusted = false; ; trusted = true) {
     for (let next = queue.shift(); next; next = queue.shift())
       for (const group of [...next.preDepends, ...next.depends]) {
         if ([...chosen.values()].some((other) => group.some((item) => fits(other, item)))) continue;
-        if (group.every((item) => isScriptOnly(next!.name, item.name) && !names.has(item.name))) continue;
+        // An alternative to what only scripts use serves the same scripts.
+        if (group.some((item) => isScriptOnly(next!.name, item.name))) continue;
         choose(await findDependency(universe, next, group, chosen));
       }
     if (trusted || chosen.has("ca-certificates")) break;
@@ -46,7 +51,7 @@ export async function solve(universe: Universe, requests: readonly Request[]): P
     if (authorities) choose(authorities);
   }
   refuseConflicts(chosen);
-  return inOrder(chosen);
+  return { packages: inOrder(chosen), requested: names };
 }
 
 async function findRequested(universe: Universe, request: Request): Promise<Candidate> {
