@@ -20,7 +20,7 @@ export function wire(host: NetlinkSocket, endpoint: Endpoint, wiring: Wiring): v
     try {
       if (onDefaultBridge) {
         endpoint.interfaceName = "eth0";
-        configure(host, prepared.inside, prepared.index, prepared.hostInterface, endpoint);
+        configure(host, prepared.inside, prepared.index, prepared.hostInterface, endpoint, true);
         return;
       }
       removePreparedLink(prepared);
@@ -33,7 +33,8 @@ export function wire(host: NetlinkSocket, endpoint: Endpoint, wiring: Wiring): v
   try {
     endpoint.interfaceName = freeInterfaceName(inside);
     const { hostInterface, index } = wiring.plug(inside, netns, endpoint.interfaceName);
-    configure(host, inside, index, hostInterface, endpoint);
+    // The first network with a way out is the container's way out.
+    configure(host, inside, index, hostInterface, endpoint, !hasDefaultRoute(inside));
   } finally {
     closeSync(netns);
   }
@@ -45,6 +46,7 @@ function configure(
   index: number,
   hostInterface: string,
   endpoint: Endpoint,
+  routed: boolean,
 ): void {
   endpoint.hostInterface = hostInterface;
   try {
@@ -52,8 +54,7 @@ function configure(
       mac: endpoint.macAddress,
       address: endpoint.ipAddress,
       prefixLength: endpoint.ipPrefixLen,
-      // The first network with a way out is the container's way out.
-      gateway: endpoint.gateway && !hasDefaultRoute(inside) ? endpoint.gateway : undefined,
+      gateway: (routed && endpoint.gateway) || undefined,
     });
   } catch (error) {
     unplug(host, hostInterface);
