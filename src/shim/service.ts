@@ -132,7 +132,8 @@ export function taskService(shim: Shim): ServiceImpl<typeof TaskService> {
       return { exitStatus: exit.exitCode, ...(exitedAt ? { exitedAt } : {}) };
     },
     async stats({ id }, context) {
-      return { stats: await find(id, context).runtime.stats(id) };
+      const task = find(id, context);
+      return { stats: await task.runtime.stats(id, task.init.record.pid) };
     },
     connect({ id }, context) {
       return { shimPid: process.pid, taskPid: find(id, context).init.record.pid, version: "3" };

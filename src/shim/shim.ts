@@ -151,7 +151,7 @@ export class Shim {
 
   async #startInit(task: Task): Promise<void> {
     try {
-      await span("runc", "start", () => task.runtime.start(task.id));
+      await task.runtime.start(task.id);
     } catch (error) {
       throw wrap("OCI runtime start failed", error);
     }
@@ -166,11 +166,7 @@ export class Shim {
     if (!spec) throw new CortenError("internal", `exec ${exec.record.execId} has no process`);
     const monitor = withSize(place, spec.consoleSize);
     try {
-      exec.took(
-        await span("runc", "exec", () =>
-          task.runtime.exec({ id: task.id, bundle: task.bundle, process: spec, monitor }),
-        ),
-      );
+      exec.took(await task.runtime.exec({ id: task.id, bundle: task.bundle, process: spec, monitor }));
     } catch (error) {
       // An exec that never ran has ended: who waits for it must not wait for ever.
       const exit = { exitCode: 255, exitedAt: new Date().toISOString(), oomKilled: false };

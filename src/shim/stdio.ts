@@ -70,6 +70,7 @@ function monitorDestination(stdio: Stdio): Destination {
     terminal: stdio.terminal,
     stdin: query.get("stdin") === "1",
     ...(query.get("hold") === "1" ? { hold: true } : {}),
+    ...(query.get("hold") === "1" ? { hold: true } : {}),
     ...(path
       ? {
           log: {

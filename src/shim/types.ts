@@ -26,7 +26,7 @@ export interface OciRuntime {
   isPaused(id: string): Promise<boolean>;
   processes(id: string): Promise<number[]>;
   /** io.containerd.cgroups.v1.Metrics or v2. */
-  stats(id: string): Promise<Any>;
+  stats(id: string, pid: number): Promise<Any>;
 }
 
 /** Which runtime a task has, as it is kept on disk. */

@@ -3,7 +3,7 @@ import { invalid } from "../../base/errors.ts";
 import { buildDebImage, type ContentSink, type DebImage, type DebImageOptions } from "../../deb/index.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { Descriptor } from "../../oci/image-spec.ts";
-import { writeBlob } from "./blob.ts";
+import { blobStream, writeBlob } from "./blob.ts";
 import { withLease } from "./lease.ts";
 import { holdIfPresent, type PulledImage, putImage } from "./pull.ts";
 import { readImage } from "./read-image.ts";
@@ -67,6 +67,7 @@ async function unpackOrRead(
 function sinkOf(client: ContainerdClient): ContentSink {
   return {
     has: (digest) => holdIfPresent(client, digest),
+    open: (digest) => blobStream(client, digest),
     async put(descriptor: Descriptor, bytes: AsyncIterable<Uint8Array>, references: Digest[] = []) {
       const labels: Record<string, string> = {};
       for (const [index, digest] of references.entries())

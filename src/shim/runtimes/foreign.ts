@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { CortenError, isCode, messageOf, notFound } from "../../base/errors.ts";
 import { type Monitor, spawnMonitor } from "../../monitor/index.ts";
-import { packStats } from "../stats.ts";
+import { statsOfProcess } from "../stats.ts";
 import type { Launched, MonitorPlace, OciRuntime, RuntimeChoice } from "../types.ts";
 
 /** Another OCI runtime by runc's command line, which crun, runsc and Kata's all have. */
@@ -97,10 +97,7 @@ export function foreignRuntime(choice: RuntimeChoice, binary: string): OciRuntim
     async processes(id) {
       return JSON.parse(await run(["ps", "--format", "json", id])) as number[];
     },
-    async stats(id) {
-      const event = JSON.parse(await run(["events", "--stats", id])) as { data?: unknown };
-      return packStats(event.data ?? {});
-    },
+    stats: async (_id, pid) => statsOfProcess(pid),
   };
 }
 

@@ -1,9 +1,11 @@
-import { conflict } from "../../base/errors.ts";
+import { conflict, isCode, notFound } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
 import { monitorLauncher } from "../../monitor/index.ts";
+import type { Spec } from "../../oci/runtime-spec.ts";
 import type * as Runc from "../../runc/index.ts";
+import { cgroupLayout } from "../../sys/cgroup/index.ts";
 import { packStats } from "../stats.ts";
-import type { Launched, OciRuntime, RuntimeChoice } from "../types.ts";
+import type { Launched, MonitorPlace, OciRuntime, RuntimeChoice } from "../types.ts";
 
 /** The runtime is a library of this program: no process is started but the container's own and its monitor. */
 let loading: Promise<typeof Runc> | undefined;
@@ -24,7 +26,8 @@ export function ownRuntime(choice: RuntimeChoice): OciRuntime {
   return {
     async create({ id, bundle, spec, monitor }) {
       const runc = await load();
-      const launcher = monitorLauncher(monitor);
+      const oom = await oomWatch(spec, id, choice.systemdCgroup);
+      const launcher = monitorLauncher({ ...monitor, ...(oom ? { oom } : {}) });
       try {
         await runc.create({
           root,
@@ -32,7 +35,6 @@ export function ownRuntime(choice: RuntimeChoice): OciRuntime {
           bundle,
           spec,
           launcher,
-          monitorTerminal: monitor.terminal,
           noPivot: choice.noPivotRoot,
           noNewKeyring: choice.noNewKeyring,
           systemdCgroup: choice.systemdCgroup,
@@ -51,7 +53,7 @@ export function ownRuntime(choice: RuntimeChoice): OciRuntime {
       const runc = await load();
       const launcher = monitorLauncher(monitor);
       try {
-        await runc.exec({ root, id, process, launcher, monitorTerminal: monitor.terminal, warn: warn(id) });
+        await runc.exec({ root, id, process, launcher, warn: warn(id) });
       } catch (error) {
         launcher.monitor?.close();
         throw error;
@@ -59,7 +61,14 @@ export function ownRuntime(choice: RuntimeChoice): OciRuntime {
       return launched(launcher);
     },
     async kill(id, signal, all) {
-      await (await load()).kill(root, id, signal, { all });
+      try {
+        (await load()).kill(root, id, signal, { all });
+      } catch (error) {
+        // runc has one text for it, containerd's clients wait for another.
+        if (isCode(error, "failed_precondition") || isCode(error, "not_found"))
+          throw notFound("process already finished: not found", error);
+        throw error;
+      }
     },
     async remove(id, force) {
       await (await load()).remove(root, id, { force });
@@ -80,7 +89,17 @@ export function ownRuntime(choice: RuntimeChoice): OciRuntime {
       return (await load()).processes(root, id);
     },
     async stats(id) {
-      return packStats(await (await load()).stats(root, id));
+      return packStats((await load()).stats(root, id));
     },
   };
+}
+
+/** The cgroup in which the monitor is to see OOM kills. */
+async function oomWatch(spec: Spec, id: string, systemd: boolean): Promise<MonitorPlace["oom"]> {
+  const { containerDirectories } = await import("../../runc/cgroup/manager.ts");
+  const layout = cgroupLayout();
+  const directories = containerDirectories(layout, spec, id, systemd);
+  const version = layout.mode === "v2" ? 2 : 1;
+  const path = directories[version === 2 ? "" : "memory"];
+  return path === undefined ? undefined : { version, path };
 }
