@@ -37,26 +37,31 @@ async function openGate(path: string, alive: () => boolean): Promise<void> {
     throw error;
   }
   try {
-    const byte = Buffer.alloc(1);
     for (let attempt = 0; ; attempt++) {
-      let count = -1;
-      try {
-        count = readSync(fd, byte);
-      } catch (error) {
-        if (errnoOf(error) !== "EAGAIN") throw error;
-      }
-      if (count === 1) break;
-      // Nobody has opened the other end yet (0), or has and not written (EAGAIN).
-      if (!alive()) throw conflict("container process is already dead");
+      // In this order: a process that wrote and ended between the two has left its byte.
+      const living = alive();
+      if (takeByte(fd)) break;
+      if (!living) throw conflict("container process is already dead");
       if (attempt > 20) {
         if (!existsSync(path)) throw conflict("cannot start an already running container");
         await sleep(1);
+      } else {
+        await new Promise<void>((done) => setImmediate(done));
       }
-      await new Promise<void>((done) => setImmediate(done));
     }
     // Gone before our end is closed: whoever sees it can still open the gate.
     rmSync(path, { force: true });
   } finally {
     closeSync(fd);
+  }
+}
+
+/** False while nobody has opened the other end (read of 0), or has and not written yet (EAGAIN). */
+function takeByte(fd: number): boolean {
+  try {
+    return readSync(fd, Buffer.alloc(1)) === 1;
+  } catch (error) {
+    if (errnoOf(error) === "EAGAIN") return false;
+    throw error;
   }
 }

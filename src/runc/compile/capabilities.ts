@@ -56,12 +56,15 @@ export function capabilityMasks(
       if ((wanted & ~available & (1n << BigInt(number))) !== 0n) missing.add(name);
     return wanted & available;
   };
+  const permitted = mask(capabilities.permitted);
+  const inheritable = mask(capabilities.inheritable);
   const masks = {
     bounding: mask(capabilities.bounding),
-    effective: mask(capabilities.effective),
-    permitted: mask(capabilities.permitted),
-    inheritable: mask(capabilities.inheritable),
-    ambient: mask(capabilities.ambient),
+    // The kernel refuses what breaks its own order of the sets; `runc spec` itself asks for such ambient ones.
+    effective: mask(capabilities.effective) & permitted,
+    permitted,
+    inheritable,
+    ambient: mask(capabilities.ambient) & permitted & inheritable,
   };
   const list = (names: Set<string>) => [...names].sort().join(", ");
   if (unknown.size > 0) warn(`ignoring unknown or unavailable capabilities: [${list(unknown)}]`);
