@@ -53,6 +53,8 @@ export async function main(argv: string[]): Promise<number> {
   }
   configureLog({ level });
   if (values.config !== undefined) log.warn("the configuration file is ignored", { path: values.config });
+  // One request's mistake must not take the others down with it.
+  process.on("unhandledRejection", (error) => log.error("unhandled", { error: messageOf(error) }));
   const { serve } = await import("../containerd/server.ts");
   const daemon = await openContainerd({ root: values.root, state: values.state });
   const server = await serve(daemon.services, values.address);

@@ -15,6 +15,8 @@ interface Hello {
 export async function connectMonitor(dir: string): Promise<Monitor> {
   const path = resolve(dir);
   const hello = deferred<Hello>();
+  // When the connection itself fails nobody waits for it any more.
+  hello.promise.catch(() => {});
   const early: Array<[number, Buffer]> = [];
   let client: MonitorClient | undefined;
   const channel = await Channel.connect(socketOf(path), {

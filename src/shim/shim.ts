@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { KeyedMutex, sleep } from "../base/async.ts";
 import { Cleanup } from "../base/cleanup.ts";
@@ -162,6 +162,7 @@ export class Shim {
     if (task.status(task.init) === "stopped")
       throw conflict("cannot exec in a stopped container: failed precondition");
     const place = destinationOf(exec.record.stdio, exec.record.monitorDir);
+    mkdirSync(dirname(place.dir), { recursive: true, mode: 0o711 });
     const { spec } = exec;
     if (!spec) throw new CortenError("internal", `exec ${exec.record.execId} has no process`);
     const monitor = withSize(place, spec.consoleSize);
