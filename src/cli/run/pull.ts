@@ -10,6 +10,7 @@ export interface PullOptions {
   platform: string;
   quiet: boolean;
   out: Output;
+  allTags?: boolean;
 }
 
 export async function pullImage(
@@ -18,7 +19,8 @@ export async function pullImage(
   image: string,
   options: PullOptions,
 ): Promise<void> {
-  const reference = isDebName(image) ? undefined : withDefaultTag(parseReference(image));
+  const parsed = isDebName(image) ? undefined : parseReference(image);
+  const reference = parsed && (options.allTags ? parsed : withDefaultTag(parsed));
   const { repository, tag } = reference ? apiName(reference) : { repository: image, tag: "" };
   const auth = reference && (await credentialsFor(cli.config, registryKey(reference)));
   const progress = await client.images.pull(repository, tag, {
