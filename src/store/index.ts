@@ -13,7 +13,7 @@ export type {
   ReaderAt,
   WriterOptions,
 } from "./content/types.ts";
-export type { Garbage, GcMetadata, Labels } from "./gc.ts";
+export { collectGarbage, type Garbage, type GcMetadata, type Labels } from "./gc.ts";
 export { applyLayer } from "./layer/apply.ts";
 export type {
   AppliedLayer,
@@ -30,4 +30,3 @@ export { openOverlayfs } from "./snapshots/overlayfs.ts";
 export type { SnapshotInfo, SnapshotKind, SnapshotOptions, Snapshotter, Usage } from "./snapshots/types.ts";
 // Functions that follow, with these signatures:
 //   writeDiff(lower: LayerTarget | undefined, upper: LayerTarget, options?: DiffOptions): LayerDiff
-//   collectGarbage(metadata: GcMetadata): Garbage

@@ -148,7 +148,12 @@ describe("what a layer says is what the directory has", () => {
       }
     };
     const running = applyLayer(plain(), endless(), { where: "process", signal: abort.signal });
-    await expect(running).rejects.toMatchObject({ name: "AbortError" });
+    // Not `expect().rejects`: Bun turns its event loop inside of that, and this source depends on the loop.
+    const outcome = await running.then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    expect(outcome).toMatchObject({ code: "canceled" });
   });
 
   test("an archive GNU tar made is unpacked as GNU tar unpacks it", async () => {

@@ -5,9 +5,9 @@
 import { spawn } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { CortenError, type ErrorCode, messageOf } from "../../base/errors.ts";
+import { asCortenError, CortenError, type ErrorCode, messageOf } from "../../base/errors.ts";
 import type { AppliedLayer, ApplyOptions, LayerLimits, LayerSource } from "./types.ts";
-import type { UnpackTarget } from "./unpack.ts";
+import { refuseAborted, type UnpackTarget } from "./unpack.ts";
 
 /** The first words under which `main.ts` imports the two programs of this folder. */
 export const unpackProgram = "store-unpack";
@@ -39,7 +39,7 @@ export async function unpackInProcess(
   source: LayerSource,
   options: ApplyOptions,
 ): Promise<AppliedLayer> {
-  options.signal?.throwIfAborted();
+  refuseAborted(options.signal);
   const request: UnpackRequest = {
     target,
     ...("path" in source ? { path: source.path } : {}),
@@ -67,14 +67,16 @@ export async function unpackInProcess(
   });
   const abort = () => child.kill("SIGKILL");
   options.signal?.addEventListener("abort", abort, { once: true });
+  let sourceError: { error: unknown } | undefined;
+  if (!("path" in source) && child.stdin)
+    feed(source, child.stdin, ended).catch((error) => {
+      sourceError = { error };
+      child.kill("SIGKILL");
+    });
   try {
-    const [out, errors, how] = await Promise.all([
-      text(child.stdout),
-      text(child.stderr),
-      ended,
-      "path" in source || !child.stdin ? undefined : feed(source, child.stdin),
-    ]);
-    options.signal?.throwIfAborted();
+    const [out, errors, how] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
+    if (sourceError) throw asCortenError(sourceError.error);
+    refuseAborted(options.signal);
     const reply = parseReply(out);
     if (!reply)
       throw new CortenError("internal", `the unpacking process ${how}: ${errors.trim().slice(-2000)}`);
@@ -94,30 +96,49 @@ function parseReply(line: string): UnpackReply | undefined {
   }
 }
 
-async function text(stream: Readable | null): Promise<string> {
+/** All a stream says before it ends or is closed, up to a sane length. */
+function text(stream: Readable | null): Promise<string> {
   const parts: Buffer[] = [];
   let length = 0;
-  for await (const part of stream ?? []) {
-    length += (part as Buffer).length;
-    if (length <= 1 << 20) parts.push(part as Buffer);
-  }
-  return Buffer.concat(parts).toString();
+  return new Promise((done) => {
+    if (!stream) return done("");
+    const finish = () => done(Buffer.concat(parts).toString());
+    stream.on("data", (part: Buffer) => {
+      length += part.length;
+      if (length <= 1 << 20) parts.push(part);
+    });
+    stream.once("end", finish).once("close", finish).once("error", finish);
+  });
 }
 
-/** Writes the source to the process as fast as it takes it. The process may end before: its reply says why. */
-async function feed(source: AsyncIterable<Uint8Array>, into: Writable): Promise<void> {
-  let broken = false;
+/** Writes the source to the process as fast as it takes it, until the process ends: its reply says why. */
+async function feed(
+  source: AsyncIterable<Uint8Array>,
+  into: Writable,
+  ended: Promise<unknown>,
+): Promise<void> {
+  let over = false;
+  const iterator = source[Symbol.asyncIterator]();
+  const end = ended.then(
+    () => {
+      over = true;
+      // Not waited for: a source that hangs must not hold up the answer.
+      iterator.return?.()?.catch(() => {});
+    },
+    () => {
+      over = true;
+    },
+  );
   into.on("error", () => {
-    broken = true;
+    over = true;
   });
-  for await (const chunk of source) {
-    if (broken || into.destroyed) return;
-    if (!into.write(chunk))
-      await new Promise<void>((go) => {
-        into.once("drain", go);
-        into.once("close", go);
-        into.once("error", () => go());
-      });
+  while (!over) {
+    const next = await iterator.next();
+    if (next.done) {
+      into.end();
+      return;
+    }
+    if (!over && !into.write(next.value))
+      await Promise.race([end, new Promise<void>((go) => into.once("drain", go).once("error", () => go()))]);
   }
-  into.end();
 }

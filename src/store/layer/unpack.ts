@@ -57,7 +57,7 @@ export async function unpack(
   const reader = new TarReader(extractor, limits);
   let size = 0;
   for await (const chunk of decompress(source)) {
-    options.signal?.throwIfAborted();
+    refuseAborted(options.signal);
     size += chunk.length;
     if (size > limits.maxSize)
       throw new CortenError("resource_exhausted", `layer: more than ${limits.maxSize} bytes uncompressed`);
@@ -71,4 +71,10 @@ export async function unpack(
   if (options.expectedDiffId && options.expectedDiffId !== diffId)
     throw conflict(`layer: the uncompressed content is ${diffId}, expected ${options.expectedDiffId}`);
   return { diffId, size, entries: reader.entries };
+}
+
+/** Ends work whose caller has given up. */
+export function refuseAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted)
+    throw new CortenError("canceled", "layer: unpacking was cancelled", { cause: signal.reason });
 }
