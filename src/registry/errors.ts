@@ -9,8 +9,11 @@ export class RegistryError extends CortenError {
   readonly status: number;
   /** The registry's own code, `MANIFEST_UNKNOWN`; empty when its answer had none. */
   readonly registryCode: string;
-  constructor(code: ErrorCode, message: string, status: number, registryCode: string) {
-    super(code, message);
+  /** The first of several reasons, the one that `registryCode` is of. */
+  readonly reason: string;
+  constructor(code: ErrorCode, reasons: string[], status: number, registryCode: string) {
+    super(code, reasons.length === 1 ? reasons[0]! : `errors:\n${reasons.join("\n")}\n`);
+    this.reason = reasons[0]!;
     this.status = status;
     this.registryCode = registryCode;
   }
@@ -81,11 +84,10 @@ export async function errorOf(request: HttpRequest, response: Response): Promise
   const first = details[0];
   if (!first) {
     const reason = `received unexpected HTTP status: ${status} ${response.statusText}`.trim();
-    return new RegistryError(codeOfStatus(status), reason, status, "");
+    return new RegistryError(codeOfStatus(status), [reason], status, "");
   }
   const lines = [...new Set(details.map(({ code, message }) => `${words(code)}: ${message}`))];
-  const message = lines.length === 1 ? lines[0]! : `errors:\n${lines.join("\n")}\n`;
-  return new RegistryError(known[first.code]?.code ?? codeOfStatus(status), message, status, first.code);
+  return new RegistryError(known[first.code]?.code ?? codeOfStatus(status), lines, status, first.code);
 }
 
 const words = (code: string): string => code.toLowerCase().replaceAll("_", " ");
@@ -120,7 +122,7 @@ function parseErrors(text: string): Detail[] {
 /** Docker's texts around what makes a pull fail; other errors stay as they are. */
 export function pullError(reference: Reference, error: unknown): unknown {
   if (!(error instanceof RegistryError)) return error;
-  const wrap = (text: string) => new CortenError("not_found", `${text}: ${error.message}`, { cause: error });
+  const wrap = (text: string) => new CortenError("not_found", `${text}: ${error.reason}`, { cause: error });
   switch (error.registryCode) {
     case "DENIED":
       return wrap(

@@ -31,6 +31,7 @@ export interface Host {
   path?: string;
   /** A mirror is only resolved and pulled from, never pushed to. */
   capabilities?: ReadonlyArray<"pull" | "resolve" | "push">;
+  /** Exactly these settings; absent: what certificate folders and options say of this host. */
   tls?: TlsOptions;
 }
 
