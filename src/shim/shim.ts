@@ -194,12 +194,23 @@ export class Shim {
     const process = task.process(execId);
     if (process.exit) throw notFound("process already finished: not found");
     if (process === task.init) {
-      await task.runtime.kill(id, signal, all);
+      await this.#killInit(task, signal, all);
       return;
     }
     if (!process.launched) throw conflict(`process ${execId} is not started: failed precondition`);
     if (process.monitor) await process.monitor.signal(signal);
     else globalThis.process.kill(process.record.pid, signal);
+  }
+
+  async #killInit(task: Task, signal: number, all: boolean): Promise<void> {
+    try {
+      await task.runtime.kill(task.id, signal, all);
+    } catch (error) {
+      // runsc does not signal a container that was never started; the process itself can still be ended.
+      if (isCode(error, "not_found") || signal !== 9 || !task.init.monitor) throw error;
+      log.debug("runtime cannot kill", { task: task.id, error: messageOf(error) });
+      await task.init.monitor.signal(signal);
+    }
   }
 
   /** Removes a stopped process, or the whole task for execId "". */
@@ -229,7 +240,7 @@ export class Shim {
   /** A task that was created but never started is ended by its deletion; one that runs is not. */
   async #endCreated(task: Task): Promise<void> {
     if (task.init.record.started) throw conflict("cannot delete a running process: failed precondition");
-    await task.runtime.kill(task.id, 9, true).catch((error) => {
+    await this.#killInit(task, 9, true).catch((error) => {
       if (!isCode(error, "not_found")) throw error;
     });
     const late = Symbol();
