@@ -1,8 +1,8 @@
 import { closeSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { deleteLink, findLink, setLink } from "../sys/netlink/link.ts";
-import { NETLINK_ROUTE, NetlinkSocket } from "../sys/netlink/socket.ts";
-import { bindNetns, openNewNetns, removeNetns, withNetns } from "../sys/netns.ts";
+import { NETLINK_ROUTE, type NetlinkSocket } from "../sys/netlink/socket.ts";
+import { bindNetns, openNetlinkIn, openNewNetns, removeNetns } from "../sys/netns.ts";
 import { sandboxIdOf } from "./names.ts";
 import type { Sandbox } from "./types.ts";
 
@@ -21,8 +21,7 @@ export interface Prepared {
 }
 
 /** A socket for rtnetlink in the namespace at `path`. */
-export const openInside = (path: string): NetlinkSocket =>
-  withNetns(path, () => new NetlinkSocket(NETLINK_ROUTE));
+export const openInside = (path: string): NetlinkSocket => openNetlinkIn(path, NETLINK_ROUTE);
 
 /**
  * The containers' network namespaces, each bound to a file of the runtime root, and a few prepared ones.
@@ -146,7 +145,7 @@ export class Sandboxes {
 }
 
 function openWithSocket(): { fd: number; inside: NetlinkSocket } {
-  const { fd, result: inside } = openNewNetns(() => new NetlinkSocket(NETLINK_ROUTE));
+  const { fd, socket: inside } = openNewNetns(NETLINK_ROUTE);
   try {
     inside.transact([setLink(LOOPBACK, { up: true })]);
   } catch (error) {

@@ -300,6 +300,15 @@ export function rawSyscall(name: SyscallName, ...args: Arg[]): number {
   return -read.i32(lib.symbols.__errno_location()!, 0);
 }
 
+/**
+ * As `rawSyscall`, for numbers only and without allocating: for the few calls between which the thread is in
+ * a state no other code should meet (see netns.ts).
+ */
+export function bareSyscall(name: SyscallName, a = 0, b = 0, c = 0): number {
+  const result = Number(lib.symbols.syscall(table[name], a, b, c, 0, 0, 0));
+  return result !== -1 ? result : -read.i32(lib.symbols.__errno_location()!, 0);
+}
+
 /** Runs a system call; a failure throws `SyscallError` with `detail` naming the object. */
 export function syscall(name: SyscallName, args: Arg[], detail = ""): number {
   const result = rawSyscall(name, ...args);

@@ -1,41 +1,89 @@
 import { closeSync, mkdirSync, openSync, rmSync, unlinkSync } from "node:fs";
 import { dirname } from "node:path";
 import { internal } from "../base/errors.ts";
-import { rawSyscall, SyscallError, syscall } from "./libc.ts";
+import { bareSyscall, rawSyscall, SyscallError, syscall } from "./libc.ts";
+import { AF_NETLINK, NETLINK_ROUTE, NETLINK_SOCKET_TYPE, NetlinkSocket } from "./netlink/socket.ts";
 
 const CLONE_NEWNET = 0x40000000;
 const MS_BIND = 4096;
 const MNT_DETACH = 2;
+const SIOCGSKNS = 0x894c;
 const EINVAL = 22;
 const ENOENT = 2;
 
 let own: number | undefined;
 
-/** The namespace this process started in: what every switch returns to. Opened once, before the first switch. */
+/** The namespace this process started in: what every switch returns to. Opened before the first switch. */
 function ownNetns(): number {
   own ??= openSync("/proc/self/ns/net", "r");
   return own;
 }
 
 /** Going back must not fail half: the engine would go on in a container's network. */
-function goBack(): void {
-  const result = rawSyscall("setns", ownNetns(), CLONE_NEWNET);
+function goBack(back: number): void {
+  const result = bareSyscall("setns", back, CLONE_NEWNET);
   if (result === 0) return;
   process.stderr.write(`cannot return to the engine's network namespace (errno ${-result}); aborting\n`);
   process.abort();
 }
 
 /**
- * Runs `work` with the calling thread in another network namespace.
+ * A netlink socket of another network namespace, or of a new one. A socket stays in the namespace it was
+ * opened in, so everything else is done through it from outside.
  *
- * Why this is safe on the engine's main thread: `setns` concerns the calling thread only; `work` is
- * synchronous, so no other JavaScript runs before the thread is back (`finally`), and libuv-like workers
- * keep the namespace they were started in. What is opened inside (a netlink socket) stays in the namespace
- * for life, so callers open sockets here and use them outside. Keep `work` that small: a thread which
- * the engine happened to start inside would hold the namespace for as long as it lives.
+ * Why this is safe on the engine's main thread: `setns` and `unshare` concern the calling thread only, no
+ * JavaScript runs before the thread is back, and other threads keep their namespace. What would not be
+ * harmless is a thread that the engine starts while the main one is away (garbage collection and the
+ * compiler do so on demand): it would stay there and hold the namespace. That is why there is exactly one system
+ * call between leaving and coming back, and nothing that allocates.
+ */
+function openSocketAway(
+  leave: "setns" | "unshare",
+  netns: number,
+  protocol: number,
+  what: string,
+): NetlinkSocket {
+  const back = ownNetns();
+  const left =
+    leave === "setns" ? bareSyscall("setns", netns, CLONE_NEWNET) : bareSyscall("unshare", CLONE_NEWNET);
+  if (left < 0) throw new SyscallError(leave, -left, what);
+  const socket = bareSyscall("socket", AF_NETLINK, NETLINK_SOCKET_TYPE, protocol);
+  goBack(back);
+  if (socket < 0) throw new SyscallError("socket", -socket, what);
+  return new NetlinkSocket(protocol, socket);
+}
+
+/** Opens a netlink socket in the namespace of a file (or a descriptor of one). */
+export function openNetlinkIn(netns: number | string, protocol: number): NetlinkSocket {
+  if (typeof netns === "number") return openSocketAway("setns", netns, protocol, "network namespace");
+  const fd = openSync(netns, "r");
+  try {
+    return openSocketAway("setns", fd, protocol, netns);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * A new network namespace, which lives as long as the descriptor, the socket, or what is bound to it.
+ * About 0.4 ms, nearly all of it the kernel's `unshare`.
+ */
+export function openNewNetns(protocol: number): { fd: number; socket: NetlinkSocket } {
+  const socket = openSocketAway("unshare", -1, protocol, "network namespace");
+  try {
+    return { fd: syscall("ioctl", [socket.fd, SIOCGSKNS], "network namespace of a socket"), socket };
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
+/**
+ * Runs `work` with the calling thread in another network namespace: for what cannot be done through a socket
+ * opened there. `work` must be synchronous and small; see `openSocketAway` on what it may leave behind.
  */
 export function withNetns<T>(netns: number | string, work: () => T): T {
-  ownNetns();
+  const back = ownNetns();
   const fd = typeof netns === "number" ? netns : openSync(netns, "r");
   try {
     syscall("setns", [fd, CLONE_NEWNET], typeof netns === "string" ? netns : "network namespace");
@@ -44,30 +92,10 @@ export function withNetns<T>(netns: number | string, work: () => T): T {
       if (result instanceof Promise) throw internal("withNetns: the work must be synchronous");
       return result;
     } finally {
-      goBack();
+      goBack(back);
     }
   } finally {
     if (typeof netns === "string") closeSync(fd);
-  }
-}
-
-/**
- * A new network namespace that lives as long as the returned descriptor (or what is bound to it).
- * `inside` runs in it before the thread goes back. About 0.4 ms, nearly all of it the kernel's `unshare`.
- */
-export function openNewNetns<T>(inside: () => T): { fd: number; result: T } {
-  ownNetns();
-  syscall("unshare", [CLONE_NEWNET], "network namespace");
-  try {
-    const fd = openSync("/proc/thread-self/ns/net", "r");
-    try {
-      return { fd, result: inside() };
-    } catch (error) {
-      closeSync(fd);
-      throw error;
-    }
-  } finally {
-    goBack();
   }
 }
 
@@ -83,7 +111,8 @@ export function bindNetns(fd: number, path: string): void {
 
 /** A new network namespace, bound to `path`. It has only a loopback interface that is down. */
 export function createNetns(path: string): void {
-  const { fd } = openNewNetns(() => undefined);
+  const { fd, socket } = openNewNetns(NETLINK_ROUTE);
+  socket.close();
   try {
     bindNetns(fd, path);
   } finally {

@@ -21,7 +21,7 @@ import {
   replaceRoute,
 } from "../../src/sys/netlink/route.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../src/sys/netlink/socket.ts";
-import { createNetns, openNewNetns, removeNetns, withNetns } from "../../src/sys/netns.ts";
+import { createNetns, openNetlinkIn, openNewNetns, removeNetns, withNetns } from "../../src/sys/netns.ts";
 
 const sh = (...argv: string[]): string => execFileSync(argv[0]!, argv.slice(1), { encoding: "utf8" });
 const fails = (work: () => void, message: RegExp) =>
@@ -320,7 +320,7 @@ export const scenarios: Record<string, () => void> = {
       createNetns(path);
       const here = () => sh("readlink", "/proc/self/ns/net");
       const before = here();
-      const inside = withNetns(path, () => new NetlinkSocket(NETLINK_ROUTE));
+      const inside = openNetlinkIn(path, NETLINK_ROUTE);
       inside.transact([addBridge({ name: "there" })]);
       assert.match(sh("nsenter", `--net=${path}`, "ip", "-br", "link"), /there/);
       assert.doesNotMatch(sh("ip", "-br", "link"), /there/);
@@ -337,10 +337,19 @@ export const scenarios: Record<string, () => void> = {
       fails(() => createNetns(path), /EEXIST/);
       removeNetns(path);
       removeNetns(path);
-      fails(() => openNewNetns(() => assert.fail("no")), /^no$/);
+      fails(() => void openNetlinkIn(path, NETLINK_ROUTE), /ENOENT/);
+      fails(() => void openNetlinkIn(0, NETLINK_ROUTE), /^setns network namespace: invalid argument$/);
       assert.equal(here(), before);
-      const { fd, result } = openNewNetns(() => 7);
-      assert.equal(result, 7);
+      const { fd, socket } = openNewNetns(NETLINK_ROUTE);
+      assert.deepEqual(
+        listLinks(socket).map(({ name, up }) => [name, up]),
+        [["lo", false]],
+      );
+      assert.equal(here(), before);
+      assert.deepEqual(
+        withNetns(fd, () => sh("ip", "-br", "link").match(/^\S+/gm)),
+        ["lo"],
+      );
       closeSync(fd);
     } finally {
       removeNetns(path);

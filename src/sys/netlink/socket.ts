@@ -15,10 +15,11 @@ import {
 export const NETLINK_ROUTE = 0;
 export const NETLINK_NETFILTER = 12;
 
-const AF_NETLINK = 16;
+export const AF_NETLINK = 16;
 const SOCK_RAW = 3;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
+export const NETLINK_SOCKET_TYPE = SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC;
 const SOL_SOCKET = 1;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
@@ -61,9 +62,9 @@ export class NetlinkSocket implements Disposable {
   #sequence = 0;
   #closed = false;
 
-  /** Opens in the namespace of the calling thread; see `withNetns` for another one. */
-  constructor(protocol: number) {
-    this.fd = syscall("socket", [AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol], "netlink");
+  /** Opens in the namespace of the calling thread, or takes a socket that netns.ts opened in another one. */
+  constructor(protocol: number, fd?: number) {
+    this.fd = fd ?? syscall("socket", [AF_NETLINK, NETLINK_SOCKET_TYPE, protocol], "netlink");
     try {
       syscall("bind", [this.fd, Uint8Array.of(AF_NETLINK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), 12], "netlink");
       this.#option(SOL_NETLINK, NETLINK_EXT_ACK, 1);
