@@ -1,30 +1,10 @@
-import { describe, expect, test } from "bun:test";
-import { spawn } from "node:child_process";
+import { describe, test } from "bun:test";
 import { join } from "node:path";
+import { inOwnNetwork } from "../helpers/in-own-network.ts";
 import { scenarios } from "./network.scenarios.ts";
 
 const script = join(import.meta.dir, "network.scenarios.ts");
 
-/** Runs one scenario where it cannot touch the machine's network or mounts. */
-function run(name: string): Promise<{ code: number | null; output: string }> {
-  return new Promise((resolve) => {
-    const child = spawn("unshare", ["-n", "-m", process.execPath, script, name]);
-    let output = "";
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on("data", (chunk) => {
-        output += chunk;
-      });
-    }
-    child.once("close", (code) => resolve({ code, output }));
-  });
-}
-
 describe("network", () => {
-  for (const name of Object.keys(scenarios)) {
-    test(name, async () => {
-      const { code, output } = await run(name);
-      if (code !== 0) throw new Error(`exit ${code}\n${output}`);
-      expect(code).toBe(0);
-    }, 60_000);
-  }
+  for (const name of Object.keys(scenarios)) test(name, () => inOwnNetwork(script, name), 60_000);
 });
