@@ -21,6 +21,7 @@ export function clientVersion(context: string, apiVersion: string) {
     DefaultAPIVersion: defaultApiVersion,
     GitCommit: commit,
     GoVersion: `bun${Bun.version}`,
+    BuildTime: process.env["CORTEN_BUILD_TIME"] ?? "",
     Os: process.platform,
     Arch: process.arch === "x64" ? "amd64" : process.arch,
     Context: context,

@@ -29,7 +29,7 @@ export async function inspectAll(
   for (const name of names) {
     try {
       const json = await read(name);
-      if (template) text += `${render(template, json)}\n`;
+      if (template) text += `${renderTyped(template, JSON.parse(json))}\n`;
       else raw.push(json.trim());
     } catch (error) {
       errors.push(error);
@@ -45,8 +45,8 @@ export async function inspectAll(
   if (joined) throw joined;
 }
 
-function render(template: Template, json: string): string {
-  const data = JSON.parse(json) as unknown;
+/** A template on JSON that docker would evaluate on the Go struct it was made from. */
+export function renderTyped(template: Template, data: unknown): string {
   try {
     return template.execute(data, { missingKey: "error", lookup: typedLookup() });
   } catch (error) {

@@ -28,6 +28,7 @@ export default defineCommand({
       platform: values.platform,
       ...(auth ? { auth } : {}),
     });
+    await showProgress(progress, values.quiet ? undefined : cli.out);
     if (values.quiet)
       cli.out.line(`${reference.domain}/${reference.path}${reference.tag ? `:${reference.tag}` : ""}`);
   },
