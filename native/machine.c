@@ -79,7 +79,7 @@ int slot_set(struct machine *m, const struct arg *slot, int fd)
 static void fail_step(struct machine *m, int error)
 {
 	m->result->failed_step = m->step;
-	m->result->error = -error;
+	m->result->error = error == -ECANCELED ? 0 : -error; /* a hook's status, in words only */
 	__atomic_store_n(&m->result->state, STATE_FAILED, __ATOMIC_RELEASE);
 }
 

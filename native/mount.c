@@ -285,7 +285,7 @@ static int op_unmount(struct machine *m, const struct arg *args)
 {
 	const struct op_unmount *o = (const void *)args;
 	auto_fd fd = root_open(m, &o->root, o->path.s, O_PATH);
-	return fd < 0 ? fd : (int)sys(umount2(fd_path(fd).s, (int)o->flags.u));
+	return fd < 0 ? fd : (int)sys(umount2(fd_path(fd).s, DETACH | (int)o->flags.u));
 }
 
 /*

@@ -32,6 +32,11 @@ export function sealedMemfd(name: string, content: Uint8Array, exec = false): nu
   }
 }
 
+/** Another binary for this process from now on, undefined for the embedded one. For tests with the sanitized one. */
+export function useNative(binary: string | undefined): void {
+  path = binary;
+}
+
 /**
  * Path to execute the native part by: a sealed memfd of this process, which no container can write to
  * (CVE-2019-5736). CORTEN_NATIVE names another binary, as the tests do with the sanitized one.

@@ -155,7 +155,7 @@ export interface RemountOperation {
   propagation?: number | bigint;
 }
 
-/** umount2 of root:path with flags (MNT_DETACH). */
+/** umount2 of root:path, always with MNT_DETACH (our descriptor of it would make it busy). */
 export interface UnmountOperation {
   op: "unmount";
   root?: Slot;
