@@ -53,7 +53,9 @@ export interface Host {
   unmount(path: string): void;
   /** Distribution, with credentials and TLS as the daemon is configured. */
   resolver(options: {
-    credentials?: (registry: string) => { username?: string; password?: string; identitytoken?: string } | undefined;
+    credentials?: (
+      registry: string,
+    ) => { username?: string; password?: string; identitytoken?: string } | undefined;
     signal?: AbortSignal;
   }): PullOptions["resolver"];
   /** The kernel operations of a spec, without running it. */

@@ -13,4 +13,5 @@ const architectures: Record<string, string> = { x64: "amd64", arm64: "arm64" };
 /** The machine in Go's and OCI's words. */
 export const goArch = architectures[process.arch] ?? process.arch;
 /** The same in uname's. */
-export const unameArch = process.arch === "x64" ? "x86_64" : process.arch === "arm64" ? "aarch64" : process.arch;
+export const unameArch =
+  process.arch === "x64" ? "x86_64" : process.arch === "arm64" ? "aarch64" : process.arch;

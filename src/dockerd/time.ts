@@ -1,5 +1,5 @@
-import { nowNano } from "../base/trace.ts";
 import { invalid } from "../base/errors.ts";
+import { nowNano } from "../base/trace.ts";
 
 /** Go's zero time, as it appears in the API for "never". */
 export const never = "0001-01-01T00:00:00Z";
@@ -17,8 +17,9 @@ export const now = (): string => formatNano(nowNano());
 
 /** RFC 3339 with any number of fraction digits and any offset → Unix nanoseconds. */
 export function parseRfc3339(text: string): bigint | undefined {
-  const match =
-    /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:?\d\d)?$/.exec(text);
+  const match = /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:?\d\d)?$/.exec(
+    text,
+  );
   if (!match) return undefined;
   const [, day, clock, fraction = "", zone = "Z"] = match;
   const time = Date.parse(`${day}T${clock!.length === 5 ? `${clock}:00` : clock}${zone.toUpperCase()}`);

@@ -1,6 +1,6 @@
 import type { ContainerConfig, EndpointSettings, Health, HostConfig } from "../../engine/types.ts";
-import type { Descriptor } from "../../oci/image-spec.ts";
 import type { Attachment } from "../../monitor/index.ts";
+import type { Descriptor } from "../../oci/image-spec.ts";
 import type { Exec } from "../exec/exec.ts";
 import { never } from "../time.ts";
 

@@ -1,10 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, rmSync } from "node:fs";
 import { hostname } from "node:os";
-import { join } from "node:path";
 import { Cleanup } from "../../base/cleanup.ts";
 import { invalid, isCode } from "../../base/errors.ts";
-import { span } from "../../base/trace.ts";
+import { nowNano, span } from "../../base/trace.ts";
 import { unpack } from "../../containerd/client/index.ts";
 import type { CreateContainerRequest, EndpointSettings, Sent } from "../../engine/types.ts";
 import type { Platform } from "../../oci/image-spec.ts";
@@ -14,7 +13,6 @@ import type { ImageInfo } from "../images/store.ts";
 import { defaultMaskedPaths, defaultReadonlyPaths } from "../spec/security.ts";
 import { formatNano, now } from "../time.ts";
 import { anonymousLabel } from "../volumes/store.ts";
-import { nowNano } from "../../base/trace.ts";
 import { Container, type ContainerRecord, type MountRecord, newState } from "./container.ts";
 import { fullConfig, fullHostConfig, mergeImage } from "./defaults.ts";
 import { containerEvent } from "./events.ts";
@@ -143,7 +141,10 @@ function resolveContainerModes(daemon: Daemon, host: ContainerRecord["host"]): v
 function hostnameFor(daemon: Daemon, networkMode: string, utsMode: string, id: string): string {
   if (networkMode === "host" || utsMode === "host") return hostname();
   if (networkMode.startsWith("container:"))
-    return daemon.containers.find(networkMode.slice("container:".length))?.record.config.Hostname ?? id.slice(0, 12);
+    return (
+      daemon.containers.find(networkMode.slice("container:".length))?.record.config.Hostname ??
+      id.slice(0, 12)
+    );
   return id.slice(0, 12);
 }
 
@@ -192,7 +193,12 @@ async function makeMounts(
       record.name = volume.name;
       record.driver = volume.driver;
       record.source = volume.mountpoint;
-      if (!plan.noCopy && plan.subpath === undefined && volume.options === null && daemon.volumes.isEmpty(volume))
+      if (
+        !plan.noCopy &&
+        plan.subpath === undefined &&
+        volume.options === null &&
+        daemon.volumes.isEmpty(volume)
+      )
         toFill.push({ destination: plan.destination, mountpoint: volume.mountpoint });
     }
     container.record.mounts.push(record);

@@ -115,7 +115,7 @@ export function mergeImage(config: ContainerConfig, image: ImageContainerConfig 
   if ((config.Entrypoint ?? []).length === 0) {
     if ((config.Cmd ?? []).length === 0) config.Cmd = from.Cmd ?? null;
     config.Entrypoint ??= from.Entrypoint ?? null;
-    if (config.Entrypoint.length === 0) config.Entrypoint = from.Entrypoint ?? null;
+    if ((config.Entrypoint ?? []).length === 0) config.Entrypoint = from.Entrypoint ?? null;
   } else if (config.Entrypoint?.length === 1 && config.Entrypoint[0] === "") {
     // `--entrypoint ""`: none, not even the image's.
     config.Entrypoint = null;

@@ -121,11 +121,17 @@ export async function releaseResources(daemon: Daemon, container: Container): Pr
     await attempt("deleting the task", () => daemon.containerd.tasks.delete({ containerId: id }));
     await attempt("deleting containerd's container", () => daemon.containerd.containers.delete({ id }));
   };
-  await Promise.all([task(), attempt("disconnecting networks", () => disconnectContainer(daemon, container))]);
+  await Promise.all([
+    task(),
+    attempt("disconnecting networks", () => disconnectContainer(daemon, container)),
+  ]);
   for (const mount of record.mounts)
     if (mount.type === "volume" && mount.name !== undefined) {
       await attempt("releasing a volume", () => daemon.volumes.unuse(mount.name!, id));
-      daemon.events.publish("volume", "unmount", mount.name, { container: id, driver: mount.driver ?? "local" });
+      daemon.events.publish("volume", "unmount", mount.name, {
+        container: id,
+        driver: mount.driver ?? "local",
+      });
     }
   if (record.host.IpcMode === "shareable")
     await attempt("unmounting shared memory", () => daemon.host.unmount(shmPath(daemon, id)));

@@ -8,7 +8,12 @@ import type { ContainerStore } from "./store.ts";
 
 /** A volume that is wanted, before the volume exists. */
 export interface MountPlan extends MountRecord {
-  volume?: { name?: string; driver?: string; labels?: Record<string, string>; options?: Record<string, string> };
+  volume?: {
+    name?: string;
+    driver?: string;
+    labels?: Record<string, string>;
+    options?: Record<string, string>;
+  };
 }
 
 const propagations = new Set(["shared", "slave", "private", "rshared", "rslave", "rprivate"]);
@@ -16,7 +21,11 @@ const consistencies = new Set(["consistent", "cached", "delegated", "default"]);
 const namePattern = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 
 /** All mount points of a container, in Docker's order: --volumes-from, -v, --mount, the image's volumes. */
-export function planMounts(config: ContainerConfig, host: HostConfig, containers: ContainerStore): MountPlan[] {
+export function planMounts(
+  config: ContainerConfig,
+  host: HostConfig,
+  containers: ContainerStore,
+): MountPlan[] {
   const plans = new Map<string, MountPlan>();
   const fromOthers = new Set<string>();
   for (const spec of host.VolumesFrom ?? [])
@@ -56,7 +65,9 @@ export function planMounts(config: ContainerConfig, host: HostConfig, containers
 
 function destinationOf(path: string, spec: string): string {
   if (!path.startsWith("/"))
-    throw invalid(`invalid volume specification: '${spec}': invalid mount config for type "volume": invalid mount path: '${path}' mount path must be absolute`);
+    throw invalid(
+      `invalid volume specification: '${spec}': invalid mount config for type "volume": invalid mount path: '${path}' mount path must be absolute`,
+    );
   const clean = posix.normalize(path).replace(/(.)\/$/, "$1");
   if (clean === "/") throw invalid(`invalid volume specification: '${spec}': destination can't be '/'`);
   return clean;
@@ -80,7 +91,9 @@ export function parseBind(spec: string, volumeDriver: string): MountPlan {
   if (parts.length > 1 && source === "" && !isMode(mode)) throw bad();
   if (path === "") throw bad();
   if (!path.startsWith("/"))
-    throw bad(`invalid mount config for type "${source.startsWith("/") ? "bind" : "volume"}": invalid mount path: '${path}' mount path must be absolute`);
+    throw bad(
+      `invalid mount config for type "${source.startsWith("/") ? "bind" : "volume"}": invalid mount path: '${path}' mount path must be absolute`,
+    );
   const destination = destinationOf(path, spec);
   const isBind = source.startsWith("/");
   const flags = parseMode(mode, isBind);
@@ -158,7 +171,8 @@ export function parseMount(mount: Mount): MountPlan {
       if (!mount.Source.startsWith("/"))
         throw bad(`invalid mount path: '${mount.Source}' mount path must be absolute`);
       const propagation = mount.BindOptions?.Propagation ?? "";
-      if (propagation !== "" && !propagations.has(propagation)) throw bad(`invalid propagation mode: ${propagation}`);
+      if (propagation !== "" && !propagations.has(propagation))
+        throw bad(`invalid propagation mode: ${propagation}`);
       const createSource = mount.BindOptions?.CreateMountpoint ?? false;
       if (!createSource && !existsSync(mount.Source))
         throw bad(`bind source path does not exist: ${mount.Source}`);
@@ -174,7 +188,8 @@ export function parseMount(mount: Mount): MountPlan {
     case "volume": {
       if (mount.BindOptions) throw bad("field BindOptions must not be specified");
       if (mount.TmpfsOptions) throw bad("field TmpfsOptions must not be specified");
-      if (!mount.Source && mount.ReadOnly) throw bad("must not set ReadOnly mode when using anonymous volumes");
+      if (!mount.Source && mount.ReadOnly)
+        throw bad("must not set ReadOnly mode when using anonymous volumes");
       if (mount.Source && !namePattern.test(mount.Source))
         throw invalid(
           `create ${mount.Source}: ${JSON.stringify(mount.Source)} includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,

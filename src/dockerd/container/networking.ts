@@ -1,6 +1,12 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { hostnameFile, hostsFile, readHostResolvConf, resolvConf } from "../../network/index.ts";
 import { span } from "../../base/trace.ts";
+import {
+  type Endpoint,
+  hostnameFile,
+  hostsFile,
+  readHostResolvConf,
+  resolvConf,
+} from "../../network/index.ts";
 import type { Daemon } from "../daemon.ts";
 import type { Container } from "./container.ts";
 import { clearEndpoint, fillEndpoint } from "./networks.ts";
@@ -38,43 +44,48 @@ async function connect(daemon: Daemon, container: Container): Promise<string | u
   record.sandboxId = sandbox.id;
   record.sandboxKey = sandbox.path;
   const addresses: string[] = [];
-  const ports = portRequests(record.config, record.host);
-  let published = false;
+  // Ports are published once, on the first network that can.
+  const publishing = networks.findIndex((network) => network.driver === "bridge" && !network.internal);
   for (const [index, name] of names.entries()) {
-    const settings = record.networks[name]!;
-    const network = networks[index]!;
-    if (network.driver === "null") {
-      settings.NetworkID = network.id;
-      continue;
-    }
-    const endpoint = await daemon.networks.attach({
-      network: network.id,
-      containerId: record.id,
-      containerName: record.name,
-      sandbox,
-      ...(settings.IPAMConfig?.IPv4Address ? { ipAddress: settings.IPAMConfig.IPv4Address } : {}),
-      ...(settings.MacAddress ? { macAddress: settings.MacAddress } : {}),
-      aliases: [...(settings.Aliases ?? []), record.id.slice(0, 12)],
-      // Ports are published once, on the first network that can.
-      ...(published || network.internal ? {} : { ports }),
-    });
-    if (!network.internal) published = true;
-    if (settings.MacAddress === "") record.generatedMacs.push(name);
-    fillEndpoint(settings, endpoint);
-    settings.DNSNames = isDefault(name)
-      ? null
-      : [record.name, record.id.slice(0, 12), ...(settings.Aliases ?? [])].filter(
-          (value, at, all) => all.indexOf(value) === at,
-        );
-    addresses.push(endpoint.ipAddress);
-    daemon.events.publish("network", "connect", network.id, {
-      container: record.id,
-      name: network.name,
-      type: network.driver,
-    });
+    if (networks[index]!.driver === "null") record.networks[name]!.NetworkID = networks[index]!.id;
+    else addresses.push((await connectNetwork(daemon, container, name, index === publishing)).ipAddress);
   }
   writeFiles(daemon, container, addresses);
   return sandbox.path;
+}
+
+/** Connects the sandbox of a container to one of its networks. */
+export async function connectNetwork(
+  daemon: Daemon,
+  container: Container,
+  name: string,
+  publish = false,
+): Promise<Endpoint> {
+  const { record } = container;
+  const settings = record.networks[name]!;
+  const network = daemon.networks.inspect(name);
+  const shortId = record.id.slice(0, 12);
+  const endpoint = await daemon.networks.attach({
+    network: network.id,
+    containerId: record.id,
+    containerName: record.name,
+    sandbox: { id: record.sandboxId, path: record.sandboxKey },
+    ...(settings.IPAMConfig?.IPv4Address ? { ipAddress: settings.IPAMConfig.IPv4Address } : {}),
+    ...(settings.MacAddress ? { macAddress: settings.MacAddress } : {}),
+    aliases: [...(settings.Aliases ?? []), shortId],
+    ...(publish ? { ports: portRequests(record.config, record.host) } : {}),
+  });
+  if (settings.MacAddress === "") record.generatedMacs.push(name);
+  fillEndpoint(settings, endpoint);
+  settings.DNSNames = isDefault(name)
+    ? null
+    : [...new Set([record.name, ...(settings.Aliases ?? []), shortId, record.config.Hostname])];
+  daemon.events.publish("network", "connect", network.id, {
+    container: record.id,
+    name: network.name,
+    type: network.driver,
+  });
+  return endpoint;
 }
 
 const isDefault = (name: string) => ["bridge", "host", "none"].includes(name);

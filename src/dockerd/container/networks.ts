@@ -36,7 +36,9 @@ export function endpointSettings(
   }
   if (mode.startsWith("container:")) {
     if (Object.keys(out).length > 0)
-      throw invalid("conflicting options: cannot attach both user-defined and non-user-defined network-modes");
+      throw invalid(
+        "conflicting options: cannot attach both user-defined and non-user-defined network-modes",
+      );
     return {};
   }
   if ((mode === "host" || mode === "none") && Object.keys(out).some((name) => name !== mode))
@@ -59,7 +61,11 @@ export function requested(network: string, sent: Sent<EndpointSettings> | null):
   const ipam = sent.IPAMConfig;
   if (ipam && (ipam.IPv4Address || ipam.IPv6Address || (ipam.LinkLocalIPs ?? []).length > 0)) {
     if (!isUserDefined(network))
-      throw invalid("invalid config for network " + network + ": invalid endpoint settings:\nuser specified IP address is supported on user defined networks only");
+      throw invalid(
+        "invalid config for network " +
+          network +
+          ": invalid endpoint settings:\nuser specified IP address is supported on user defined networks only",
+      );
     if (ipam.IPv4Address && !/^\d{1,3}(\.\d{1,3}){3}$/.test(ipam.IPv4Address))
       throw invalid(`invalid IPv4 address: ${ipam.IPv4Address}`);
   }

@@ -6,7 +6,8 @@ import type { PortBinding, PortRequest, Protocol } from "../../network/index.ts"
 export function parsePort(text: string): { port: number; protocol: Protocol } {
   const match = /^(\d{1,5})(?:\/(tcp|udp|sctp))?$/i.exec(text);
   const port = Number(match?.[1]);
-  if (!match || port < 1 || port > 65535) throw invalid(`invalid port specification: ${JSON.stringify(text)}`);
+  if (!match || port < 1 || port > 65535)
+    throw invalid(`invalid port specification: ${JSON.stringify(text)}`);
   return { port, protocol: (match[2]?.toLowerCase() ?? "tcp") as Protocol };
 }
 
@@ -15,7 +16,8 @@ export function parsePortRange(text: string): { first: number; last: number } {
   const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text);
   const first = Number(match?.[1]);
   const last = Number(match?.[2] ?? match?.[1]);
-  if (!match || last > 65535 || last < first) throw invalid(`invalid port specification: ${JSON.stringify(text)}`);
+  if (!match || last > 65535 || last < first)
+    throw invalid(`invalid port specification: ${JSON.stringify(text)}`);
   return { first, last };
 }
 
@@ -26,7 +28,8 @@ export function portRequests(config: ContainerConfig, host: HostConfig): PortReq
   for (const [key, bindings] of Object.entries(host.PortBindings ?? {})) {
     const { port, protocol } = parsePort(key);
     bound.add(`${port}/${protocol}`);
-    const wanted = bindings && bindings.length > 0 ? bindings : host.PublishAllPorts ? [{ HostIp: "", HostPort: "" }] : [];
+    const wanted =
+      bindings && bindings.length > 0 ? bindings : host.PublishAllPorts ? [{ HostIp: "", HostPort: "" }] : [];
     for (const { HostIp, HostPort } of wanted) {
       const request: PortRequest = { containerPort: port, protocol };
       if (HostIp) request.hostIp = HostIp;

@@ -17,7 +17,11 @@ export interface RemoveOptions {
 }
 
 /** Removes a container with its layer, logs and, when asked, its anonymous volumes. */
-export async function removeContainer(daemon: Daemon, container: Container, options: RemoveOptions): Promise<void> {
+export async function removeContainer(
+  daemon: Daemon,
+  container: Container,
+  options: RemoveOptions,
+): Promise<void> {
   const { state } = container;
   if (state.removing) throw conflict(`removal of container ${container.name} is already in progress`);
   if (state.running) {
@@ -35,7 +39,11 @@ export async function removeContainer(daemon: Daemon, container: Container, opti
   });
 }
 
-export async function removeLocked(daemon: Daemon, container: Container, options: RemoveOptions): Promise<void> {
+export async function removeLocked(
+  daemon: Daemon,
+  container: Container,
+  options: RemoveOptions,
+): Promise<void> {
   const { record } = container;
   const { id, state } = record;
   if (state.running)
@@ -83,6 +91,8 @@ function removeAnonymousVolumes(daemon: Daemon, container: Container): void {
 export function volumeUsers(daemon: Daemon, name: string): string[] {
   return daemon.containers
     .all()
-    .filter((container) => container.record.mounts.some((mount) => mount.type === "volume" && mount.name === name))
+    .filter((container) =>
+      container.record.mounts.some((mount) => mount.type === "volume" && mount.name === name),
+    )
     .map((container) => container.id);
 }

@@ -1,8 +1,8 @@
-import { release } from "node:os";
 import { existsSync } from "node:fs";
+import { release } from "node:os";
 import { conflict, invalid } from "../../base/errors.ts";
-import { defaultSeccomp, resolveProfile, type SeccompProfile } from "../../oci/seccomp-default.ts";
 import type { LinuxSeccomp, Spec, User } from "../../oci/runtime-spec.ts";
+import { defaultSeccomp, resolveProfile, type SeccompProfile } from "../../oci/seccomp-default.ts";
 import type { Daemon } from "../daemon.ts";
 import type { SnapshotMount } from "../host.ts";
 import { buildSpec } from "../spec/build.ts";
@@ -97,7 +97,15 @@ function resolvedMounts(record: ContainerRecord): ResolvedMount[] {
     ...(mount.data === undefined ? {} : { data: mount.data }),
   }));
   for (const [destination, data] of Object.entries(record.host.Tmpfs ?? {}))
-    out.push({ type: "tmpfs", source: "", destination, writable: true, recursive: false, propagation: "", data });
+    out.push({
+      type: "tmpfs",
+      source: "",
+      destination,
+      writable: true,
+      recursive: false,
+      propagation: "",
+      data,
+    });
   return out;
 }
 
@@ -133,15 +141,21 @@ function sharedMemory(daemon: Daemon, record: ContainerRecord): string | undefin
   const mode = record.host.IpcMode;
   if (mode === "host") return existsSync("/dev/shm") ? "/dev/shm" : undefined;
   if (mode === "shareable") return shmPath(daemon, record.id);
-  if (mode.startsWith("container:")) return sharedMemory(daemon, daemon.containers.get(mode.slice(10)).record);
+  if (mode.startsWith("container:"))
+    return sharedMemory(daemon, daemon.containers.get(mode.slice(10)).record);
   return undefined;
 }
 
 const seccompCache = new Map<string, LinuxSeccomp>();
 
-function seccompOf(daemon: Daemon, record: ContainerRecord, security: SecurityOptions): LinuxSeccomp | undefined {
+function seccompOf(
+  daemon: Daemon,
+  record: ContainerRecord,
+  security: SecurityOptions,
+): LinuxSeccomp | undefined {
   const { host } = record;
-  if (security.seccomp === "unconfined" || (host.Privileged && security.seccomp === "default")) return undefined;
+  if (security.seccomp === "unconfined" || (host.Privileged && security.seccomp === "default"))
+    return undefined;
   const capabilities = capabilitiesOf(
     { privileged: host.Privileged, add: host.CapAdd ?? [], drop: host.CapDrop ?? [] },
     daemon.facts.capabilities,

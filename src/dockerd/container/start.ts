@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { Cleanup } from "../../base/cleanup.ts";
-import { conflict, CortenError, internal, isCode, messageOf } from "../../base/errors.ts";
+import { CortenError, conflict, internal, isCode, messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
 import { span } from "../../base/trace.ts";
 import { packOptions } from "../../containerd/client/index.ts";
@@ -21,9 +21,9 @@ export function startContainer(daemon: Daemon, container: Container): Promise<vo
   return daemon.locks.run(container.id, async () => {
     const { state } = container;
     if (state.paused) throw conflict("cannot start a paused container, try unpause instead");
-    if (state.running && !state.restarting) throw new CortenError("not_modified", "container is already running");
-    if (state.removing || state.dead)
-      throw conflict("container is marked for removal and cannot be started");
+    if (state.running && !state.restarting)
+      throw new CortenError("not_modified", "container is already running");
+    if (state.removing || state.dead) throw conflict("container is marked for removal and cannot be started");
     cancelRestart(container);
     container.record.manuallyStopped = false;
     container.backoff = 0;
@@ -58,7 +58,10 @@ export async function startLocked(daemon: Daemon, container: Container): Promise
     if (record.host.AutoRemove) {
       const { removeLocked } = await import("./remove.ts");
       await removeLocked(daemon, container, { volumes: true, force: true }).catch((problem) =>
-        log.error("cannot remove a container that did not start", { id: record.id, error: messageOf(problem) }),
+        log.error("cannot remove a container that did not start", {
+          id: record.id,
+          error: messageOf(problem),
+        }),
       );
     }
     throw failure.error;
@@ -79,7 +82,10 @@ async function run(daemon: Daemon, container: Container): Promise<void> {
   undo.add("disconnect networks", () => disconnectContainer(daemon, container));
   const networkNamespace = await connectContainer(daemon, container);
   prepareVolumes(daemon, container, undo);
-  const spec = specOf(daemon, record, { user, ...(networkNamespace === undefined ? {} : { networkNamespace }) });
+  const spec = specOf(daemon, record, {
+    user,
+    ...(networkNamespace === undefined ? {} : { networkNamespace }),
+  });
   const runtime = runtimeOf(daemon, record.host.Runtime);
   const packed = packSpecExact(spec);
   const create = () =>
@@ -123,7 +129,9 @@ async function run(daemon: Daemon, container: Container): Promise<void> {
       ...stdio.paths,
     }),
   ).catch((error) => {
-    throw new CortenError(codeOf(error), `failed to create task for container: ${taskMessage(error)}`, { cause: error });
+    throw new CortenError(codeOf(error), `failed to create task for container: ${taskMessage(error)}`, {
+      cause: error,
+    });
   });
   undo.add("delete task", () => discardTask(daemon, id, true));
   record.monitorDir = dir;
@@ -131,7 +139,9 @@ async function run(daemon: Daemon, container: Container): Promise<void> {
   const exit = watchExit(daemon, container);
   await span("dockerd", "start task", () => client.tasks.start({ containerId: id })).catch((error) => {
     exit.forget();
-    throw new CortenError(codeOf(error), `failed to start task for container: ${taskMessage(error)}`, { cause: error });
+    throw new CortenError(codeOf(error), `failed to start task for container: ${taskMessage(error)}`, {
+      cause: error,
+    });
   });
   stdio.monitor?.close();
   undo.release();
@@ -239,6 +249,8 @@ function startFailure(error: unknown): { exitCode: number; error: CortenError } 
   const code = codeOf(error);
   return {
     exitCode: 128,
-    error: runtime ? new CortenError("unknown", message, { cause: error }) : new CortenError(code, message, { cause: error }),
+    error: runtime
+      ? new CortenError("unknown", message, { cause: error })
+      : new CortenError(code, message, { cause: error }),
   };
 }

@@ -35,7 +35,8 @@ export async function stopContainer(
   daemon.containers.save(container);
   const ended = container.waitFor("not-running");
   await sendSignal(daemon, container, signal).catch((error) => {
-    if (!isCode(error, "not_found")) log.warn("cannot signal a container", { id: container.id, error: messageOf(error) });
+    if (!isCode(error, "not_found"))
+      log.warn("cannot signal a container", { id: container.id, error: messageOf(error) });
   });
   if (container.state.paused) await resumeQuietly(daemon, container);
   if (!(await within(ended, timeout < 0 ? Number.POSITIVE_INFINITY : timeout * 1000))) {
@@ -86,7 +87,10 @@ export async function killContainer(daemon: Daemon, container: Container, signal
   const ends = signal === sigkill || !record.config.StopSignal || stopSignalOf(container) === signal;
   if (container.state.restarting) {
     if (signal === sigkill || ends) await endRestart(daemon, container);
-    else throw conflict(`cannot kill container: ${container.name}: Container ${container.id} is restarting, wait until the container is running`);
+    else
+      throw conflict(
+        `cannot kill container: ${container.name}: Container ${container.id} is restarting, wait until the container is running`,
+      );
     containerEvent(daemon, container, "kill", { signal: String(signal) });
     return;
   }

@@ -3,7 +3,8 @@ import { alreadyExists, CortenError, invalid, notFound } from "../../base/errors
 import { Container, type ContainerRecord } from "./container.ts";
 import { generateName } from "./names.ts";
 
-export const containerSchema = "CREATE TABLE containers (id TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID";
+export const containerSchema =
+  "CREATE TABLE containers (id TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID";
 
 /** All containers by id, name and id prefix; what is changed is written through to the database. */
 export class ContainerStore {
@@ -36,7 +37,7 @@ export class ContainerStore {
   }
 
   find(reference: string): Container | undefined {
-    if (reference === "") throw invalid("invalid name or ID supplied: \"\"");
+    if (reference === "") throw invalid('invalid name or ID supplied: ""');
     const exact = this.#byId.get(reference);
     if (exact) return exact;
     const name = reference.startsWith("/") ? reference.slice(1) : reference;
@@ -103,8 +104,6 @@ export class ContainerStore {
 export function checkName(name: string): string {
   const bare = name.startsWith("/") ? name.slice(1) : name;
   if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(bare))
-    throw invalid(
-      `Invalid container name (${name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`,
-    );
+    throw invalid(`Invalid container name (${name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`);
   return bare;
 }

@@ -16,7 +16,9 @@ const millisecond = 1_000_000;
 export function validateConfig(config: ContainerConfig): void {
   if (config.WorkingDir !== "") {
     if (!config.WorkingDir.startsWith("/"))
-      throw invalid(`the working directory '${config.WorkingDir}' is invalid, it needs to be an absolute path`);
+      throw invalid(
+        `the working directory '${config.WorkingDir}' is invalid, it needs to be an absolute path`,
+      );
     config.WorkingDir = posix.normalize(config.WorkingDir).replace(/(.)\/$/, "$1");
   }
   if (config.StopSignal) parseSignal(config.StopSignal);
@@ -74,7 +76,8 @@ export function validateHost(host: HostConfig, daemon: DaemonConfig, cgroupVersi
   validateResources(host, warnings, cgroupVersion);
   parseSecurityOptions(host.SecurityOpt ?? [], { noNewPrivileges: false });
   for (const name of Object.keys(host.Sysctls ?? {}))
-    if (!/^[a-z0-9_]+([./][A-Za-z0-9_-]+)+$/.test(name)) throw invalid(`invalid sysctl name ${JSON.stringify(name)}`);
+    if (!/^[a-z0-9_]+([./][A-Za-z0-9_-]+)+$/.test(name))
+      throw invalid(`invalid sysctl name ${JSON.stringify(name)}`);
   if (host.OomScoreAdj < -1000 || host.OomScoreAdj > 1000)
     throw invalid(`Invalid value ${host.OomScoreAdj}, range for oom score adj is [-1000, 1000]`);
   if (host.Isolation !== "" && host.Isolation !== "default")
@@ -108,7 +111,8 @@ function validateModes(host: HostConfig): void {
   if (!(["", "host", "none", "private", "shareable"].includes(host.IpcMode) || ofContainer(host.IpcMode)))
     throw invalid(`invalid IPC mode: ${host.IpcMode}`);
   if (!["", "host"].includes(host.UTSMode)) throw invalid(`invalid UTS mode: ${host.UTSMode}`);
-  if (!["", "host"].includes(host.UsernsMode)) throw invalid(`invalid user namespace mode: ${host.UsernsMode}`);
+  if (!["", "host"].includes(host.UsernsMode))
+    throw invalid(`invalid user namespace mode: ${host.UsernsMode}`);
   if (!["", "host", "private"].includes(host.CgroupnsMode))
     throw invalid(`invalid cgroup namespace mode: ${host.CgroupnsMode}`);
   if (host.NetworkMode.startsWith("container:") && !ofContainer(host.NetworkMode))
@@ -122,12 +126,15 @@ function validateModes(host: HostConfig): void {
       throw conflicting("port publishing", "");
   }
   if (host.NetworkMode === "host" && (host.Links ?? []).length > 0)
-    throw invalid("conflicting options: host type networking can't be used with links. This would result in undefined behavior");
+    throw invalid(
+      "conflicting options: host type networking can't be used with links. This would result in undefined behavior",
+    );
 }
 
 function validateResources(host: HostConfig, warnings: string[], cgroupVersion: 1 | 2): void {
   if (host.Memory !== 0 && host.Memory < 6 * mega) throw invalid("Minimum memory limit allowed is 6MB");
-  if (host.MemorySwap > 0 && host.Memory === 0) throw invalid("You should always set the Memory limit when using Memoryswap limit, see usage");
+  if (host.MemorySwap > 0 && host.Memory === 0)
+    throw invalid("You should always set the Memory limit when using Memoryswap limit, see usage");
   if (host.Memory > 0 && host.MemorySwap > 0 && host.MemorySwap < host.Memory)
     throw invalid("Minimum memoryswap limit should be larger than memory limit, see usage");
   if (host.MemorySwappiness !== null && (host.MemorySwappiness < -1 || host.MemorySwappiness > 100))
@@ -142,9 +149,7 @@ function validateResources(host: HostConfig, warnings: string[], cgroupVersion: 
     throw invalid("Conflicting options: Nano CPUs and CPU Quota cannot both be set.");
   const cpus = navigator.hardwareConcurrency;
   if (host.NanoCpus < 0 || host.NanoCpus > cpus * 1e9)
-    throw invalid(
-      `Range of CPUs is from 0.01 to ${cpus}.00, as there are only ${cpus} CPUs available`,
-    );
+    throw invalid(`Range of CPUs is from 0.01 to ${cpus}.00, as there are only ${cpus} CPUs available`);
   if (host.CpuPeriod !== 0 && (host.CpuPeriod < 1000 || host.CpuPeriod > 1_000_000))
     throw invalid("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)");
   if (host.CpuQuota > 0 && host.CpuQuota < 1000)
@@ -166,7 +171,9 @@ function validateResources(host: HostConfig, warnings: string[], cgroupVersion: 
     warnings.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.");
     host.OomKillDisable = null;
   } else if (host.OomKillDisable === true && host.Memory === 0)
-    warnings.push("OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.");
+    warnings.push(
+      "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.",
+    );
   if (cgroupVersion === 2 && host.MemorySwappiness !== null && host.MemorySwappiness !== -1) {
     warnings.push(
       "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded.",
@@ -177,7 +184,9 @@ function validateResources(host: HostConfig, warnings: string[], cgroupVersion: 
   if (host.Memory > 0 && host.MemorySwap === 0) host.MemorySwap = host.Memory * 2;
 }
 
-const jsonFileOptions = new Set("max-size max-file compress labels labels-regex env env-regex tag mode max-buffer-size".split(" "));
+const jsonFileOptions = new Set(
+  "max-size max-file compress labels labels-regex env env-regex tag mode max-buffer-size".split(" "),
+);
 
 function validateLogging(host: HostConfig, daemon: DaemonConfig): void {
   const { LogConfig: log } = host;

@@ -77,14 +77,19 @@ export function matchesEvent(event: EventMessage, filters: Filters): boolean {
     const wanted = filters.get(kind);
     const name = attributes["name"];
     const own = event.Type === kind && wanted.some((one) => event.Actor.ID.startsWith(one) || name === one);
-    const related = kind === "container" && event.Type !== kind && wanted.includes(attributes["container"] ?? "");
+    const related =
+      kind === "container" && event.Type !== kind && wanted.includes(attributes["container"] ?? "");
     if (!own && !related) return false;
   }
   if (filters.has("image")) {
     const id = event.Type === "image" ? event.Actor.ID : (attributes["image"] ?? "");
     const name = event.Type === "image" ? attributes["name"] : attributes["image"];
     const bare = (text: string) => text.replace(/:[^:/]*$/, "");
-    if (!filters.get("image").some((one) => one === id || one === name || one === bare(name ?? "") || one === bare(id)))
+    if (
+      !filters
+        .get("image")
+        .some((one) => one === id || one === name || one === bare(name ?? "") || one === bare(id))
+    )
       return false;
   }
   return true;

@@ -38,7 +38,6 @@ export function conform(shape: Shape, value: unknown, where: string): unknown {
     return conform({ list: "string" }, value, where);
   }
   if (typeof shape === "string") {
-    // biome-ignore lint/suspicious/useValidTypeof: the shape's name is the type's
     if (typeof value !== shape) throw mismatch(value, goNames[shape]!, where);
     return value;
   }

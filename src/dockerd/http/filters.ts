@@ -66,9 +66,10 @@ export class Filters {
   bool(name: string): boolean | undefined {
     const wanted = this.get(name);
     if (wanted.length === 0) return undefined;
-    const all = new Set(wanted.map((text) => (/^(1|true)$/i.test(text) ? true : /^(0|false)$/i.test(text) ? false : null)));
-    if (all.size !== 1 || all.has(null))
-      throw invalid(`invalid filter '${name}=[${wanted.join(" ")}]'`);
+    const all = new Set(
+      wanted.map((text) => (/^(1|true)$/i.test(text) ? true : /^(0|false)$/i.test(text) ? false : null)),
+    );
+    if (all.size !== 1 || all.has(null)) throw invalid(`invalid filter '${name}=[${wanted.join(" ")}]'`);
     return [...all][0] as boolean;
   }
 }

@@ -80,7 +80,8 @@ export class Reply {
     this.#body = body;
     this.#common = common;
     const connection = request.headers.get("connection")?.toLowerCase() ?? "";
-    this.close = connection.includes("close") || (request.version === "1.0" && !connection.includes("keep-alive"));
+    this.close =
+      connection.includes("close") || (request.version === "1.0" && !connection.includes("keep-alive"));
   }
 
   /** Adds a header to whatever is sent. */

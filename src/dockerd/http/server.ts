@@ -1,7 +1,5 @@
-import { chmodSync, chownSync, existsSync, readFileSync, unlinkSync } from "node:fs";
-import { mkdirSync } from "node:fs";
-import { createServer, type Server, type Socket } from "node:net";
-import { connect } from "node:net";
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, unlinkSync } from "node:fs";
+import { connect, createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
 import { CortenError, messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";

@@ -1,6 +1,11 @@
 import { CortenError, invalid, isCode, notFound } from "../../base/errors.ts";
-import { chainIds, type ContainerdClient, type ImageContent, readImage } from "../../containerd/client/index.ts";
 import { fromDescriptor } from "../../containerd/client/descriptor.ts";
+import {
+  type ContainerdClient,
+  chainIds,
+  type ImageContent,
+  readImage,
+} from "../../containerd/client/index.ts";
 import type { Descriptor, Platform } from "../../oci/image-spec.ts";
 import {
   familiarName,
@@ -79,7 +84,9 @@ export class ImageStore {
     const prefix = reference.startsWith("sha256:") ? reference : `sha256:${reference}`;
     const matches = (await this.list()).filter(
       (image) =>
-        image.id.startsWith(prefix) || image.target.digest === prefix || image.content.manifestDescriptor.digest === prefix,
+        image.id.startsWith(prefix) ||
+        image.target.digest === prefix ||
+        image.content.manifestDescriptor.digest === prefix,
     );
     if (matches.length > 1)
       throw new CortenError("invalid_argument", `ambiguous image ID prefix: ${reference}`);
@@ -92,7 +99,10 @@ export class ImageStore {
       name = formatReference(parseImageName(text));
     } catch (error) {
       if (looksLikeIdentifier(text)) return undefined;
-      throw invalid(`invalid reference format${text.toLowerCase() === text ? "" : `: repository name (${text}) must be lowercase`}`, error);
+      throw invalid(
+        `invalid reference format${text.toLowerCase() === text ? "" : `: repository name (${text}) must be lowercase`}`,
+        error,
+      );
     }
     try {
       const { image } = await this.#client.images.get({ name });
@@ -105,7 +115,8 @@ export class ImageStore {
     if (parsed.digest === undefined) return undefined;
     const matches = (await this.list()).filter(
       (image) =>
-        image.target.digest === parsed.digest && image.records.some((one) => repositoryOf(one) === repositoryName(parsed)),
+        image.target.digest === parsed.digest &&
+        image.records.some((one) => repositoryOf(one) === repositoryName(parsed)),
     );
     return matches[0];
   }

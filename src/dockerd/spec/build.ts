@@ -51,7 +51,7 @@ const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 
 /** The OCI spec Docker makes of a container (its `daemon/oci_linux.go` is the reference for order and values). */
 export function buildSpec(input: SpecInput): Spec {
-  const { config, host } = input;
+  const { host } = input;
   const privileged = host.Privileged;
   const hostname = hostnameOf(input);
   const devices = privileged ? allHostDevices() : [];
@@ -79,14 +79,17 @@ export function buildSpec(input: SpecInput): Spec {
       namespaces: namespacesOf(input),
       ...(devices.length > 0 ? { devices } : {}),
       ...(input.seccomp ? { seccomp: input.seccomp } : {}),
-      ...(unmasked || host.MaskedPaths === null || host.MaskedPaths.length === 0 ? {} : { maskedPaths: host.MaskedPaths }),
+      ...(unmasked || host.MaskedPaths === null || host.MaskedPaths.length === 0
+        ? {}
+        : { maskedPaths: host.MaskedPaths }),
       ...(unmasked || host.ReadonlyPaths === null || host.ReadonlyPaths.length === 0
         ? {}
         : { readonlyPaths: host.ReadonlyPaths }),
       ...rootfsPropagation(input.mounts),
     },
   };
-  if (host.Annotations && Object.keys(host.Annotations).length > 0) spec.annotations = { ...host.Annotations };
+  if (host.Annotations && Object.keys(host.Annotations).length > 0)
+    spec.annotations = { ...host.Annotations };
   return spec;
 }
 

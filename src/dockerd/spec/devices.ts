@@ -128,5 +128,11 @@ export function parseDeviceRule(rule: string): LinuxDeviceCgroup {
   const match = /^([acb]) ([0-9]+|\*):([0-9]+|\*) ([rwm]{1,3})$/.exec(rule);
   if (!match) throw invalid(`invalid device cgroup rule format: '${rule}'`);
   const number = (text: string) => (text === "*" ? -1 : Number(text));
-  return { allow: true, type: match[1]!, major: number(match[2]!), minor: number(match[3]!), access: match[4]! };
+  return {
+    allow: true,
+    type: match[1]!,
+    major: number(match[2]!),
+    minor: number(match[3]!),
+    access: match[4]!,
+  };
 }

@@ -90,12 +90,14 @@ export function resourcesOf(
 
 function blockDevice(path: string, facts: DeviceFacts): { major: number; minor: number } {
   const found = facts(path);
-  if (!found || found.type !== "b") throw invalid(`no such block device: ${path}`);
+  if (found?.type !== "b") throw invalid(`no such block device: ${path}`);
   return { major: found.major, minor: found.minor };
 }
 
 const rlimitNames = new Set(
-  "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split(" "),
+  "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split(
+    " ",
+  ),
 );
 
 /** `--ulimit` with the daemon's defaults below it. */
@@ -115,4 +117,4 @@ export function rlimitsOf(
 }
 
 /** RLIM_INFINITY does not fit a number exactly; runtimes read any value at the top of the range as it. */
-const unlimited = (value: number) => (value === -1 ? 18446744073709551615 : value);
+const unlimited = (value: number) => (value === -1 ? 2 ** 64 : value);

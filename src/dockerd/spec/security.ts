@@ -45,7 +45,11 @@ export function parseSecurityOptions(
         break;
       case "seccomp":
         out.seccomp =
-          value === "unconfined" ? "unconfined" : value === "builtin" || value === "" ? "default" : { profile: value };
+          value === "unconfined"
+            ? "unconfined"
+            : value === "builtin" || value === ""
+              ? "default"
+              : { profile: value };
         break;
       case "systempaths":
         if (value !== "unconfined") throw invalid(`invalid --security-opt 2: ${JSON.stringify(option)}`);
@@ -77,4 +81,10 @@ export const defaultMaskedPaths = [
   "/sys/devices/virtual/powercap",
 ];
 
-export const defaultReadonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+export const defaultReadonlyPaths = [
+  "/proc/bus",
+  "/proc/fs",
+  "/proc/irq",
+  "/proc/sys",
+  "/proc/sysrq-trigger",
+];

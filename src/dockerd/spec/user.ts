@@ -60,7 +60,10 @@ export function resolveUser(
   if (found) ({ uid, gid } = found);
   else if (userText !== "") {
     if (userId === undefined)
-      throw new CortenError("invalid_argument", `unable to find user ${userText}: no matching entries in passwd file`);
+      throw new CortenError(
+        "invalid_argument",
+        `unable to find user ${userText}: no matching entries in passwd file`,
+      );
     uid = checkRange(userId);
   }
   const groups = parseGroup(files.group);
@@ -76,7 +79,8 @@ export function resolveUser(
   const added = groupAdd.map((text) => {
     const id = numeric(text);
     const group = groups.find((entry) => entry.name === text || (id !== undefined && entry.gid === id));
-    if (!group && id === undefined) throw invalid(`Unable to find group ${text}: no matching entries in group file`);
+    if (!group && id === undefined)
+      throw invalid(`Unable to find group ${text}: no matching entries in group file`);
     return group?.gid ?? checkRange(id!);
   });
   return { uid, gid, additionalGids: [gid, ...member, ...added] };

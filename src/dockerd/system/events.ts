@@ -1,9 +1,9 @@
+import { nowNano } from "../../base/trace.ts";
 import type { EventMessage } from "../../engine/types.ts";
 import type { Handler } from "../daemon.ts";
 import { eventFilters, matchesEvent } from "../events/bus.ts";
 import { Filters } from "../http/filters.ts";
 import { parseTimestamp } from "../time.ts";
-import { nowNano } from "../../base/trace.ts";
 
 /** `GET /events?since=&until=&filters=`: history and live events without a gap, one JSON object a line. */
 export const events: Handler = async ({ daemon, query, reply, signal }) => {
@@ -13,7 +13,9 @@ export const events: Handler = async ({ daemon, query, reply, signal }) => {
   const takes = (event: EventMessage) => {
     const nano = BigInt(event.timeNano);
     return (
-      (since === undefined || nano >= since) && (until === undefined || nano <= until) && matchesEvent(event, filters)
+      (since === undefined || nano >= since) &&
+      (until === undefined || nano <= until) &&
+      matchesEvent(event, filters)
     );
   };
   const out = reply.stream(200, "application/json");

@@ -5,7 +5,8 @@ import type { Database } from "../../base/database.ts";
 import { alreadyExists, conflict, invalid, notFound } from "../../base/errors.ts";
 import type { Host } from "../host.ts";
 
-export const volumeSchema = "CREATE TABLE volumes (name TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID";
+export const volumeSchema =
+  "CREATE TABLE volumes (name TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID";
 
 export interface VolumeRecord {
   name: string;
@@ -64,7 +65,9 @@ export class VolumeStore {
   ): { volume: VolumeRecord; made: boolean } {
     const driver = request.driver || "local";
     if (driver !== "local")
-      throw notFound(`create ${request.name ?? ""}: error looking up volume plugin ${driver}: plugin "${driver}" not found`);
+      throw notFound(
+        `create ${request.name ?? ""}: error looking up volume plugin ${driver}: plugin "${driver}" not found`,
+      );
     const name = request.name || randomBytes(32).toString("hex");
     const before = this.#byName.get(name);
     if (before) return { volume: before, made: false };
@@ -79,7 +82,14 @@ export class VolumeStore {
     const mountpoint = join(directory, "_data");
     mkdirSync(directory, { recursive: true, mode: 0o701 });
     mkdirSync(mountpoint, { recursive: true, mode: 0o755 });
-    const volume: VolumeRecord = { name, driver, labels: request.labels ?? null, options, created, mountpoint };
+    const volume: VolumeRecord = {
+      name,
+      driver,
+      labels: request.labels ?? null,
+      options,
+      created,
+      mountpoint,
+    };
     this.#byName.set(name, volume);
     this.#db.run("INSERT INTO volumes (name, record) VALUES (?, ?)", name, JSON.stringify(volume));
     return { volume, made: true };
@@ -92,8 +102,7 @@ export class VolumeStore {
       if (force) return false;
       throw notFound(`get ${name}: no such volume`);
     }
-    if (users.length > 0)
-      throw conflict(`remove ${name}: volume is in use - [${users.join(", ")}]`);
+    if (users.length > 0) throw conflict(`remove ${name}: volume is in use - [${users.join(", ")}]`);
     this.#byName.delete(name);
     this.#db.run("DELETE FROM volumes WHERE name = ?", name);
     rmSync(join(this.#root, name), { recursive: true, force: true });
@@ -150,5 +159,7 @@ function checkOptions(name: string, options: Record<string, string> | null): voi
     if (!knownOptions.has(key)) throw invalid(`create ${name}: invalid option: ${JSON.stringify(key)}`);
   const has = (key: string) => options[key] !== undefined && options[key] !== "";
   if (has("device") !== has("type") && !(has("device") && /(^|,)r?bind(,|$)/.test(options["o"] ?? "")))
-    throw invalid(`create ${name}: missing required option: ${JSON.stringify(has("device") ? "type" : "device")}`);
+    throw invalid(
+      `create ${name}: missing required option: ${JSON.stringify(has("device") ? "type" : "device")}`,
+    );
 }

@@ -1,0 +1,149 @@
+/** `corten dockerd`: the Engine API, with containerd and networking in the same process unless told otherwise. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { messageOf } from "../base/errors.ts";
+import { configureLog, log } from "../base/log.ts";
+import type { ContainerdClient } from "../containerd/client/index.ts";
+import type { DaemonConfig, DockerdParts, HostFacts, Monitors } from "../dockerd/index.ts";
+import { parseFlags, settingsOf, usage } from "./dockerd/flags.ts";
+import { claimPidFile } from "./dockerd/pid-file.ts";
+
+/** containerd's namespace for what the Engine API makes, the one Docker uses. */
+const namespace = "moby";
+
+export async function main(argv: string[]): Promise<number> {
+  const flags = parseFlags(argv);
+  if (flags["help"]) {
+    process.stdout.write(usage);
+    return 0;
+  }
+  if (flags["version"]) {
+    const { product } = await import("../dockerd/product.ts");
+    process.stdout.write(`Docker version ${product.version}, build corten\n`);
+    return 0;
+  }
+  const settings = settingsOf(flags);
+  const { config } = settings;
+  configureLog({ level: settings.logLevel, format: settings.logFormat });
+  // One request's mistake must not take the daemon down.
+  process.on("unhandledRejection", (error) => log.error("unhandled", { error: messageOf(error) }));
+  const releasePidFile = claimPidFile(settings.pidFile);
+  const stopped = untilSignal();
+  try {
+    const [{ createDockerd }, containerd, networks, monitors, { makeHost }] = await Promise.all([
+      import("../dockerd/index.ts"),
+      openContainerdFor(config),
+      openNetworks(settings),
+      openMonitors(),
+      import("./dockerd/host.ts"),
+    ]);
+    const parts: DockerdParts = {
+      config,
+      containerd: containerd.client,
+      inProcess: config.containerd === undefined,
+      networks,
+      monitors,
+      host: makeHost(config),
+      facts: await readFacts(),
+    };
+    const dockerd = await createDockerd(parts);
+    for (const host of config.hosts) log.info("API listen", { host: await dockerd.listen(host) });
+    networks.prepare();
+    log.info("Daemon has completed initialization", { root: config.dataRoot });
+    const signal = await stopped;
+    log.info(`ending on ${signal}; containers go on`);
+    await dockerd.close();
+    await containerd.close();
+  } finally {
+    releasePidFile();
+  }
+  // Waiting calls of clients that are gone may still hold handles.
+  process.exit(0);
+}
+
+function untilSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const name of ["SIGTERM", "SIGINT"] as const) {
+      let seen = 0;
+      process.on(name, () => {
+        // Who asks three times wants it now.
+        if (++seen >= 3) process.exit(130);
+        resolve(name);
+      });
+    }
+    process.on("SIGHUP", () => log.info("SIGHUP: configuration is read at start only"));
+  });
+}
+
+/** Our containerd in this process, also on a socket for `ctr`; or another one by its socket. */
+async function openContainerdFor(
+  config: DaemonConfig,
+): Promise<{ client: ContainerdClient; close: () => Promise<void> }> {
+  const { connectContainerd, inProcess } = await import("../containerd/client/index.ts");
+  if (config.containerd !== undefined) {
+    const client = await connectContainerd(config.containerd, namespace);
+    await ensureNamespace(client);
+    return { client, close: async () => client.close() };
+  }
+  const { openContainerd } = await import("../containerd/daemon.ts");
+  const containerd = await openContainerd({
+    root: join(config.dataRoot, "containerd"),
+    state: join(config.execRoot, "containerd"),
+  });
+  const client = inProcess(containerd.services, namespace);
+  await ensureNamespace(client);
+  const socket = join(config.execRoot, "containerd", "containerd.sock");
+  let server: Promise<{ close(): Promise<void> }> | undefined;
+  // The socket is for others: it must not delay the first answer to our own clients.
+  const timer = setTimeout(() => {
+    server = import("../containerd/server.ts").then(({ serve }) => serve(containerd.services, socket));
+    server.catch((error) =>
+      log.warn("containerd's socket is not served", { socket, error: messageOf(error) }),
+    );
+  }, 200);
+  return {
+    client,
+    async close() {
+      clearTimeout(timer);
+      await (await server?.catch(() => undefined))?.close();
+      await containerd.close();
+    },
+  };
+}
+
+async function ensureNamespace(client: ContainerdClient): Promise<void> {
+  await client.namespaces.create({ namespace: { name: namespace, labels: {} } }).catch((error) => {
+    if (!/already exists/.test(messageOf(error))) throw error;
+  });
+}
+
+async function openNetworks({ config, bip, mtu }: ReturnType<typeof settingsOf>) {
+  const { NetworkManager } = await import("../network/index.ts");
+  return NetworkManager.open({
+    root: config.dataRoot,
+    execRoot: config.execRoot,
+    ...(config.bridge === undefined || config.bridge === "none" ? {} : { bridgeName: config.bridge }),
+    ...(bip === undefined ? {} : { bip }),
+    ...(mtu === undefined ? {} : { mtu }),
+  });
+}
+
+async function openMonitors(): Promise<Monitors> {
+  const { connectMonitor, readExit, spawnMonitor } = await import("../monitor/index.ts");
+  return {
+    connect: connectMonitor,
+    exit: readExit,
+    spawnFifo: (options) => spawnMonitor({ ...options, run: { kind: "fifo" } }),
+  };
+}
+
+async function readFacts(): Promise<HostFacts> {
+  const { capabilitiesOfMask, hostDevice } = await import("../dockerd/index.ts");
+  const { cgroupLayout } = await import("../sys/cgroup/index.ts");
+  const mask = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0";
+  return {
+    capabilities: capabilitiesOfMask(mask),
+    cgroupVersion: cgroupLayout().mode === "v2" ? 2 : 1,
+    device: hostDevice,
+  };
+}

@@ -1,0 +1,86 @@
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { DaemonConfig, Host } from "../../dockerd/index.ts";
+import { MNT_DETACH, mountAll, unmountAll, withMounts } from "../../sys/mount.ts";
+import { Tree } from "./rootfs-tree.ts";
+
+/** What dockerd does to the machine, through the folders it may not import itself. */
+export function makeHost(config: DaemonConfig): Host {
+  return {
+    withTree: (mounts, work) =>
+      withMounts(mounts, async (root) => {
+        using tree = new Tree(root);
+        return await work(tree);
+      }),
+    async withProcessTree(pid, work) {
+      using tree = new Tree(`/proc/${pid}/root`);
+      return await work(tree);
+    },
+    mountTmpfs: (path, options) => mountAll([{ type: "tmpfs", source: "shm", options }], path),
+    mountVolume: ({ type, source, options }, path) => {
+      const words = options.split(",").filter(Boolean);
+      const bind =
+        type === "none" || type === "" || words.some((word) => word === "bind" || word === "rbind");
+      mountAll(
+        [
+          {
+            type: bind ? "bind" : type,
+            source,
+            options: bind && !words.some((word) => /^r?bind$/.test(word)) ? ["rbind", ...words] : words,
+          },
+        ],
+        path,
+      );
+    },
+    unmount: (path) => unmountAll(path, MNT_DETACH),
+    resolver: (options) => lazyResolver(config, options),
+    async explain(spec) {
+      const { explain, stringifyJson } = await import("../../runc/index.ts");
+      const bundle = mkdtempSync(join(tmpdir(), "corten-explain-"));
+      try {
+        mkdirSync(join(bundle, "rootfs"));
+        writeFileSync(join(bundle, "config.json"), stringifyJson(spec));
+        return explain(bundle);
+      } finally {
+        rmSync(bundle, { recursive: true, force: true });
+      }
+    },
+    initBinary: () => findInPath(["docker-init", "tini-static", "tini"]),
+  };
+}
+
+type Resolver = ReturnType<Host["resolver"]>;
+
+/** The distribution client, loaded when the first image moves. */
+function lazyResolver(config: DaemonConfig, options: Parameters<Host["resolver"]>[0]): Resolver {
+  const loading = import("../../registry/index.ts").then(({ createResolver }) =>
+    createResolver({
+      ...(options.credentials ? { credentials: options.credentials } : {}),
+      ...(options.signal ? { signal: options.signal } : {}),
+      insecureRegistries: config.insecureRegistries,
+      mirrors: config.registryMirrors,
+    }),
+  );
+  return {
+    resolve: async (ref) => (await loading).resolve(ref),
+    fetcher: (ref) => ({
+      fetch: async (descriptor, offset) => (await loading).fetcher(ref).fetch(descriptor, offset),
+    }),
+    pusher: (ref) => ({
+      push: async (...args) => (await loading).pusher(ref).push(...args),
+      writer: async (descriptor) => (await loading).pusher(ref).writer(descriptor),
+    }),
+    close: () => void loading.then((resolver) => resolver.close()),
+  };
+}
+
+function findInPath(names: readonly string[]): string | undefined {
+  const folders = (process.env["PATH"] ?? "").split(":").filter(Boolean);
+  for (const name of names)
+    for (const folder of folders) {
+      const path = join(folder, name);
+      if (existsSync(path)) return path;
+    }
+  return undefined;
+}

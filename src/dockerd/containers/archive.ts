@@ -1,0 +1,107 @@
+import { invalid, notFound } from "../../base/errors.ts";
+import type { PathStat } from "../../engine/types.ts";
+import type { Container } from "../container/container.ts";
+import type { Call, Daemon, Handler } from "../daemon.ts";
+import type { FileInfo, RootfsTree } from "../host.ts";
+import { formatNano } from "../time.ts";
+
+/** The container's filesystem: the running one's with its mounts, or else the layer itself. */
+function withFilesystem<T>(
+  daemon: Daemon,
+  container: Container,
+  work: (tree: RootfsTree) => Promise<T> | T,
+): Promise<T> {
+  const { state, snapshotter, id } = container.record;
+  if (state.running && !state.restarting && state.pid > 0)
+    return daemon.host.withProcessTree(state.pid, work);
+  return daemon.locks.run(id, async () => {
+    const { mounts } = await daemon.containerd.snapshots.mounts({ snapshotter, key: id });
+    return daemon.host.withTree(mounts, work);
+  });
+}
+
+const missing = (container: Container, path: string) =>
+  notFound(`Could not find the file ${path} in container ${container.record.name || container.id}`);
+
+/** Go's os.FileMode from st_mode. */
+function goMode(mode: number): number {
+  const kinds: Record<number, number> = {
+    9604: 2 ** 31,
+    21609: 2 ** 27,
+    2401: 2 ** 25,
+    26411: 2 ** 24,
+    14406: 2 ** 26,
+    4802: 2 ** 26 + 2 ** 21,
+  };
+  let out = mode & 0o777;
+  out += kinds[mode & 0o170000] ?? 0;
+  if (mode & 0o4000) out += 2 ** 23;
+  if (mode & 0o2000) out += 2 ** 22;
+  if (mode & 0o1000) out += 2 ** 20;
+  return out;
+}
+
+function statHeader(info: FileInfo): Record<string, string> {
+  const stat: PathStat = {
+    name: info.name,
+    size: info.size,
+    mode: goMode(info.mode),
+    mtime: formatNano(info.mtimeNs),
+    linkTarget: info.linkTarget,
+  };
+  return { "X-Docker-Container-Path-Stat": Buffer.from(JSON.stringify(stat)).toString("base64") };
+}
+
+function pathOf(call: Call): string {
+  const path = call.query.string("path");
+  if (path === "") throw invalid("bad parameter: path cannot be empty");
+  return path;
+}
+
+/** `/.` at the end means the directory's content; a trailing slash, that it must be one. */
+const follows = (path: string) => /\/\.?$/.test(path);
+
+function look(tree: RootfsTree, container: Container, path: string): FileInfo {
+  const info = tree.stat(path, { follow: follows(path) });
+  if (!info || (follows(path) && !info.isDirectory)) throw missing(container, path);
+  return info;
+}
+
+/** `HEAD /containers/{id}/archive?path=`. */
+export const archiveHead: Handler = async (call) => {
+  const { daemon, params, reply } = call;
+  const path = pathOf(call);
+  const container = daemon.containers.get(params["id"]!);
+  const info = await withFilesystem(daemon, container, (tree) => look(tree, container, path));
+  reply.bytes(200, "application/json", "", statHeader(info));
+};
+
+/** `GET /containers/{id}/archive?path=`: a tar of what is there. */
+export const archiveGet: Handler = async (call) => {
+  const { daemon, params, reply } = call;
+  const path = pathOf(call);
+  const container = daemon.containers.get(params["id"]!);
+  await withFilesystem(daemon, container, async (tree) => {
+    const info = look(tree, container, path);
+    const out = reply.stream(200, "application/x-tar", statHeader(info));
+    const name = /\/\.$/.test(path) ? "." : info.name;
+    for await (const chunk of tree.pack(path, name)) if (!(await out.write(chunk))) return;
+    out.end();
+  });
+};
+
+/** `PUT /containers/{id}/archive?path=&noOverwriteDirNonDir=&copyUIDGID=`: unpacks the body into a directory. */
+export const archivePut: Handler = async (call) => {
+  const { daemon, params, query, body, reply } = call;
+  const path = pathOf(call);
+  const container = daemon.containers.get(params["id"]!);
+  if (container.record.host.ReadonlyRootfs) throw invalid("container rootfs is marked read-only");
+  await withFilesystem(daemon, container, async (tree) => {
+    const info = tree.stat(path);
+    if (!info) throw missing(container, path);
+    if (!info.isDirectory) throw invalid("extraction point is not a directory");
+    container.pristine = false;
+    await tree.extract(path, body, { keepKinds: query.bool("noOverwriteDirNonDir") });
+  });
+  reply.empty(200);
+};

@@ -1,0 +1,267 @@
+import { type FSWatcher, watch } from "node:fs";
+import { type FileHandle, open, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import { parseRfc3339 } from "../time.ts";
+
+/** A record of Docker's json-file log. */
+export interface LogEntry {
+  stream: "stdout" | "stderr";
+  /** RFC 3339 with nanoseconds, as written. */
+  time: string;
+  text: string;
+}
+
+export interface LogQuery {
+  /** The last so many records; undefined for all. */
+  tail?: number;
+  /** Unix nanoseconds. */
+  since?: bigint;
+  until?: bigint;
+  /** While this is true at the end of the file, more is waited for. */
+  follow?: () => boolean;
+  /** Called with a function that is to be called when `follow` turns false. */
+  onEnd?: (wake: () => void) => void;
+  signal: AbortSignal;
+}
+
+const blockSize = 64 * 1024;
+/** A record cannot be longer: the monitor cuts lines at 16 KiB, and JSON multiplies by six at worst. */
+const longestRecord = 1 << 20;
+const newline = 10;
+
+interface OpenFile {
+  handle: FileHandle;
+  inode: number;
+}
+
+/** The records of a log and its rotated predecessors (`path.1` is the youngest of them), oldest first. */
+export async function* readLog(path: string, query: LogQuery): AsyncGenerator<LogEntry> {
+  const files = await openAll(path);
+  try {
+    let { index, offset } =
+      query.tail === undefined ? { index: 0, offset: 0 } : await tailStart(files, query.tail);
+    for (; index < files.length - 1; index++, offset = 0)
+      for await (const line of lines(files[index]!, offset)) {
+        const entry = parse(line);
+        if (entry && inRange(entry, query)) yield entry;
+        if (query.signal.aborted) return;
+      }
+    const last = files.pop();
+    for (const file of files.splice(0)) await file.handle.close();
+    if (last || query.follow) yield* followFile(path, last, offset, query);
+  } finally {
+    for (const file of files) await file.handle.close().catch(() => {});
+  }
+}
+
+/** All files of a log, oldest first. A rotation while we look is seen by the inodes: nothing twice. */
+async function openAll(path: string): Promise<OpenFile[]> {
+  const found: OpenFile[] = [];
+  const seen = new Set<number>();
+  for (let number = 0; ; number++) {
+    const file = await openOne(number === 0 ? path : `${path}.${number}`);
+    if (!file) {
+      if (number === 0) continue;
+      break;
+    }
+    if (seen.has(file.inode)) await file.handle.close();
+    else found.unshift(file);
+    seen.add(file.inode);
+  }
+  return found;
+}
+
+async function openOne(path: string): Promise<OpenFile | undefined> {
+  try {
+    const handle = await open(path, "r");
+    return { handle, inode: (await handle.stat()).ino };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** Where the last `count` records begin: file and offset. */
+async function tailStart(
+  files: readonly OpenFile[],
+  count: number,
+): Promise<{ index: number; offset: number }> {
+  const end = files.length - 1;
+  if (end < 0) return { index: 0, offset: 0 };
+  let left = count;
+  const buffer = Buffer.alloc(blockSize);
+  for (let index = end; index >= 0; index--) {
+    const { handle } = files[index]!;
+    const { size } = await handle.stat();
+    if (left === 0) return { index: end, offset: (await files[end]!.handle.stat()).size };
+    // The newline that ends the last record does not begin one.
+    let position = size;
+    while (position > 0) {
+      const length = Math.min(blockSize, position);
+      position -= length;
+      await handle.read(buffer, 0, length, position);
+      for (let at = length - 1; at >= 0; at--)
+        if (buffer[at] === newline && position + at !== size - 1 && --left === 0)
+          return { index, offset: position + at + 1 };
+    }
+    // The file's first record has no newline in front of it.
+    if (size > 0 && --left === 0) return { index, offset: 0 };
+  }
+  return { index: 0, offset: 0 };
+}
+
+/** Complete lines from `offset` to the present end; the generator returns the offset after the last one. */
+async function* lines(file: OpenFile, offset: number): AsyncGenerator<string, number> {
+  const buffer = Buffer.alloc(blockSize);
+  let rest: Buffer = Buffer.alloc(0);
+  let position = offset;
+  let consumed = offset;
+  for (;;) {
+    const { bytesRead } = await file.handle.read(buffer, 0, blockSize, position);
+    if (bytesRead === 0) return consumed;
+    position += bytesRead;
+    let data =
+      rest.length > 0 ? Buffer.concat([rest, buffer.subarray(0, bytesRead)]) : buffer.subarray(0, bytesRead);
+    for (let at = data.indexOf(newline); at >= 0; at = data.indexOf(newline)) {
+      yield data.toString("utf8", 0, at);
+      consumed += at + 1;
+      data = data.subarray(at + 1);
+    }
+    if (data.length > longestRecord) {
+      consumed += data.length;
+      data = Buffer.alloc(0);
+    }
+    rest = Buffer.from(data);
+  }
+}
+
+async function* followFile(
+  path: string,
+  first: OpenFile | undefined,
+  startOffset: number,
+  query: LogQuery,
+): AsyncGenerator<LogEntry> {
+  let file = first;
+  let offset = startOffset;
+  const bell = new Bell(path, query);
+  try {
+    for (;;) {
+      // Asked before the file is read: what was written before the end is still found.
+      const more = query.follow?.() ?? false;
+      const ticket = bell.ticket();
+      file ??= await openOne(path);
+      if (file) {
+        const iterator = lines(file, offset);
+        for (;;) {
+          const step = await iterator.next();
+          if (step.done) {
+            offset = step.value;
+            break;
+          }
+          const entry = parse(step.value);
+          if (!entry) continue;
+          if (query.until !== undefined && timeOf(entry) > query.until) return;
+          if (inRange(entry, query)) yield entry;
+          if (query.signal.aborted) return;
+        }
+        if (await rotated(path, file)) {
+          // Everything of the old file was read above, after the new one existed: one more look, then on.
+          let late = 0;
+          for await (const line of lines(file, offset)) {
+            late++;
+            const entry = parse(line);
+            if (entry && inRange(entry, query)) yield entry;
+          }
+          if (late === 0) {
+            await file.handle.close();
+            file = undefined;
+            offset = 0;
+          }
+          continue;
+        }
+      }
+      if (!more || query.signal.aborted) return;
+      await bell.rung(ticket);
+    }
+  } finally {
+    bell.close();
+    await file?.handle.close().catch(() => {});
+  }
+}
+
+async function rotated(path: string, file: OpenFile): Promise<boolean> {
+  try {
+    return (await stat(path)).ino !== file.inode;
+  } catch {
+    // Between two renames: the new file is about to be there.
+    return false;
+  }
+}
+
+/** Rings when the log's directory changes, the log is to end, or the reader goes away; never missed, by counting. */
+class Bell {
+  #count = 0;
+  #wake: (() => void) | undefined;
+  readonly #watcher: FSWatcher | undefined;
+  readonly #signal: AbortSignal;
+  readonly #ring = () => {
+    this.#count++;
+    this.#wake?.();
+    this.#wake = undefined;
+  };
+
+  constructor(path: string, query: LogQuery) {
+    this.#signal = query.signal;
+    if (!query.follow) return;
+    try {
+      this.#watcher = watch(dirname(path), this.#ring);
+      this.#watcher.on("error", this.#ring);
+    } catch {
+      // The directory is gone: so is the container, and `onEnd` rings.
+    }
+    query.signal.addEventListener("abort", this.#ring);
+    query.onEnd?.(this.#ring);
+  }
+
+  ticket(): number {
+    return this.#count;
+  }
+
+  async rung(ticket: number): Promise<void> {
+    if (this.#count !== ticket) return;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+
+  close(): void {
+    this.#watcher?.close();
+    this.#signal.removeEventListener("abort", this.#ring);
+  }
+}
+
+function parse(line: string): LogEntry | undefined {
+  try {
+    const {
+      log = "",
+      stream = "stdout",
+      time = "",
+    } = JSON.parse(line) as {
+      log?: string;
+      stream?: string;
+      time?: string;
+    };
+    return { text: log, stream: stream === "stderr" ? "stderr" : "stdout", time };
+  } catch {
+    // Cut short by a crash of the machine: the rest of the log is worth more than an error.
+    return undefined;
+  }
+}
+
+const timeOf = (entry: LogEntry): bigint => parseRfc3339(entry.time) ?? 0n;
+
+function inRange(entry: LogEntry, { since, until }: LogQuery): boolean {
+  if (since === undefined && until === undefined) return true;
+  const time = timeOf(entry);
+  return (since === undefined || time >= since) && (until === undefined || time <= until);
+}
