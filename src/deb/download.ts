@@ -103,12 +103,20 @@ export async function* downloadVerified(
   options: DownloadOptions,
   onProgress: (offset: number) => void = () => {},
 ): AsyncGenerator<Uint8Array> {
+  const wrong = (what: string) =>
+    new CortenError(
+      "data_loss",
+      `${url.href} is not what the archive's index says: ${what}; expected ${expected.size}, ${expected.sha256}`,
+    );
   const hash = createHash("sha256");
   let offset = 0;
   let held: Uint8Array | undefined;
   for (let attempt = 1; offset < expected.size; attempt++) {
     try {
       const file = await open(url, offset, options);
+      const announced = file.headers.get("content-length");
+      const whole = file.status === 200 && announced !== null;
+      if (whole && announced !== String(expected.size)) throw wrong(`size ${announced}`);
       let skip = file.status === 206 || url.protocol === "file:" || url.protocol === "copy:" ? 0 : offset;
       for await (const chunk of file.bytes) {
         const rest = chunk.subarray(Math.min(skip, chunk.length));
@@ -122,6 +130,8 @@ export async function* downloadVerified(
         attempt = 1;
         onProgress(offset);
       }
+      // Without a length its end is only known by the encoding, which the runtime has checked.
+      if (offset < expected.size && announced === null && file.status === 200) throw wrong(`size ${offset}`);
       if (offset < expected.size) throw new CortenError("unavailable", `${url.href}: the connection broke`);
     } catch (error) {
       if (!(error instanceof CortenError) || error.code !== "unavailable" || attempt >= attempts) throw error;
@@ -129,11 +139,6 @@ export async function* downloadVerified(
     }
   }
   const found = hash.digest("hex");
-  if (offset !== expected.size || found !== expected.sha256)
-    throw new CortenError(
-      "data_loss",
-      `${url.href} is not what the archive's index says: size ${offset}, sha256 ${found}; ` +
-        `expected ${expected.size}, ${expected.sha256}`,
-    );
+  if (offset !== expected.size || found !== expected.sha256) throw wrong(`size ${offset}, sha256 ${found}`);
   if (held) yield held;
 }
