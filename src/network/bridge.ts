@@ -85,6 +85,13 @@ export function ensureBridge(
   return index;
 }
 
+/** The IPv4 address (CIDR) an existing interface has. */
+export function addressOf(socket: NetlinkSocket, name: string): string | undefined {
+  const index = findLink(socket, name)?.index;
+  const found = listAddresses(socket).find(({ link, address }) => link === index && !address.includes(":"));
+  return found && `${found.address}/${found.prefixLength}`;
+}
+
 export function removeBridge(socket: NetlinkSocket, name: string): void {
   try {
     socket.transact([deleteLink(name)]);

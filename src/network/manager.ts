@@ -8,6 +8,7 @@ import { span } from "../base/trace.ts";
 import { findLink, listLinks } from "../sys/netlink/link.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../sys/netlink/socket.ts";
 import {
+  addressOf,
   collides,
   enableForwarding,
   ensureBridge,
@@ -97,7 +98,7 @@ export class NetworkManager implements Networks {
     try {
       withNamespaceLock(() => {
         this.#ensurePredefined();
-        for (const network of this.#catalog.bridges()) this.#raise(network);
+        for (const network of this.#catalog.bridges()) this.#raiseAtStart(network);
       });
       enableForwarding();
       this.#setFirewall();
@@ -115,8 +116,10 @@ export class NetworkManager implements Networks {
     const { bip } = this.#options;
     const existing = catalog.byName("bridge");
     let ipam = existing && ipamOf(existing);
-    if (bip) {
-      const cidr = parseCidr(bip);
+    // A bridge the administrator made and named keeps the address it was given.
+    const address = bip || (this.#options.bridgeName && addressOf(this.#host, bridge));
+    if (address) {
+      const cidr = parseCidr(address);
       ipam = { subnet: subnetText(cidr), gateway: ipv4Text(cidr.host) };
     } else {
       const idle = !existing || catalog.endpointsOn(existing.id).length === 0;
@@ -134,6 +137,16 @@ export class NetworkManager implements Networks {
     if (JSON.stringify(wanted) !== JSON.stringify(existing)) catalog.saveNetwork(wanted);
     if (!catalog.byName("host")) catalog.saveNetwork(newHostNetwork());
     if (!catalog.byName("none")) catalog.saveNetwork(newNoneNetwork());
+  }
+
+  /** One network that cannot be brought up must not keep the engine from starting; attaching to it fails. */
+  #raiseAtStart(network: NetworkRecord): void {
+    try {
+      this.#raise(network);
+    } catch (error) {
+      if (network.name === "bridge") throw error;
+      log.error(`network ${network.name} cannot be brought up`, { error: messageOf(error) });
+    }
   }
 
   #raise(network: NetworkRecord): void {

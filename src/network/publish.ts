@@ -42,7 +42,10 @@ export class Ports {
       endpoint.ports.push(binding);
     } catch (error) {
       this.#reservations.release(binding);
-      log.warn("port is published on IPv4 only", { port: port.hostPort, error: messageOf(error) });
+      // A host with IPv6 switched off has no such address; that is no news.
+      const { code } = error as NodeJS.ErrnoException;
+      const say = code === "EADDRNOTAVAIL" || code === "EAFNOSUPPORT" ? log.debug : log.warn;
+      say("port is published on IPv4 only", { port: port.hostPort, error: messageOf(error) });
     }
   }
 

@@ -350,6 +350,59 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
     assert.equal(manager.inspect("bridge").ipam.config[0]?.subnet, "172.18.0.0/16");
   },
 
+  async "a bridge named by flag is adopted with its address, unless it is something else"(world) {
+    sh("ip", "link", "add", "mine", "type", "bridge");
+    sh("ip", "address", "add", "10.44.0.5/24", "dev", "mine");
+    const manager = world.open("named", { bridgeName: "mine" });
+    const endpoint = await world.container(manager, "a");
+    assert.deepEqual([endpoint.gateway, endpoint.ipAddress], ["10.44.0.5", "10.44.0.1"]);
+    assert.match(sh("ip", "link", "show", "dev", "mine"), /UP/);
+    sh("ip", "link", "add", "cable", "type", "veth", "peer", "name", "cable2");
+    assert.throws(
+      () => world.open("wrong", { bridgeName: "cable" }),
+      /interface cable exists and is not a bridge/,
+    );
+  },
+
+  async "a user's network that cannot be brought up does not keep the engine from starting"(world) {
+    const manager = world.open();
+    const red = await manager.create({ name: "red" });
+    manager.close();
+    const bridge = `br-${red.id.slice(0, 12)}`;
+    sh("ip", "link", "del", bridge);
+    sh("ip", "link", "add", bridge, "type", "veth", "peer", "name", "cable2");
+    const again = world.open();
+    await rejects(world.container(again, "a", [], { network: "red" }), /network red has no bridge/);
+    await world.container(again, "b");
+    sh("ip", "link", "del", bridge);
+  },
+
+  async "many containers that start and end at once share nothing and leave nothing"(world) {
+    const manager = world.open("engine", { pool: 3 });
+    manager.prepare();
+    await eventually("a prepared veth", () => veths().includes("veth"));
+    const ids = Array.from({ length: 40 }, (_, index) => `c${index}`);
+    const endpoints = await Promise.all(ids.map((id) => world.container(manager, id, [tcp(80), tcp(81)])));
+    const unique = (values: unknown[]) => new Set(values).size;
+    assert.equal(unique(endpoints.map(({ ipAddress }) => ipAddress)), 40);
+    assert.equal(unique(endpoints.map(({ macAddress }) => macAddress)), 40);
+    assert.equal(
+      unique(endpoints.flatMap(({ ports }) => ports.map(({ hostIp, hostPort }) => hostIp + hostPort))),
+      160,
+    );
+    const [first, last] = [endpoints[0]!, endpoints.at(-1)!];
+    await world.serve(last.sandboxKey, "tcp", 81, "last");
+    assert.match(await world.ask(first.sandboxKey, "tcp", last.ipAddress, 81), /^last to/);
+    assert.match(await world.ask(undefined, "tcp", "127.0.0.1", last.ports[1]!.hostPort), /^last to/);
+    await Promise.all(ids.map((id) => manager.release(id)));
+    assert.doesNotMatch(sh("nft", "list", "ruleset"), /172\.17\.0\.\d+ \. 80/);
+    manager.close();
+    // The pool's are gone with the manager; what a server still holds, the sweep of another manager takes.
+    const again = world.open();
+    await again.reconcile([]);
+    await eventually("no veth", () => veths() === "");
+  },
+
   async "user networks are isolated from each other, but published ports are for all"(world) {
     const manager = world.open();
     const red = await manager.create({ name: "red" });
