@@ -100,6 +100,7 @@ export async function openContainerd(options: ContainerdOptions): Promise<Contai
   ]);
   await shim.reconcile();
   await collector.repair();
+  exchange.started();
   collector.schedule();
   undo.release();
   return {

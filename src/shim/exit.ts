@@ -23,6 +23,8 @@ export function startTimeOf(pid: number): string | undefined {
 export interface Adopted {
   monitor?: Monitor;
   exited: Promise<ExitRecord>;
+  /** It ended while nobody looked. */
+  over: boolean;
 }
 
 /**
@@ -36,14 +38,15 @@ export async function adopt(
 ): Promise<Adopted> {
   try {
     const monitor = await connectMonitor(monitorDir);
-    return { monitor, exited: monitor.exited };
+    return { monitor, exited: monitor.exited, over: false };
   } catch (error) {
     if (!isCode(error, "not_found") && !isCode(error, "unavailable"))
       log.warn(`cannot reach the monitor in ${monitorDir}`, { error: messageOf(error) });
   }
   const record = readExit(monitorDir);
-  if (record) return { exited: Promise.resolve(record) };
-  return { exited: watch(monitorDir, pid, startTime) };
+  if (record) return { exited: Promise.resolve(record), over: true };
+  const over = pid === 0 || startTime === undefined || startTimeOf(pid) !== startTime;
+  return { exited: watch(monitorDir, pid, startTime), over };
 }
 
 async function watch(monitorDir: string, pid: number, startTime: string | undefined): Promise<ExitRecord> {

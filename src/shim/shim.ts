@@ -303,13 +303,17 @@ export class Shim {
       this.#observer,
     );
     this.#tasks.set(`${namespace}/${id}`, task);
+    const known: Promise<unknown>[] = [];
     for (const process of [task.init, ...task.execs.values()]) {
       if (process.exit || !process.launched) continue;
       const { monitorDir, pid, startTime } = process.record;
-      const { monitor, exited } = await adopt(monitorDir, pid, startTime);
+      const { monitor, exited, over } = await adopt(monitorDir, pid, startTime);
       process.monitor = monitor;
       task.follow(process, exited);
+      if (over) known.push(process.wait());
     }
+    // Who asks after the start sees the states as they are.
+    await Promise.all(known);
     if (!task.init.exit && (await task.runtime.isPaused(id))) task.setPaused();
     log.info(`task ${id} of ${namespace} ${task.init.exit ? "had ended" : "adopted"}`);
   }

@@ -18,9 +18,23 @@ interface Subscriber {
   overrun: boolean;
 }
 
-/** Everybody's events to everybody who subscribed: nothing is stored. */
+/** How long after a start clients that come back are told what happened while there was no daemon. */
+const replayMilliseconds = 10_000;
+
+/** Everybody's events to everybody who subscribed. Only what a restart discovers is kept, for a moment. */
 export class Exchange {
   readonly #subscribers = new Set<Subscriber>();
+  /** Events of before anybody could subscribe, while they are kept. */
+  #missed: Envelope[] | undefined = [];
+
+  /** From now on events are for those who listen; the ones so far are kept for those who come back. */
+  started(): void {
+    setTimeout(() => {
+      this.#missed = undefined;
+    }, replayMilliseconds).unref();
+    this.#starting = false;
+  }
+  #starting = true;
 
   /** An event of the daemon's own. */
   publish<T extends DescMessage>(
@@ -30,7 +44,7 @@ export class Exchange {
     event: MessageInitShape<T>,
   ): void {
     // Packing costs; without a listener nobody would see it.
-    if (this.#subscribers.size === 0) return;
+    if (this.#subscribers.size === 0 && !this.#starting) return;
     this.publishAny(namespace, topic, packAny(schema, event));
   }
 
@@ -43,6 +57,7 @@ export class Exchange {
   forward(envelope: Envelope): void {
     checkIdentifier(envelope.namespace, "namespace");
     checkTopic(envelope.topic);
+    if (this.#starting) this.#missed?.push(envelope);
     for (const subscriber of this.#subscribers) {
       if (!subscriber.wants(envelope)) continue;
       if (subscriber.queue.length >= backlogLimit) subscriber.overrun = true;
@@ -60,6 +75,7 @@ export class Exchange {
       wake: () => {},
       overrun: false,
     };
+    subscriber.queue.push(...(this.#missed ?? []).filter((envelope) => subscriber.wants(envelope)));
     this.#subscribers.add(subscriber);
     const wakeUp = () => subscriber.wake();
     signal.addEventListener("abort", wakeUp, { once: true });
