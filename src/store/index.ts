@@ -13,6 +13,7 @@ export type {
   ReaderAt,
   WriterOptions,
 } from "./content/types.ts";
+export { writeDiff } from "./diff/write.ts";
 export { collectGarbage, type Garbage, type GcMetadata, type Labels } from "./gc.ts";
 export { applyLayer } from "./layer/apply.ts";
 export type {
@@ -28,5 +29,3 @@ export type {
 export { openNative } from "./snapshots/native.ts";
 export { openOverlayfs } from "./snapshots/overlayfs.ts";
 export type { SnapshotInfo, SnapshotKind, SnapshotOptions, Snapshotter, Usage } from "./snapshots/types.ts";
-// Functions that follow, with these signatures:
-//   writeDiff(lower: LayerTarget | undefined, upper: LayerTarget, options?: DiffOptions): LayerDiff

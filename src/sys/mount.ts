@@ -5,7 +5,6 @@
 import { mkdtempSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Cleanup } from "../base/cleanup.ts";
 import { invalid } from "../base/errors.ts";
 import { rawSyscall, SyscallError, syscall } from "./libc.ts";
 import { O_CLOEXEC, O_DIRECTORY, O_PATH } from "./open.ts";
@@ -289,15 +288,29 @@ export function unmountAll(target: string, flags = 0): void {
   }
 }
 
+/** Mounts at a temporary directory; disposing takes both away. */
+export function mountTemporarily(mounts: readonly Mount[]): { path: string } & Disposable {
+  const path = mkdtempSync(join(tmpdir(), "corten-mount-"));
+  try {
+    mountAll(mounts, path);
+  } catch (error) {
+    rmdirSync(path);
+    throw error;
+  }
+  return {
+    path,
+    [Symbol.dispose]: () => {
+      unmountAll(path, MNT_DETACH);
+      rmdirSync(path);
+    },
+  };
+}
+
 /** Runs `work` with `mounts` at a temporary directory, and takes both away whatever happens. */
 export async function withMounts<T>(
   mounts: readonly Mount[],
   work: (root: string) => Promise<T> | T,
 ): Promise<T> {
-  const root = mkdtempSync(join(tmpdir(), "corten-mount-"));
-  await using cleanup = new Cleanup();
-  cleanup.add(`remove ${root}`, () => rmdirSync(root));
-  mountAll(mounts, root);
-  cleanup.add(`unmount ${root}`, () => unmountAll(root, MNT_DETACH));
-  return await work(root);
+  using mounted = mountTemporarily(mounts);
+  return await work(mounted.path);
 }
