@@ -6,7 +6,7 @@ import { KeyedMutex } from "../base/async.ts";
 import { notFound } from "../base/errors.ts";
 import type { Distribution } from "./base-layer.ts";
 import { prune, publish, readJson } from "./files.ts";
-import { openIndex, type PackageIndex } from "./package-index.ts";
+import { openIndex } from "./package-index.ts";
 import type { DebReference } from "./reference.ts";
 import { indexPaths, loadRelease, nameOf, priorityOf, type Release, type ReleaseContext } from "./release.ts";
 import { solve } from "./solve.ts";
@@ -151,13 +151,14 @@ async function solveWith(
 ): Promise<Resolution> {
   const { proxy } = await context.settings();
   const options = { proxy, signal: context.signal };
-  const indexes: PackageIndex[] = [];
+  const opened = await Promise.allSettled(
+    releases
+      .flatMap((release) => indexPaths(release, architecture).map((path) => [release, path] as const))
+      .map(([release, path]) => openIndex(release, path, context.cacheDir, options, context.emit)),
+  );
+  const indexes = opened.flatMap((result) => (result.status === "fulfilled" ? (result.value ?? []) : []));
   try {
-    for (const release of releases)
-      for (const path of indexPaths(release, architecture)) {
-        const index = await openIndex(release, path, context.cacheDir, options, context.emit);
-        if (index) indexes.push(index);
-      }
+    for (const result of opened) if (result.status === "rejected") throw result.reason;
     const universe = createUniverse(indexes, architecture);
     const { packages, requested } = await solve(universe, requests);
     const [base] = await universe.versions("base-files");
