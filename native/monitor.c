@@ -16,12 +16,14 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <termios.h>
 
 #define CHUNK 16384
-#define CLIENT_LIMIT (1u << 20) /* output kept for a client that does not read; then it is dropped */
+#define CLIENT_LIMIT (256u << 10) /* output waiting for one client; more of it holds back the container's pipe … */
+#define CLIENT_PATIENCE 3000 /* … for at most so many milliseconds without progress: then the client is dropped */
+#define SINK_PATIENCE 1000 /* what a FIFO's reader gets after the exit */
+#define HOLD_PATIENCE 10000 /* what a client gets to attach after the exit, when output is held for it */
 #define DRAIN_LIMIT (4u << 20) /* output read after the exit, should a left-over process write on and on */
 
 enum run_mode { RUN_PLAN, RUN_RUNTIME, RUN_FIFO };
@@ -45,6 +47,7 @@ struct client {
 	struct client *next;
 	uint32_t wants; /* enum attach */
 	bool lagged, closing, blocked; /* blocked: its stdin waits for the container to read */
+	uint64_t progress; /* when it last took something */
 	size_t in_used, stdin_left; /* stdin_left: of the STDIN frame that is being passed on */
 	char *in;
 	struct queue out;
@@ -63,7 +66,7 @@ struct monitor {
 	enum run_mode mode;
 	bool terminal, hold, exited, recorded, closing_stdin;
 	int epoll, master;
-	struct source listener, signals, timer, console_socket, baton;
+	struct source listener, signals, console_socket, baton;
 	struct source stdin_pipe; /* written by us */
 	struct source stdin_fifo; /* of a foreign client */
 	struct stream out[2];
@@ -82,7 +85,7 @@ struct monitor {
 	unsigned reaped_count;
 	int status;
 	struct timespec exit_time;
-	uint64_t deadline; /* when waiting for clients ends, 0 never */
+	uint64_t exit_ms, sink_progress; /* monotonic */
 	char error[512];
 	char exit_record[1024];
 	char tail[512]; /* of the runtime's stderr, for its failure */
@@ -148,11 +151,9 @@ static int queue_flush(struct queue *q, int fd)
 
 /* ---- clients ---- */
 
-static void set_deadline(struct monitor *m, uint64_t milliseconds)
+static uint64_t now_ms(void)
 {
-	struct itimerspec t = {.it_value = {.tv_sec = (time_t)(milliseconds / 1000), .tv_nsec = (long)(milliseconds % 1000) * 1000000 + 1}};
-	timerfd_settime(m->timer.fd, 0, &t, NULL);
-	m->deadline = monotonic_ns() + milliseconds * 1000000;
+	return monotonic_ns() / 1000000;
 }
 
 /* Only marks: the memory goes when no event of this round can refer to it any more. */
@@ -202,14 +203,6 @@ static void client_output(struct monitor *m, struct client *c, uint8_t type, siz
 	struct frame f = {.length = (uint32_t)size, .type = type};
 	if (c->lagged || c->source.fd < 0)
 		return;
-	if (c->out.used + size > CLIENT_LIMIT) {
-		/* It keeps what it has got so far, learns that the rest is missing, and never holds up the container. */
-		c->lagged = true;
-		client_send(m, c, FRAME_LAGGED, NULL, 0);
-		if (c->out.used == 0)
-			client_drop(m, c);
-		return;
-	}
 	memcpy(m->chunk, &f, sizeof f);
 	size_t done = 0, all = sizeof f + size;
 	if (c->out.used == 0) {
@@ -219,6 +212,7 @@ static void client_output(struct monitor *m, struct client *c, uint8_t type, siz
 			return;
 		}
 		done = n > 0 ? (size_t)n : 0;
+		c->progress = now_ms();
 	}
 	if (done < all && queue_add(&c->out, m->chunk + done, all - done) < 0)
 		client_drop(m, c);
@@ -233,6 +227,26 @@ static void client_ack(struct monitor *m, struct client *c, uint32_t id, int err
 }
 
 /* ---- the container's output ---- */
+
+/* A client that reads, if slowly, gets everything: the container's pipe waits for it as it would in a shell. */
+static bool held_back(const struct monitor *m)
+{
+	for (const struct client *c = m->clients; c; c = c->next)
+		if (c->out.used > CLIENT_LIMIT && !c->lagged)
+			return true;
+	return false;
+}
+
+/* A client that does not read at all learns that the rest is missing, and no longer counts. */
+static void drop_laggards(struct monitor *m)
+{
+	for (struct client *c = m->clients; c; c = c->next) {
+		if (c->out.used <= CLIENT_LIMIT || c->lagged || now_ms() - c->progress < CLIENT_PATIENCE)
+			continue;
+		c->lagged = true;
+		client_send(m, c, FRAME_LAGGED, NULL, 0);
+	}
+}
 
 static int stream_index(const struct monitor *m, const struct stream *s)
 {
@@ -253,7 +267,7 @@ static void stream_end(struct monitor *m, struct stream *s)
 /* Reads one chunk and passes it on; false when there is nothing more for now. */
 static bool stream_read(struct monitor *m, struct stream *s)
 {
-	if (!s->open || s->pending.used > 0)
+	if (!s->open || s->pending.used > 0 || held_back(m))
 		return false;
 	char *data = m->chunk + sizeof(struct frame);
 	ssize_t n = read(s->source.fd, data, CHUNK);
@@ -282,10 +296,11 @@ static bool stream_read(struct monitor *m, struct stream *s)
 
 static void output_update(struct monitor *m)
 {
+	bool held = m->hold || held_back(m);
 	for (int i = 0; i < 2; i++) {
 		struct stream *s = &m->out[i];
 		if (s->open)
-			watch(m, &s->source, s->pending.used > 0 || m->hold ? 0 : EPOLLIN);
+			watch(m, &s->source, s->pending.used > 0 || held ? 0 : EPOLLIN);
 		watch(m, &s->sink, s->pending.used > 0 ? EPOLLOUT : 0);
 	}
 }
@@ -293,22 +308,20 @@ static void output_update(struct monitor *m)
 static void stream_ready(struct monitor *m, struct source *source, uint32_t events)
 {
 	(void)events;
-	struct stream *s = (struct stream *)((char *)source - offsetof(struct stream, source));
-	stream_read(m, s);
-	output_update(m);
+	stream_read(m, (struct stream *)((char *)source - offsetof(struct stream, source)));
 }
 
 static void sink_ready(struct monitor *m, struct source *source, uint32_t events)
 {
 	(void)events;
 	struct stream *s = (struct stream *)((char *)source - offsetof(struct stream, sink));
+	m->sink_progress = now_ms();
 	if (queue_flush(&s->pending, source->fd) < 0) {
 		s->pending.used = 0;
 		source_close(m, source);
 	} else if (s->pending.used == 0 && !s->open) {
 		source_close(m, source);
 	}
-	output_update(m);
 }
 
 static void stream_open(struct monitor *m, int index, int fd)
@@ -317,7 +330,6 @@ static void stream_open(struct monitor *m, int index, int fd)
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	s->source = (struct source){.fd = fd, .ready = stream_ready};
 	s->open = true;
-	output_update(m);
 }
 
 /* ---- the container's stdin ---- */
@@ -385,12 +397,6 @@ static int kill_process(struct monitor *m, uint32_t signal)
 	return (int)sys(syscall(SYS_pidfd_send_signal, m->pidfd, (int)signal, NULL, 0));
 }
 
-static void release_hold(struct monitor *m)
-{
-	m->hold = false;
-	output_update(m);
-}
-
 static void client_request(struct monitor *m, struct client *c, uint8_t type, const char *payload, size_t size)
 {
 	uint32_t v[3] = {0};
@@ -399,7 +405,7 @@ static void client_request(struct monitor *m, struct client *c, uint8_t type, co
 	case FRAME_ATTACH:
 		c->wants = v[1] & 7;
 		client_ack(m, c, v[0], 0);
-		release_hold(m);
+		m->hold = false;
 		break;
 	case FRAME_STDIN_CLOSE:
 		stdin_close(m);
@@ -467,6 +473,7 @@ static void client_ready(struct monitor *m, struct source *s, uint32_t events)
 {
 	struct client *c = (struct client *)s;
 	if (events & EPOLLOUT) {
+		c->progress = now_ms();
 		if (queue_flush(&c->out, s->fd) < 0) {
 			client_drop(m, c);
 			return;
@@ -593,7 +600,7 @@ static void record_exit(struct monitor *m)
 	for (const char *p = m->error; *p && n < sizeof error - 8; p++)
 		n += (size_t)snprintf(error + n, sizeof error - n,
 				      *p == '"' || *p == '\\' ? "\\%c" : (unsigned char)*p < 32 ? " " : "%c", *p);
-	bool oom = WIFSIGNALED(m->status) && WTERMSIG(m->status) == SIGKILL && oom_kills(m) > m->oom_before;
+	bool oom = oom_kills(m) > m->oom_before; /* of any process in the cgroup, as Docker has it */
 	snprintf(m->exit_record, sizeof m->exit_record, "{\"exitCode\":%d%s,\"exitedAt\":\"%s\",\"oomKilled\":%s%s%.700s%s}", code,
 		 signal, time, oom ? "true" : "false", *error ? ",\"error\":\"" : "", error, *error ? "\"" : "");
 	if (m->mode != RUN_FIFO)
@@ -602,37 +609,38 @@ static void record_exit(struct monitor *m)
 	for (struct client *c = m->clients; c; c = c->next)
 		if (!c->lagged)
 			client_send(m, c, FRAME_EXIT, m->exit_record, strlen(m->exit_record));
-	set_deadline(m, 5000);
 }
 
 /* After the exit: all that is readable goes out first, then the record; a client or FIFO gets bounded time. */
 static void finish_if_done(struct monitor *m)
 {
-	if (!m->exited || m->recorded || m->hold)
+	if (!m->exited || m->recorded)
 		return;
-	bool waits = false;
+	m->hold &= now_ms() - m->exit_ms < HOLD_PATIENCE;
+	if (m->hold)
+		return;
+	uint64_t since = m->sink_progress > m->exit_ms ? m->sink_progress : m->exit_ms;
+	bool sinks = false;
 	for (int i = 0; i < 2; i++) {
 		for (size_t n = 0; n < DRAIN_LIMIT && stream_read(m, &m->out[i]); n += CHUNK)
 			continue;
-		waits |= m->out[i].pending.used > 0;
+		sinks |= m->out[i].pending.used > 0;
 	}
-	output_update(m);
-	if (!waits || monotonic_ns() >= m->deadline)
+	if (!held_back(m) && (!sinks || now_ms() - since >= SINK_PATIENCE))
 		record_exit(m);
 }
 
 /* True when nothing is left to do: streams ended, clients served or given up. */
-static bool all_done(struct monitor *m)
+static bool all_done(const struct monitor *m)
 {
 	if (!m->recorded)
 		return false;
-	bool late = monotonic_ns() >= m->deadline;
 	for (int i = 0; i < 2; i++)
 		/* A process that outlived its parent still writes: its pipe must not break. */
-		if (m->out[i].open || (m->out[i].pending.used > 0 && !late))
+		if (m->out[i].open || (m->out[i].pending.used > 0 && now_ms() - m->sink_progress < SINK_PATIENCE))
 			return false;
-	for (struct client *c = m->clients; c && !late; c = c->next)
-		if (c->source.fd >= 0 && c->out.used > 0)
+	for (const struct client *c = m->clients; c; c = c->next)
+		if (c->source.fd >= 0 && c->out.used > 0 && now_ms() - c->progress < CLIENT_PATIENCE)
 			return false;
 	return true;
 }
@@ -643,18 +651,10 @@ static void process_ended(struct monitor *m, int status)
 		return;
 	m->exited = true;
 	m->status = status;
+	m->exit_ms = now_ms();
 	clock_gettime(CLOCK_REALTIME, &m->exit_time);
 	if (m->machine && m->machine->result->state == STATE_FAILED)
 		snprintf(m->error, sizeof m->error, "%.500s", m->machine->result->detail[0] ? m->machine->result->detail : "the plan failed");
-	set_deadline(m, m->hold ? 10000 : 1000);
-}
-
-static void timer_ready(struct monitor *m, struct source *s, uint32_t events)
-{
-	uint64_t count;
-	(void)events;
-	if (read(s->fd, &count, sizeof count) > 0 && m->exited)
-		m->hold = false;
 }
 
 /* ---- how the process comes to be ---- */
@@ -966,7 +966,6 @@ int monitor_main(int argc, char **argv)
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGCHLD);
 	m->signals = (struct source){.fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK), .ready = signals_ready};
-	m->timer = (struct source){.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), .ready = timer_ready};
 	snprintf(path, sizeof path, "%s/monitor.sock", m->dir);
 	int r = listen_unix(path);
 	m->listener = (struct source){.fd = r, .ready = listener_ready};
@@ -977,8 +976,8 @@ int monitor_main(int argc, char **argv)
 	if (r < 0) {
 		/* The spawner reads why from the result area, or from our words. */
 		const char *why = m->machine ? "" : strerror(-r);
-		frame_send(3, FRAME_FAILED, why, (uint32_t)strlen(why));
 		leave(m);
+		frame_send(3, FRAME_FAILED, why, (uint32_t)strlen(why));
 		return 125;
 	}
 	client_add(m, 3);
@@ -990,16 +989,19 @@ int monitor_main(int argc, char **argv)
 	}
 	watch(m, &m->listener, EPOLLIN);
 	watch(m, &m->signals, EPOLLIN);
-	watch(m, &m->timer, EPOLLIN);
 	watch(m, &m->stdin_fifo, EPOLLIN);
 	while (!all_done(m)) {
 		struct epoll_event events[16];
-		int n = epoll_wait(m->epoll, events, 16, -1);
+		output_update(m);
+		/* Only while someone is waited for does the clock matter. */
+		bool waiting = held_back(m) || (m->exited && !(m->recorded && (m->out[0].open || m->out[1].open)));
+		int n = epoll_wait(m->epoll, events, 16, waiting ? 50 : -1);
 		for (int i = 0; i < n; i++) {
 			struct source *s = events[i].data.ptr;
 			if (s->fd >= 0)
 				s->ready(m, s, events[i].events);
 		}
+		drop_laggards(m);
 		finish_if_done(m);
 		clients_sweep(m);
 		if (m->mode == RUN_FIFO && !m->out[0].open && !m->out[1].open)
