@@ -13,6 +13,9 @@ const programs: Record<string, () => Promise<{ main: Program }>> = {
   containerd: () => import("./cmd/containerd.ts"),
   runc: () => import("./cmd/runc.ts"),
   ctr: () => import("./cmd/ctr.ts"),
+  // Not for people: a layer is unpacked in a process of its own, and hashed on a thread of that.
+  "store-unpack": () => import("./store/layer/unpack-process.ts"),
+  "store-hash": () => import("./store/layer/hash-worker.ts"),
 };
 
 /** argv[0] as the caller gave it: a symlink named `runc` makes a runc. */

@@ -2,7 +2,7 @@
 import { createReadStream } from "node:fs";
 import { asCortenError } from "../../base/errors.ts";
 import { startHashWorker } from "./hash-ring.ts";
-import type { UnpackReply, UnpackRequest } from "./spawn.ts";
+import { isCompiled, type UnpackReply, type UnpackRequest } from "./spawn.ts";
 import { unpack } from "./unpack.ts";
 
 export async function main(argv: readonly string[]): Promise<number> {
@@ -28,4 +28,5 @@ export async function main(argv: readonly string[]): Promise<number> {
   process.exit(0);
 }
 
-if (import.meta.main) await main(process.argv.slice(2));
+// In the compiled executable every module is the main one, and `main.ts` does the calling.
+if (import.meta.main && !isCompiled) await main(process.argv.slice(2));
