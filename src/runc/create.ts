@@ -1,4 +1,4 @@
-import { chownSync, closeSync, constants, openSync, renameSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, closeSync, constants, openSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Cleanup } from "../base/cleanup.ts";
 import { CortenError, invalid, messageOf } from "../base/errors.ts";
@@ -205,6 +205,8 @@ async function fillTmpfs(
 function makeFifo(path: string, spec: Spec): number {
   const namespaces = new Namespaces(spec);
   syscall("mknodat", [-100, path, 0o010000 | 0o622, 0], path);
+  // The init opens it as the container's user: the umask must not take that user's bit.
+  chmodSync(path, 0o622);
   if (namespaces.has("user")) {
     const owner = (mappings: NonNullable<Spec["linux"]>["uidMappings"]) =>
       (mappings ?? []).find(({ containerID }) => containerID === 0)?.hostID ?? 0;
