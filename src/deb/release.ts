@@ -103,6 +103,8 @@ export async function loadRelease(source: Source, context: ReleaseContext): Prom
     } else await publish(`${path}.txt`, fresh);
   }
   const release = await checkedRelease(source, fresh!, context);
+  if (!isOfSuite(release))
+    return skip(`its release file is of ${release.fields.get("codename") ?? release.fields.get("suite")}`);
   const validated =
     fetched?.validators ?? (usable ? { etag: kept.etag, lastModified: kept.lastModified } : {});
   const note: Kept = {
@@ -170,6 +172,14 @@ function baseOf(source: Source): string {
 }
 
 const dateOf = (text: string): number => Date.parse(/^Date: (.*)$/m.exec(text)?.[1] ?? "") || 0;
+
+/** A signed release file of another suite could be put in this one's place, with older packages. */
+function isOfSuite({ source, fields }: Release): boolean {
+  const names = [fields.get("suite"), fields.get("codename")].filter((name) => name !== undefined);
+  if (names.length === 0 || source.suite.endsWith("/")) return true;
+  // Some archives put a component into the suite's path: bookworm/updates.
+  return names.some((name) => source.suite === name || source.suite.split("/").includes(name));
+}
 
 async function checkedRelease(source: Source, text: string, context: ReleaseContext): Promise<Release> {
   const release = readRelease(source, text);

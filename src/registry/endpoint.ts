@@ -143,6 +143,12 @@ export class Endpoint {
       const url = URL.canParse(location, current.url.href) ? new URL(location, current.url) : undefined;
       if (!url || !/^https?:$/.test(url.protocol))
         throw new CortenError("unknown", `${describe(request)}: redirected to an invalid location`);
+      // What a tag names must not be told over a connection anybody can write to.
+      if (current.url.protocol === "https:" && url.protocol === "http:" && !this.host.tls?.insecureSkipVerify)
+        throw new CortenError(
+          "permission_denied",
+          `${describe(request)}: redirected to ${url.origin} without TLS`,
+        );
       const { authorization, ...headers } = current.headers;
       const same = url.origin === current.url.origin;
       if (same && authorization !== undefined) headers["authorization"] = authorization;

@@ -43,7 +43,7 @@ async function resolveOn(endpoint: Endpoint, repository: Repository): Promise<De
     head = await endpoint.call({ ...call, method: "HEAD" });
   } catch (error) {
     // The answer to HEAD has no body to explain itself with, and some registries do not do HEAD at all.
-    if (!(error instanceof RegistryError)) throw error;
+    if (!(error instanceof RegistryError) || error.status >= 500) throw error;
   }
   const found = head && descriptorOf(head);
   if (head) await discard(head.response);

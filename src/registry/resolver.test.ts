@@ -224,6 +224,14 @@ test("credentials go to the registry only after it asked, and never to where it 
   expect(storage.seen[0]!.headers.authorization).toBeUndefined();
 });
 
+test("a server error of HEAD is not asked for again with GET", async () => {
+  const { host, seen } = await serve((_, response) => answer(response, 500));
+  await expect(resolverFor({ attempts: 2 }).resolve(`${host}/a:b`)).rejects.toThrow(
+    "received unexpected HTTP status: 500",
+  );
+  expect(seen.map(({ method }) => method)).toEqual(["HEAD", "HEAD"]);
+});
+
 test("a basic challenge without credentials, and with wrong ones", async () => {
   const { host, seen } = await serve((_, response) =>
     answer(response, 401, errorBody("UNAUTHORIZED", "authentication required"), {

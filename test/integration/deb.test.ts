@@ -161,6 +161,15 @@ test("a foreign key, an archive that does not answer: passed over with a word, a
   );
 });
 
+test("a release file of another suite does not do for this one", async () => {
+  await using archive = await startArchive(packages);
+  const other = archive.release.replace(/: test$/gm, ": older");
+  archive.files.set("dists/test/InRelease", archive.sign(other));
+  await expect(buildDebImage("deb:hello-tool", options(archive.aptDir()))).rejects.toThrow(
+    "its release file is of older",
+  );
+});
+
 test("keys can be armored, inside of a source, or narrowed to a fingerprint", async () => {
   await using archive = await startArchive(packages);
   const { mkdirSync, writeFileSync } = await import("node:fs");
