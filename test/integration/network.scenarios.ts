@@ -302,6 +302,32 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
     assert.equal(next.ipAddress, "172.17.0.6");
   },
 
+  async "killed at any moment of starts and ends, nothing is left after the next start"(world) {
+    for (let round = 0; round < 8; round++) {
+      const child = spawn(process.execPath, [import.meta.path, "churn", world.dir], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      await new Promise<void>((ready, fail) => {
+        child.stdout!.once("data", () => ready());
+        child.once("exit", (code) => fail(new Error(`engine exited with ${code}`)));
+      });
+      // Wherever this lands, what follows must hold.
+      await Bun.sleep(Math.random() * 30);
+      child.removeAllListeners("exit");
+      const gone = new Promise((done) => child.once("exit", done));
+      child.kill("SIGKILL");
+      await gone;
+      const manager = world.open();
+      await manager.reconcile([]);
+      assert.deepEqual(readdirSync(join(world.dir, "engine", "run", "netns")), []);
+      assert.deepEqual(manager.endpoints(manager.inspect("bridge").id), []);
+      assert.doesNotMatch(sh("nft", "-p", "list", "ruleset"), /6 \. \d+ :/);
+      await eventually("no veth", () => veths() === "");
+      assert.doesNotMatch(sh("cat", "/proc/self/mounts"), new RegExp(world.dir));
+      manager.close();
+    }
+  },
+
   async "engines side by side have subnets, tables and bridges of their own"(world) {
     const one = world.open("one");
     const two = world.open("two");
@@ -501,8 +527,25 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
   },
 };
 
+/** `churn DIR`: an engine that starts and ends containers until it is killed. */
+async function churn(dir: string): Promise<void> {
+  const options = { root: join(dir, "engine", "root"), execRoot: join(dir, "engine", "run"), pool: 2 };
+  const manager = NetworkManager.open(options);
+  manager.prepare();
+  for (let number = 0; ; number++) {
+    const id = `c${number}`;
+    const sandbox = manager.createSandbox(id, "bridge");
+    const ports = [tcp(80, 8000 + (number % 3))];
+    await manager.attach({ network: "bridge", containerId: id, containerName: id, sandbox, ports });
+    if (number > 1) await manager.release(`c${number - 2}`);
+    if (number === 0) console.log("ready");
+    await Bun.sleep(1);
+  }
+}
+
 /** `engine DIR`: an engine with three containers that waits to be killed. `open DIR NAME`: only opens one. */
 async function child(verb: string, dir: string, name: string): Promise<void> {
+  if (verb === "churn") return await churn(dir);
   const options = { root: join(dir, name, "root"), execRoot: join(dir, name, "run"), pool: 1 };
   const manager = NetworkManager.open(options);
   if (verb === "open") return manager.close();
@@ -530,7 +573,7 @@ async function child(verb: string, dir: string, name: string): Promise<void> {
 
 if (import.meta.main) {
   const [name = "", dir = "", engine = "engine"] = process.argv.slice(2);
-  if (name === "engine" || name === "open") await child(name, dir, engine);
+  if (["engine", "open", "churn"].includes(name)) await child(name, dir, engine);
   else {
     const scenario = scenarios[name];
     if (!scenario) throw new Error(`no scenario ${name}`);
