@@ -179,8 +179,10 @@ export class Container {
   /** The container has exited (and may restart: then only those who wait for the next exit hear of it). */
   announce(...conditions: WaitFor[]): void {
     const { state } = this.record;
-    const ended: Ended = { exitCode: state.exitCode, ...(state.error ? { error: state.error } : {}) };
     for (const condition of conditions) {
+      // A removal tells of its own failures only.
+      const error = condition === "removed" || state.error === "" ? {} : { error: state.error };
+      const ended: Ended = { exitCode: state.exitCode, ...error };
       const waiters = [...this.#waiters[condition]];
       this.#waiters[condition].clear();
       for (const waiter of waiters) waiter(ended);

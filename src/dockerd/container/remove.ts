@@ -71,7 +71,7 @@ export async function removeLocked(
   daemon.containers.remove(container);
   containerEvent(daemon, container, "destroy");
   if (options.volumes) removeAnonymousVolumes(daemon, container);
-  container.announce("next-exit", "not-running", "removed");
+  container.announce("removed", "next-exit", "not-running");
 }
 
 function removeAnonymousVolumes(daemon: Daemon, container: Container): void {

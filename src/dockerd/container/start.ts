@@ -4,6 +4,7 @@ import { CortenError, conflict, internal, isCode, messageOf } from "../../base/e
 import { log } from "../../base/log.ts";
 import { span } from "../../base/trace.ts";
 import { packOptions } from "../../containerd/client/index.ts";
+import type { Monitor } from "../../monitor/index.ts";
 import type { Daemon } from "../daemon.ts";
 import { packSpecExact } from "../spec/pack.ts";
 import { now } from "../time.ts";
@@ -44,6 +45,7 @@ export async function startLocked(daemon: Daemon, container: Container): Promise
     await run(daemon, container);
   } catch (error) {
     const failure = startFailure(error);
+    const restarting = state.restarting;
     state.running = false;
     state.restarting = false;
     state.pid = 0;
@@ -54,7 +56,8 @@ export async function startLocked(daemon: Daemon, container: Container): Promise
     container.pendingAttaches.clear();
     daemon.containers.save(container);
     containerEvent(daemon, container, "die", { exitCode: String(failure.exitCode) });
-    container.announce("next-exit", "not-running");
+    // There was no run whose exit could be waited for, unless this was to be another one.
+    if (restarting) container.announce("next-exit", "not-running");
     if (record.host.AutoRemove) {
       const { removeLocked } = await import("./remove.ts");
       await removeLocked(daemon, container, { volumes: true, force: true }).catch((problem) =>
@@ -211,8 +214,15 @@ export function runtimeOf(daemon: Daemon, name: string) {
 /** Gives the clients that attached before the start their streams, before the first byte is written. */
 async function joinPending(daemon: Daemon, container: Container, dir: string): Promise<void> {
   if (container.pendingAttaches.size === 0) return;
-  const monitor = await daemon.monitors.connect(dir);
-  for (const pending of container.pendingAttaches) pending.ready(await monitor.attach(pending.want));
+  let monitor: Monitor;
+  try {
+    monitor = await daemon.monitors.connect(dir);
+    for (const pending of container.pendingAttaches) pending.ready(await monitor.attach(pending.want));
+  } catch (error) {
+    // The process died before its start: that start has the better message.
+    if (isCode(error, "not_found")) return;
+    throw error;
+  }
   container.pendingAttaches.clear();
   void monitor.exited.then(
     () => monitor.close(),
@@ -232,7 +242,7 @@ export async function discardTask(daemon: Daemon, id: string, keepContainer = fa
 const codeOf = (error: unknown) => (error instanceof CortenError ? error.code : "unknown");
 
 /** The runtime's text ends in `: unknown` when it comes through a shim; clients look for that. */
-function taskMessage(error: unknown): string {
+export function taskMessage(error: unknown): string {
   const text = messageOf(error);
   return /OCI runtime/.test(text) && !/: unknown$/.test(text) ? `${text}: unknown` : text;
 }

@@ -1,6 +1,7 @@
 import { conflict, messageOf } from "../../base/errors.ts";
 import type { ExecStartRequest, Sent } from "../../engine/types.ts";
 import { parseDetachKeys, pumpStreams } from "../container/attach.ts";
+import { taskMessage } from "../container/start.ts";
 import type { Handler } from "../daemon.ts";
 import { frame, multiplexedType, rawType } from "../http/frames.ts";
 import { atLeast, bodyOf } from "../http/router.ts";
@@ -45,7 +46,7 @@ export const start: Handler = async (call) => {
     // The code can be asked for as soon as the stream has ended.
     if (!connection.signal.aborted) await exec.ended();
   } catch (error) {
-    const text = messageOf(error);
+    const text = taskMessage(error);
     exec.finish(failureCode(text));
     const line = Buffer.from(`${text}${tty ? "\r\n" : "\n"}`);
     await connection.write(tty ? line : frame("stderr", line));
