@@ -10,7 +10,6 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
-  readFileSync,
   rmSync,
   symlinkSync,
   utimesSync,
@@ -28,7 +27,8 @@ import {
   writeDiff,
 } from "../../src/store/index.ts";
 import { withMounts } from "../../src/sys/mount.ts";
-import { listXattrsAt, setXattrAt } from "../../src/sys/xattr.ts";
+import { setXattrAt } from "../../src/sys/xattr.ts";
+import { describeTree } from "../helpers/tree.ts";
 
 let base: string;
 beforeEach(() => {
@@ -40,35 +40,6 @@ async function collect(stream: ReadableStream<Uint8Array>): Promise<Buffer> {
   const parts: Uint8Array[] = [];
   for await (const part of stream) parts.push(part);
   return Buffer.concat(parts);
-}
-
-/** All that can be seen of a tree but the root's own time: one line per entry, with which names are one file. */
-function describeTree(dir: string): string[] {
-  const firstName = new Map<string, string>();
-  return execFileSync("find", [".", "-printf", "%P\\t%i\\t%y %m %U %G %s %T@ %l\\n"], {
-    cwd: dir,
-    encoding: "latin1",
-  })
-    .split("\n")
-    .filter((line) => line !== "")
-    .sort()
-    .map((line) => {
-      const [path, inode, rest] = line.split("\t") as [string, string, string];
-      const isDirectory = rest.startsWith("d");
-      if (!isDirectory && !firstName.has(inode)) firstName.set(inode, path);
-      const fd = openSync(dir, "r");
-      const xattrs = listXattrsAt(fd, path || ".")
-        .filter(({ name }) => !name.startsWith("trusted.overlay."))
-        .map(({ name, value }) => `${name}=${Buffer.from(value).toString("hex")}`);
-      closeSync(fd);
-      const content = rest.startsWith("f")
-        ? digestOf(readFileSync(Buffer.from(join(dir, path), "latin1"))).slice(7, 19)
-        : "";
-      // Sizes of directories are the file system's business.
-      const shown = isDirectory ? rest.replace(/^(d \S+ \S+ \S+) \S+/, "$1") : rest;
-      const timeless = path === "" ? shown.replace(/ [\d.]+ *$/, "") : shown;
-      return `${path} ${timeless} ${isDirectory ? "" : firstName.get(inode)} ${xattrs.join(",")} ${content}`;
-    });
 }
 
 function fillLower(dir: string): void {
