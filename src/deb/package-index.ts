@@ -2,6 +2,7 @@
  * Package indexes on disk. An archive has 60,000 packages in 50 MB of text, of which an image needs a few:
  * the text stays in a file, beside a list of names with the places of their paragraphs in it.
  */
+import { createReadStream } from "node:fs";
 import { type FileHandle, mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { CortenError, isCode, notFound } from "../base/errors.ts";
@@ -98,11 +99,31 @@ async function download(
 
 /** Lines `name offset length …`; a name that is provided has `@` in front. The first line is empty. */
 async function writeNames(text: string, names: string): Promise<Buffer> {
-  const data = await readFile(text);
   const places = new Map<string, string>();
+  let held: Buffer = Buffer.alloc(0);
+  let position = 0;
+  for await (const chunk of createReadStream(text, { highWaterMark: 4 * 1024 * 1024 })) {
+    const data = held.length > 0 ? Buffer.concat([held, chunk as Buffer]) : (chunk as Buffer);
+    // Paragraphs end at an empty line; what is behind the last one waits for the next piece.
+    const end = data.lastIndexOf("\n\n") + 2;
+    if (end >= 2) {
+      listParagraphs(data.subarray(0, end), position, places);
+      position += end;
+      held = Buffer.from(data.subarray(end));
+    } else held = data;
+  }
+  listParagraphs(held, position, places);
+  const list = Buffer.from(`\n${[...places].map(([name, where]) => `${name} ${where}\n`).join("")}`);
+  await publish(names, list);
+  return list;
+}
+
+/** Notes the places of the paragraphs in a piece of the text that begins at `position`. */
+function listParagraphs(data: Buffer, position: number, places: Map<string, string>): void {
   const add = (name: string, at: number, end: number) => {
     const before = places.get(name);
-    places.set(name, before === undefined ? `${at} ${end - at}` : `${before} ${at} ${end - at}`);
+    const place = `${position + at} ${end - at}`;
+    places.set(name, before === undefined ? place : `${before} ${place}`);
   };
   let provides = data.indexOf("\nProvides: ");
   for (let at = 0; at < data.length; ) {
@@ -110,22 +131,20 @@ async function writeNames(text: string, names: string): Promise<Buffer> {
     const end = found < 0 ? data.length : found + 1;
     const field = data.indexOf("Package: ", at);
     if (field < 0) break;
-    if (field < end) {
-      const line = data.indexOf("\n", field);
-      add(data.toString("latin1", field + 9, line < 0 ? end : line).trim(), at, end);
-    }
+    if (field < end) add(lineAt(data, field + 9), at, end);
     while (provides >= 0 && provides < at) provides = data.indexOf("\nProvides: ", provides + 1);
-    if (provides >= 0 && provides < end) {
-      const line = data.indexOf("\n", provides + 1);
-      for (const group of parseDependencies(data.toString("latin1", provides + 11, line)))
+    if (provides >= 0 && provides < end)
+      for (const group of parseDependencies(lineAt(data, provides + 11)))
         for (const { name } of group) add(`@${name}`, at, end);
-    }
     at = end;
     while (data[at] === 0x0a) at++;
   }
-  const list = Buffer.from(`\n${[...places].map(([name, where]) => `${name} ${where}\n`).join("")}`);
-  await publish(names, list);
-  return list;
+}
+
+/** The rest of the line from `at` on. */
+function lineAt(data: Buffer, at: number): string {
+  const end = data.indexOf("\n", at);
+  return data.toString("latin1", at, end < 0 ? data.length : end).trim();
 }
 
 class FileIndex implements PackageIndex {

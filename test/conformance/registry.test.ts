@@ -1,14 +1,22 @@
 /** Our distribution client against Debian's docker-registry, and against skopeo through it. */
 import { afterAll, beforeAll, expect } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { digestOf } from "../../src/oci/digest.ts";
 import { type Descriptor, type Index, type Manifest, mediaTypes } from "../../src/oci/image-spec.ts";
 import { onlyPlatform, parsePlatform, selectByPlatform } from "../../src/oci/platform.ts";
 import { createResolver, type ResolverOptions } from "../../src/registry/index.ts";
-import { type DockerRegistry, password, startDockerRegistry, user } from "../helpers/docker-registry.ts";
+import {
+  type DockerRegistry,
+  makeCertificates,
+  password,
+  startDockerRegistry,
+  user,
+} from "../helpers/docker-registry.ts";
 import { run } from "../helpers/engine.ts";
 import { makeLayout } from "../helpers/images.ts";
 import { requires } from "../helpers/requires.ts";
@@ -246,4 +254,31 @@ test("what is missing, forbidden or not verified reads as Docker says it", async
   expect(await failure(unverified, "x:1", { hosts })).toMatch(
     /^Head "https:\/\/HOST\/v2\/x\/manifests\/1": .*(certificate|CERT|SIGNED)/,
   );
+}, 30_000);
+
+test("a registry with verified TLS cannot send its clients to one without", async () => {
+  const keys = mkdtempSync(join(folder, "keys-"));
+  const certsDir = join(keys, "certs.d");
+  const { certificate, key } = makeCertificates(keys, keys, false);
+  const seen: string[] = [];
+  const server = createServer(
+    { cert: readFileSync(certificate), key: readFileSync(key) },
+    (request, response) => {
+      seen.push(request.url ?? "");
+      response.writeHead(307, { location: "http://127.0.0.1:1/elsewhere" });
+      response.end();
+    },
+  );
+  try {
+    await new Promise<void>((ready) => server.listen(0, "127.0.0.1", ready));
+    const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    mkdirSync(join(certsDir, host), { recursive: true });
+    writeFileSync(join(certsDir, host, "ca.crt"), readFileSync(join(keys, "ca.crt")));
+    const resolved = createResolver({ certsDir }).resolve(`${host}/x:1`);
+    await expect(resolved).rejects.toThrow("redirected to http://127.0.0.1:1 without TLS");
+    expect(seen).toEqual(["/v2/x/manifests/1"]);
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
 }, 30_000);

@@ -91,7 +91,7 @@ const openssl = (argv: string[]) => run("openssl", argv);
 const ecKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
 
 /** An authority, the server's certificate by it, and a client's; the authority goes where Docker looks for it. */
-function makeCertificates(root: string, folder: string, client: boolean): Record<string, unknown> {
+export function makeCertificates(root: string, folder: string, client: boolean) {
   const at = (name: string) => join(root, name);
   openssl([
     "req",
