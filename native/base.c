@@ -6,37 +6,30 @@
 #include <sys/vfs.h>
 #include <time.h>
 
-int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
-{
+int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {
 	struct open_how how = {.flags = flags | O_CLOEXEC, .mode = mode, .resolve = resolve};
 	/* A rename anywhere on the way makes the kernel give up with EAGAIN: it is safe to ask again. */
 	for (int i = 0; i < 64; i++) {
 		int fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof how);
-		if (fd >= 0)
-			return fd;
-		if (errno != EAGAIN && errno != EINTR)
-			return -errno;
+		if (fd >= 0) return fd;
+		if (errno != EAGAIN && errno != EINTR) return -errno;
 	}
 	return -EAGAIN;
 }
 
-int write_all(int fd, const void *data, size_t size)
-{
+int write_all(int fd, const void *data, size_t size) {
 	const char *p = data;
 	while (size > 0) {
 		ssize_t n = write(fd, p, size);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
+		if (n < 0 && errno == EINTR) continue;
+		TRY(sys(n));
 		p += n;
 		size -= (size_t)n;
 	}
 	return 0;
 }
 
-int send_with_fd(int sock, const void *data, size_t size, int fd)
-{
+int send_with_fd(int sock, const void *data, size_t size, int fd) {
 	union {
 		struct cmsghdr align;
 		char space[CMSG_SPACE(sizeof(int))];
@@ -56,13 +49,11 @@ int send_with_fd(int sock, const void *data, size_t size, int fd)
 	do
 		n = sendmsg(sock, &msg, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
+	TRY(sys(n));
 	return (size_t)n == size ? 0 : -EIO;
 }
 
-ssize_t recv_with_fd(int sock, void *data, size_t size, int *fd)
-{
+ssize_t recv_with_fd(int sock, void *data, size_t size, int *fd) {
 	union {
 		struct cmsghdr align;
 		char space[CMSG_SPACE(sizeof(int))];
@@ -75,8 +66,7 @@ ssize_t recv_with_fd(int sock, void *data, size_t size, int *fd)
 		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	*fd = -1;
-	if (n < 0)
-		return -errno;
+	TRY(sys(n));
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
 		memcpy(fd, CMSG_DATA(c), sizeof *fd);
@@ -84,24 +74,20 @@ ssize_t recv_with_fd(int sock, void *data, size_t size, int *fd)
 }
 
 /* A file that claims to be of /proc or of a cgroup must really be: a container may have mounted over it. */
-int check_magic(int fd, uint32_t magic)
-{
+int check_magic(int fd, uint32_t magic) {
 	struct statfs fs;
-	if (fstatfs(fd, &fs) < 0)
-		return -errno;
+	if (fstatfs(fd, &fs) < 0) return -errno;
 	return (uint32_t)fs.f_type == magic ? 0 : -EXDEV;
 }
 
-uint64_t monotonic_ns(void)
-{
+uint64_t monotonic_ns(void) {
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 /* Socket paths have 107 bytes; longer ones are reached through a descriptor of their directory. */
-static int unix_address(const char *path, struct sockaddr_un *a, int *dir)
-{
+static int unix_address(const char *path, struct sockaddr_un *a, int *dir) {
 	*a = (struct sockaddr_un){.sun_family = AF_UNIX};
 	*dir = -1;
 	if (strlen(path) < sizeof a->sun_path) {
@@ -110,47 +96,38 @@ static int unix_address(const char *path, struct sockaddr_un *a, int *dir)
 	}
 	const char *slash = strrchr(path, '/');
 	auto_free char *head = slash ? strndup(path, (size_t)(slash - path)) : NULL;
-	if (!head)
-		return -ENAMETOOLONG;
+	if (!head) return -ENAMETOOLONG;
 	*dir = open(head, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (*dir < 0)
-		return -errno;
+	if (*dir < 0) return -errno;
 	int n = snprintf(a->sun_path, sizeof a->sun_path, "/proc/self/fd/%d/%s", *dir, slash + 1);
 	return n < (int)sizeof a->sun_path ? 0 : -ENAMETOOLONG;
 }
 
-int connect_unix(const char *path)
-{
+int connect_unix(const char *path) {
 	struct sockaddr_un a;
 	auto_fd dir = -1;
 	int r = unix_address(path, &a, &dir);
-	if (r < 0)
-		return r;
+	TRY(r);
 	auto_fd sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (sock < 0 || connect(sock, (struct sockaddr *)&a, sizeof a) < 0)
-		return -errno;
+	if (sock < 0 || connect(sock, (struct sockaddr *)&a, sizeof a) < 0) return -errno;
 	r = sock;
 	sock = -1;
 	return r;
 }
 
 /* Mode 0600 from the first moment: made under a temporary umask. */
-int listen_unix(const char *path)
-{
+int listen_unix(const char *path) {
 	struct sockaddr_un a;
 	auto_fd dir = -1;
 	int r = unix_address(path, &a, &dir);
-	if (r < 0)
-		return r;
+	TRY(r);
 	auto_fd sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (sock < 0)
-		return -errno;
+	TRY(sys(sock));
 	unlink(path);
 	mode_t before = umask(0177);
 	r = (int)sys(bind(sock, (struct sockaddr *)&a, sizeof a));
 	umask(before);
-	if (r < 0 || (r = (int)sys(listen(sock, 64))) < 0)
-		return r;
+	if (r < 0 || (r = (int)sys(listen(sock, 64))) < 0) return r;
 	r = sock;
 	sock = -1;
 	return r;

@@ -25,22 +25,21 @@
 #define auto_free __attribute__((cleanup(free_scoped)))
 #define FMT(a, b) __attribute__((format(printf, a, b)))
 
-static inline void close_scoped(const int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
+static inline void close_scoped(const int *fd) {
+	if (*fd >= 0) close(*fd);
 }
 
-static inline void free_scoped(void *p)
-{
+static inline void free_scoped(void *p) {
 	free(*(void **)p);
 }
 
 /* The result of a call that sets errno, in our convention. */
-static inline long sys(long result)
-{
+static inline long sys(long result) {
 	return result < 0 ? -errno : result;
 }
+
+/* Leaves the function with the error, if it is one. */
+#define TRY(expression) do { long try_ = (expression); if (try_ < 0) return (int)try_; } while (0)
 
 int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
 int write_all(int fd, const void *data, size_t size);

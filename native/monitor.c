@@ -94,32 +94,25 @@ struct monitor {
 	char chunk[sizeof(struct frame) + CHUNK];
 };
 
-static void watch(struct monitor *m, struct source *s, uint32_t events)
-{
-	if (s->fd < 0 || s->events == events)
-		return;
+static void watch(struct monitor *m, struct source *s, uint32_t events) {
+	if (s->fd < 0 || s->events == events) return;
 	struct epoll_event e = {.events = events, .data.ptr = s};
 	int op = s->events == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
-	if (epoll_ctl(m->epoll, op, s->fd, &e) == 0 || op == EPOLL_CTL_DEL)
-		s->events = events;
+	if (epoll_ctl(m->epoll, op, s->fd, &e) == 0 || op == EPOLL_CTL_DEL) s->events = events;
 }
 
-static void source_close(struct monitor *m, struct source *s)
-{
-	if (s->fd < 0)
-		return;
+static void source_close(struct monitor *m, struct source *s) {
+	if (s->fd < 0) return;
 	watch(m, s, 0);
 	close(s->fd);
 	s->fd = -1;
 }
 
-static int queue_add(struct queue *q, const void *data, size_t size)
-{
+static int queue_add(struct queue *q, const void *data, size_t size) {
 	if (q->used + size > q->room) {
 		size_t room = (q->used + size + 16383) & ~(size_t)16383;
 		char *bytes = realloc(q->bytes, room);
-		if (!bytes)
-			return -ENOMEM;
+		if (!bytes) return -ENOMEM;
 		q->bytes = bytes;
 		q->room = room;
 	}
@@ -129,16 +122,13 @@ static int queue_add(struct queue *q, const void *data, size_t size)
 }
 
 /* Writes what the descriptor takes; memory goes back as soon as nothing waits. */
-static int queue_flush(struct queue *q, int fd)
-{
+static int queue_flush(struct queue *q, int fd) {
 	size_t done = 0;
 	int r = 0;
 	while (done < q->used && r == 0) {
 		ssize_t n = write(fd, q->bytes + done, q->used - done);
-		if (n > 0)
-			done += (size_t)n;
-		else if (errno != EINTR)
-			r = -errno;
+		if (n > 0) done += (size_t)n;
+		else if (errno != EINTR) r = -errno;
 	}
 	memmove(q->bytes, q->bytes + done, q->used - done);
 	q->used -= done;
@@ -151,14 +141,12 @@ static int queue_flush(struct queue *q, int fd)
 
 /* ---- clients ---- */
 
-static uint64_t now_ms(void)
-{
+static uint64_t now_ms(void) {
 	return monotonic_ns() / 1000000;
 }
 
 /* Only marks: the memory goes when no event of this round can refer to it any more. */
-static void client_drop(struct monitor *m, struct client *c)
-{
+static void client_drop(struct monitor *m, struct client *c) {
 	source_close(m, &c->source);
 	free(c->out.bytes);
 	c->out = (struct queue){0};
@@ -166,8 +154,7 @@ static void client_drop(struct monitor *m, struct client *c)
 	c->wants = 0;
 }
 
-static void clients_sweep(struct monitor *m)
-{
+static void clients_sweep(struct monitor *m) {
 	for (struct client **p = &m->clients; *p;) {
 		struct client *c = *p;
 		if (c->source.fd >= 0) {
@@ -180,14 +167,12 @@ static void clients_sweep(struct monitor *m)
 	}
 }
 
-static void client_update(struct monitor *m, struct client *c)
-{
+static void client_update(struct monitor *m, struct client *c) {
 	/* A blocked client is not even asked whether it is still there: what it has sent is still to be passed on. */
 	watch(m, &c->source, (c->blocked ? 0 : EPOLLIN | EPOLLRDHUP) | (c->out.used ? EPOLLOUT : 0));
 }
 
-static void client_send(struct monitor *m, struct client *c, uint8_t type, const void *payload, size_t size)
-{
+static void client_send(struct monitor *m, struct client *c, uint8_t type, const void *payload, size_t size) {
 	struct frame f = {.length = (uint32_t)size, .type = type};
 	if (c->source.fd < 0 || queue_add(&c->out, &f, sizeof f) < 0 || (size > 0 && queue_add(&c->out, payload, size) < 0) ||
 	    queue_flush(&c->out, c->source.fd) < 0) {
@@ -198,11 +183,9 @@ static void client_send(struct monitor *m, struct client *c, uint8_t type, const
 }
 
 /* The frame is in m->chunk with room for its header in front: without a queue it goes out in one write. */
-static void client_output(struct monitor *m, struct client *c, uint8_t type, size_t size)
-{
+static void client_output(struct monitor *m, struct client *c, uint8_t type, size_t size) {
 	struct frame f = {.length = (uint32_t)size, .type = type};
-	if (c->lagged || c->source.fd < 0)
-		return;
+	if (c->lagged || c->source.fd < 0) return;
 	memcpy(m->chunk, &f, sizeof f);
 	size_t done = 0, all = sizeof f + size;
 	if (c->out.used == 0) {
@@ -214,14 +197,11 @@ static void client_output(struct monitor *m, struct client *c, uint8_t type, siz
 		done = n > 0 ? (size_t)n : 0;
 		c->progress = now_ms();
 	}
-	if (done < all && queue_add(&c->out, m->chunk + done, all - done) < 0)
-		client_drop(m, c);
-	else
-		client_update(m, c);
+	if (done < all && queue_add(&c->out, m->chunk + done, all - done) < 0) client_drop(m, c);
+	else client_update(m, c);
 }
 
-static void client_ack(struct monitor *m, struct client *c, uint32_t id, int error)
-{
+static void client_ack(struct monitor *m, struct client *c, uint32_t id, int error) {
 	int32_t answer[2] = {(int32_t)id, error < 0 ? -error : 0};
 	client_send(m, c, FRAME_ACK, answer, sizeof answer);
 }
@@ -229,50 +209,39 @@ static void client_ack(struct monitor *m, struct client *c, uint32_t id, int err
 /* ---- the container's output ---- */
 
 /* A client that reads, if slowly, gets everything: the container's pipe waits for it as it would in a shell. */
-static bool held_back(const struct monitor *m)
-{
+static bool held_back(const struct monitor *m) {
 	for (const struct client *c = m->clients; c; c = c->next)
-		if (c->out.used > CLIENT_LIMIT && !c->lagged)
-			return true;
+		if (c->out.used > CLIENT_LIMIT && !c->lagged) return true;
 	return false;
 }
 
 /* A client that does not read at all learns that the rest is missing, and no longer counts. */
-static void drop_laggards(struct monitor *m)
-{
+static void drop_laggards(struct monitor *m) {
 	for (struct client *c = m->clients; c; c = c->next) {
-		if (c->out.used <= CLIENT_LIMIT || c->lagged || now_ms() - c->progress < CLIENT_PATIENCE)
-			continue;
+		if (c->out.used <= CLIENT_LIMIT || c->lagged || now_ms() - c->progress < CLIENT_PATIENCE) continue;
 		c->lagged = true;
 		client_send(m, c, FRAME_LAGGED, NULL, 0);
 	}
 }
 
-static int stream_index(const struct monitor *m, const struct stream *s)
-{
+static int stream_index(const struct monitor *m, const struct stream *s) {
 	return (int)(s - m->out);
 }
 
-static void stream_end(struct monitor *m, struct stream *s)
-{
-	if (!s->open)
-		return;
+static void stream_end(struct monitor *m, struct stream *s) {
+	if (!s->open) return;
 	s->open = false;
 	source_close(m, &s->source);
 	log_finish(&m->log, (enum log_stream)stream_index(m, s), &s->line);
-	if (s->pending.used == 0)
-		source_close(m, &s->sink);
+	if (s->pending.used == 0) source_close(m, &s->sink);
 }
 
 /* Reads one chunk and passes it on; false when there is nothing more for now. */
-static bool stream_read(struct monitor *m, struct stream *s)
-{
-	if (!s->open || s->pending.used > 0 || held_back(m))
-		return false;
+static bool stream_read(struct monitor *m, struct stream *s) {
+	if (!s->open || s->pending.used > 0 || held_back(m)) return false;
 	char *data = m->chunk + sizeof(struct frame);
 	ssize_t n = read(s->source.fd, data, CHUNK);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return errno == EINTR;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) return errno == EINTR;
 	if (n <= 0) {
 		stream_end(m, s); /* a pty whose slaves are closed says EIO */
 		return false;
@@ -289,30 +258,25 @@ static bool stream_read(struct monitor *m, struct stream *s)
 			client_output(m, c, index == STREAM_STDOUT ? FRAME_STDOUT : FRAME_STDERR, (size_t)n);
 	if (s->sink.fd >= 0 && (queue_add(&s->pending, data, (size_t)n) < 0 || queue_flush(&s->pending, s->sink.fd) < 0))
 		source_close(m, &s->sink);
-	if (s->sink.fd < 0)
-		s->pending.used = 0;
+	if (s->sink.fd < 0) s->pending.used = 0;
 	return true;
 }
 
-static void output_update(struct monitor *m)
-{
+static void output_update(struct monitor *m) {
 	bool held = m->hold || held_back(m);
 	for (int i = 0; i < 2; i++) {
 		struct stream *s = &m->out[i];
-		if (s->open)
-			watch(m, &s->source, s->pending.used > 0 || held ? 0 : EPOLLIN);
+		if (s->open) watch(m, &s->source, s->pending.used > 0 || held ? 0 : EPOLLIN);
 		watch(m, &s->sink, s->pending.used > 0 ? EPOLLOUT : 0);
 	}
 }
 
-static void stream_ready(struct monitor *m, struct source *source, uint32_t events)
-{
+static void stream_ready(struct monitor *m, struct source *source, uint32_t events) {
 	(void)events;
 	stream_read(m, (struct stream *)((char *)source - offsetof(struct stream, source)));
 }
 
-static void sink_ready(struct monitor *m, struct source *source, uint32_t events)
-{
+static void sink_ready(struct monitor *m, struct source *source, uint32_t events) {
 	(void)events;
 	struct stream *s = (struct stream *)((char *)source - offsetof(struct stream, sink));
 	m->sink_progress = now_ms();
@@ -324,8 +288,7 @@ static void sink_ready(struct monitor *m, struct source *source, uint32_t events
 	}
 }
 
-static void stream_open(struct monitor *m, int index, int fd)
-{
+static void stream_open(struct monitor *m, int index, int fd) {
 	struct stream *s = &m->out[index];
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	s->source = (struct source){.fd = fd, .ready = stream_ready};
@@ -336,8 +299,7 @@ static void stream_open(struct monitor *m, int index, int fd)
 
 static void stdin_resume(struct monitor *m);
 
-static void stdin_close(struct monitor *m)
-{
+static void stdin_close(struct monitor *m) {
 	if (m->terminal) /* a terminal has no end of file, only ^D */
 		return;
 	source_close(m, &m->stdin_pipe);
@@ -346,22 +308,16 @@ static void stdin_close(struct monitor *m)
 }
 
 /* How much of the data was taken; what nobody can read any more counts as taken. */
-static size_t stdin_write(struct monitor *m, const char *data, size_t size)
-{
-	if (m->stdin_pipe.fd < 0)
-		return size;
+static size_t stdin_write(struct monitor *m, const char *data, size_t size) {
+	if (m->stdin_pipe.fd < 0) return size;
 	ssize_t n = write(m->stdin_pipe.fd, data, size);
-	if (n >= 0)
-		return (size_t)n;
-	if (errno == EAGAIN || errno == EINTR)
-		return 0;
-	if (!m->terminal)
-		source_close(m, &m->stdin_pipe);
+	if (n >= 0) return (size_t)n;
+	if (errno == EAGAIN || errno == EINTR) return 0;
+	if (!m->terminal) source_close(m, &m->stdin_pipe);
 	return size;
 }
 
-static void stdin_fifo_ready(struct monitor *m, struct source *s, uint32_t events)
-{
+static void stdin_fifo_ready(struct monitor *m, struct source *s, uint32_t events) {
 	(void)events;
 	/* Only as much is taken out of the FIFO as the container's pipe has room for. */
 	struct pollfd p = {.fd = m->stdin_pipe.fd, .events = POLLOUT};
@@ -372,33 +328,25 @@ static void stdin_fifo_ready(struct monitor *m, struct source *s, uint32_t event
 	}
 	char data[4096]; /* PIPE_BUF: a writable pipe takes all of it */
 	ssize_t n = read(s->fd, data, sizeof data);
-	if (n > 0)
-		stdin_write(m, data, (size_t)n);
-	else if (n == 0 || errno != EAGAIN)
-		stdin_close(m);
-	if (n == 0)
-		source_close(m, s);
+	if (n > 0) stdin_write(m, data, (size_t)n);
+	else if (n == 0 || errno != EAGAIN) stdin_close(m);
+	if (n == 0) source_close(m, s);
 }
 
 /* ---- what clients ask for ---- */
 
-static int set_size(struct monitor *m, uint32_t rows, uint32_t columns)
-{
+static int set_size(struct monitor *m, uint32_t rows, uint32_t columns) {
 	m->size = (struct winsize){.ws_row = (unsigned short)rows, .ws_col = (unsigned short)columns};
-	if (m->master < 0)
-		return m->terminal ? 0 : -ENOTTY;
+	if (m->master < 0) return m->terminal ? 0 : -ENOTTY;
 	return (int)sys(ioctl(m->master, TIOCSWINSZ, &m->size));
 }
 
-static int kill_process(struct monitor *m, uint32_t signal)
-{
-	if (m->pidfd < 0 || m->exited)
-		return -ESRCH;
+static int kill_process(struct monitor *m, uint32_t signal) {
+	if (m->pidfd < 0 || m->exited) return -ESRCH;
 	return (int)sys(syscall(SYS_pidfd_send_signal, m->pidfd, (int)signal, NULL, 0));
 }
 
-static void client_request(struct monitor *m, struct client *c, uint8_t type, const char *payload, size_t size)
-{
+static void client_request(struct monitor *m, struct client *c, uint8_t type, const char *payload, size_t size) {
 	uint32_t v[3] = {0};
 	memcpy(v, payload, size < sizeof v ? size : sizeof v);
 	switch (type) {
@@ -426,16 +374,14 @@ static void client_request(struct monitor *m, struct client *c, uint8_t type, co
 }
 
 /* Consumes what has arrived. Stdin is passed on as it comes; when the container does not read, so does the client wait. */
-static void client_process(struct monitor *m, struct client *c)
-{
+static void client_process(struct monitor *m, struct client *c) {
 	size_t at = 0;
 	c->blocked = false;
 	while (c->source.fd >= 0 && !c->blocked) {
 		size_t left = c->in_used - at;
 		if (c->stdin_left > 0) {
 			size_t n = left < c->stdin_left ? left : c->stdin_left;
-			if (n == 0)
-				break;
+			if (n == 0) break;
 			size_t taken = c->wants & ATTACH_STDIN ? stdin_write(m, c->in + at, n) : n;
 			at += taken;
 			c->stdin_left -= taken;
@@ -443,8 +389,7 @@ static void client_process(struct monitor *m, struct client *c)
 			continue;
 		}
 		struct frame f;
-		if (left < sizeof f)
-			break;
+		if (left < sizeof f) break;
 		memcpy(&f, c->in + at, sizeof f);
 		if (f.type == FRAME_STDIN) {
 			c->stdin_left = f.length;
@@ -462,15 +407,12 @@ static void client_process(struct monitor *m, struct client *c)
 	}
 	memmove(c->in, c->in + at, c->in_used - at);
 	c->in_used -= at;
-	if (c->source.fd < 0)
-		return;
-	if (c->blocked)
-		watch(m, &m->stdin_pipe, EPOLLOUT);
+	if (c->source.fd < 0) return;
+	if (c->blocked) watch(m, &m->stdin_pipe, EPOLLOUT);
 	client_update(m, c);
 }
 
-static void client_ready(struct monitor *m, struct source *s, uint32_t events)
-{
+static void client_ready(struct monitor *m, struct source *s, uint32_t events) {
 	struct client *c = (struct client *)s;
 	if (events & EPOLLOUT) {
 		c->progress = now_ms();
@@ -484,15 +426,13 @@ static void client_ready(struct monitor *m, struct source *s, uint32_t events)
 		}
 		client_update(m, c);
 	}
-	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP)))
-		return;
+	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP))) return;
 	if (!c->in && !(c->in = malloc(CHUNK))) {
 		client_drop(m, c);
 		return;
 	}
 	ssize_t n = c->in_used < CHUNK ? read(s->fd, c->in + c->in_used, CHUNK - c->in_used) : 0;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
 	if (n <= 0) {
 		client_drop(m, c); /* its stdin is not the container's: that is closed only when asked for */
 		return;
@@ -502,25 +442,20 @@ static void client_ready(struct monitor *m, struct source *s, uint32_t events)
 }
 
 /* The container has read: the clients and the FIFO that waited for it go on. */
-static void stdin_resume(struct monitor *m)
-{
+static void stdin_resume(struct monitor *m) {
 	watch(m, &m->stdin_pipe, 0);
 	for (struct client *c = m->clients; c; c = c->next)
-		if (c->blocked)
-			client_process(m, c);
-	if (m->stdin_fifo.fd >= 0)
-		watch(m, &m->stdin_fifo, EPOLLIN);
+		if (c->blocked) client_process(m, c);
+	if (m->stdin_fifo.fd >= 0) watch(m, &m->stdin_fifo, EPOLLIN);
 }
 
-static void stdin_ready(struct monitor *m, struct source *s, uint32_t events)
-{
+static void stdin_ready(struct monitor *m, struct source *s, uint32_t events) {
 	(void)s;
 	(void)events;
 	stdin_resume(m);
 }
 
-static struct client *client_add(struct monitor *m, int fd)
-{
+static struct client *client_add(struct monitor *m, int fd) {
 	struct client *c = calloc(1, sizeof *c);
 	if (!c) {
 		close(fd);
@@ -535,67 +470,55 @@ static struct client *client_add(struct monitor *m, int fd)
 	return c;
 }
 
-static void send_hello(struct monitor *m, struct client *c)
-{
+static void send_hello(struct monitor *m, struct client *c) {
 	uint32_t hello[4] = {FRAME_VERSION, (uint32_t)m->pid, (uint32_t)getpid(), m->terminal | (uint32_t)m->recorded << 2};
 	client_send(m, c, FRAME_HELLO, hello, sizeof hello);
-	if (m->recorded)
-		client_send(m, c, FRAME_EXIT, m->exit_record, strlen(m->exit_record));
+	if (m->recorded) client_send(m, c, FRAME_EXIT, m->exit_record, strlen(m->exit_record));
 }
 
-static void listener_ready(struct monitor *m, struct source *s, uint32_t events)
-{
+static void listener_ready(struct monitor *m, struct source *s, uint32_t events) {
 	(void)events;
 	struct ucred peer;
 	socklen_t size = sizeof peer;
 	int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0)
-		return;
+	if (fd < 0) return;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || (peer.uid != 0 && peer.uid != geteuid())) {
 		close(fd);
 		return;
 	}
 	struct client *c = client_add(m, fd);
-	if (c)
-		send_hello(m, c);
+	if (c) send_hello(m, c);
 }
 
 /* ---- the end ---- */
 
 /* Visible only complete: a temporary name, then a rename. */
-static void write_file(const struct monitor *m, const char *name, const char *content)
-{
+static void write_file(const struct monitor *m, const char *name, const char *content) {
 	char path[4200], temporary[4200];
 	snprintf(path, sizeof path, "%s/%s", m->dir, name);
 	snprintf(temporary, sizeof temporary, "%s/.%s.tmp", m->dir, name);
 	auto_fd fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd >= 0 && write_all(fd, content, strlen(content)) == 0)
-		rename(temporary, path);
+	if (fd >= 0 && write_all(fd, content, strlen(content)) == 0) rename(temporary, path);
 }
 
 /* OOM kills so far: oom_kill of memory.oom_control (cgroup v1) or memory.events (v2). */
-static uint64_t oom_kills(const struct monitor *m)
-{
+static uint64_t oom_kills(const struct monitor *m) {
 	char path[4200], text[1024];
-	if (!m->oom_path)
-		return 0;
+	if (!m->oom_path) return 0;
 	snprintf(path, sizeof path, "%s/%s", m->oom_path, m->oom_version == 1 ? "memory.oom_control" : "memory.events");
 	auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-	if (n <= 0)
-		return 0;
+	if (n <= 0) return 0;
 	text[n] = 0;
 	const char *found = strstr(text, "oom_kill ");
 	return found ? strtoull(found + 9, NULL, 10) : 0;
 }
 
-static void record_exit(struct monitor *m)
-{
+static void record_exit(struct monitor *m) {
 	char time[40], signal[24] = "", error[1100] = "";
 	time[format_time(time, &m->exit_time)] = 0;
 	int code = WIFSIGNALED(m->status) ? 128 + WTERMSIG(m->status) : WEXITSTATUS(m->status);
-	if (WIFSIGNALED(m->status))
-		snprintf(signal, sizeof signal, ",\"signal\":%d", WTERMSIG(m->status));
+	if (WIFSIGNALED(m->status)) snprintf(signal, sizeof signal, ",\"signal\":%d", WTERMSIG(m->status));
 	size_t n = 0;
 	for (const char *p = m->error; *p && n < sizeof error - 8; p++)
 		n += (size_t)snprintf(error + n, sizeof error - n,
@@ -603,52 +526,40 @@ static void record_exit(struct monitor *m)
 	bool oom = oom_kills(m) > m->oom_before; /* of any process in the cgroup, as Docker has it */
 	snprintf(m->exit_record, sizeof m->exit_record, "{\"exitCode\":%d%s,\"exitedAt\":\"%s\",\"oomKilled\":%s%s%.700s%s}", code,
 		 signal, time, oom ? "true" : "false", *error ? ",\"error\":\"" : "", error, *error ? "\"" : "");
-	if (m->mode != RUN_FIFO)
-		write_file(m, "exit.json", m->exit_record);
+	if (m->mode != RUN_FIFO) write_file(m, "exit.json", m->exit_record);
 	m->recorded = true;
 	for (struct client *c = m->clients; c; c = c->next)
-		if (!c->lagged)
-			client_send(m, c, FRAME_EXIT, m->exit_record, strlen(m->exit_record));
+		if (!c->lagged) client_send(m, c, FRAME_EXIT, m->exit_record, strlen(m->exit_record));
 }
 
 /* After the exit: all that is readable goes out first, then the record; a client or FIFO gets bounded time. */
-static void finish_if_done(struct monitor *m)
-{
-	if (!m->exited || m->recorded)
-		return;
+static void finish_if_done(struct monitor *m) {
+	if (!m->exited || m->recorded) return;
 	m->hold &= now_ms() - m->exit_ms < HOLD_PATIENCE;
-	if (m->hold)
-		return;
+	if (m->hold) return;
 	uint64_t since = m->sink_progress > m->exit_ms ? m->sink_progress : m->exit_ms;
 	bool sinks = false;
 	for (int i = 0; i < 2; i++) {
-		for (size_t n = 0; n < DRAIN_LIMIT && stream_read(m, &m->out[i]); n += CHUNK)
-			continue;
+		for (size_t n = 0; n < DRAIN_LIMIT && stream_read(m, &m->out[i]); n += CHUNK) continue;
 		sinks |= m->out[i].pending.used > 0;
 	}
-	if (!held_back(m) && (!sinks || now_ms() - since >= SINK_PATIENCE))
-		record_exit(m);
+	if (!held_back(m) && (!sinks || now_ms() - since >= SINK_PATIENCE)) record_exit(m);
 }
 
 /* True when nothing is left to do: streams ended, clients served or given up. */
-static bool all_done(const struct monitor *m)
-{
-	if (!m->recorded)
-		return false;
+static bool all_done(const struct monitor *m) {
+	if (!m->recorded) return false;
 	for (int i = 0; i < 2; i++)
 		/* A process that outlived its parent still writes: its pipe must not break. */
 		if (m->out[i].open || (m->out[i].pending.used > 0 && now_ms() - m->sink_progress < SINK_PATIENCE))
 			return false;
 	for (const struct client *c = m->clients; c; c = c->next)
-		if (c->source.fd >= 0 && c->out.used > 0 && now_ms() - c->progress < CLIENT_PATIENCE)
-			return false;
+		if (c->source.fd >= 0 && c->out.used > 0 && now_ms() - c->progress < CLIENT_PATIENCE) return false;
 	return true;
 }
 
-static void process_ended(struct monitor *m, int status)
-{
-	if (m->exited)
-		return;
+static void process_ended(struct monitor *m, int status) {
+	if (m->exited) return;
 	m->exited = true;
 	m->status = status;
 	m->exit_ms = now_ms();
@@ -659,44 +570,36 @@ static void process_ended(struct monitor *m, int status)
 
 /* ---- how the process comes to be ---- */
 
-static void announce(struct monitor *m, pid_t pid)
-{
+static void announce(struct monitor *m, pid_t pid) {
 	char text[16];
 	m->pid = pid;
 	m->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	snprintf(text, sizeof text, "%d\n", pid);
 	write_file(m, "pid", text);
 	int32_t ready = pid;
-	for (struct client *c = m->clients; c; c = c->next)
-		client_send(m, c, FRAME_READY, &ready, sizeof ready);
+	for (struct client *c = m->clients; c; c = c->next) client_send(m, c, FRAME_READY, &ready, sizeof ready);
 }
 
-static void take_master(struct monitor *m, int master)
-{
+static void take_master(struct monitor *m, int master) {
 	m->master = master;
-	if (m->size.ws_row || m->size.ws_col)
-		ioctl(master, TIOCSWINSZ, &m->size);
+	if (m->size.ws_row || m->size.ws_col) ioctl(master, TIOCSWINSZ, &m->size);
 	stream_open(m, STREAM_STDOUT, master);
 	m->stdin_pipe = (struct source){.fd = fcntl(master, F_DUPFD_CLOEXEC, 3), .ready = stdin_ready};
 }
 
-static void fail_runtime(struct monitor *m, const char *text)
-{
+static void fail_runtime(struct monitor *m, const char *text) {
 	char message[640];
-	while (stream_read(m, &m->out[1]) || stream_read(m, &m->out[0]))
-		continue;
+	while (stream_read(m, &m->out[1]) || stream_read(m, &m->out[0])) continue;
 	m->tail[m->tail_used] = 0;
 	int n = snprintf(message, sizeof message, "%s", m->tail_used ? m->tail : text);
-	for (struct client *c = m->clients; c; c = c->next)
-		client_send(m, c, FRAME_FAILED, message, (size_t)n);
+	for (struct client *c = m->clients; c; c = c->next) client_send(m, c, FRAME_FAILED, message, (size_t)n);
 	snprintf(m->error, sizeof m->error, "%.500s", message);
 	m->hold = false;
 	process_ended(m, 0xff00);
 }
 
 /* The foreign runtime is done: its container's process is ours now, as the subreaper above it. */
-static void runtime_ended(struct monitor *m, int status)
-{
+static void runtime_ended(struct monitor *m, int status) {
 	char text[32];
 	if (status != 0) {
 		fail_runtime(m, "the runtime failed without a message");
@@ -705,10 +608,8 @@ static void runtime_ended(struct monitor *m, int status)
 	if (m->terminal && m->console_socket.fd >= 0) {
 		int master = -1;
 		auto_fd peer = accept4(m->console_socket.fd, NULL, NULL, SOCK_CLOEXEC);
-		if (peer >= 0)
-			recv_with_fd(peer, text, sizeof text, &master);
-		if (master >= 0)
-			take_master(m, master);
+		if (peer >= 0) recv_with_fd(peer, text, sizeof text, &master);
+		if (master >= 0) take_master(m, master);
 		unlink(m->console_path);
 		source_close(m, &m->console_socket);
 	}
@@ -723,17 +624,14 @@ static void runtime_ended(struct monitor *m, int status)
 	m->runtime = 0;
 	announce(m, pid);
 	for (unsigned i = 0; i < m->reaped_count; i++)
-		if (m->reaped[i].pid == pid)
-			process_ended(m, m->reaped[i].status);
+		if (m->reaped[i].pid == pid) process_ended(m, m->reaped[i].status);
 }
 
-static void signals_ready(struct monitor *m, struct source *s, uint32_t events)
-{
+static void signals_ready(struct monitor *m, struct source *s, uint32_t events) {
 	struct signalfd_siginfo info;
 	int status;
 	(void)events;
-	if (read(s->fd, &info, sizeof info) < 0)
-		return;
+	if (read(s->fd, &info, sizeof info) < 0) return;
 	/* The process before the runtime, whatever their order: its status must not be lost. */
 	int runtime_status = -1;
 	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
@@ -747,23 +645,19 @@ static void signals_ready(struct monitor *m, struct source *s, uint32_t events)
 			m->reaped[i].status = status;
 		}
 	}
-	if (runtime_status >= 0)
-		runtime_ended(m, runtime_status);
+	if (runtime_status >= 0) runtime_ended(m, runtime_status);
 }
 
 /* Pipes for what the container uses; child[] gets its ends, to be closed once it is started. */
-static int make_stdio(struct monitor *m, bool want_stdin, int child[3])
-{
+static int make_stdio(struct monitor *m, bool want_stdin, int child[3]) {
 	int pair[2];
-	for (int i = 0; i < 3; i++)
-		child[i] = -1;
+	for (int i = 0; i < 3; i++) child[i] = -1;
 	for (int i = 0; i < 3; i++) {
 		bool pipe_wanted = i == 0 ? want_stdin && !m->terminal : !m->terminal || (m->mode == RUN_RUNTIME && i == 2);
 		if (!pipe_wanted) {
 			child[i] = open("/dev/null", i == 0 ? O_RDONLY | O_CLOEXEC : O_WRONLY | O_CLOEXEC);
 		} else {
-			if (pipe2(pair, O_CLOEXEC) < 0)
-				return -errno;
+			TRY(sys(pipe2(pair, O_CLOEXEC)));
 			child[i] = pair[i == 0 ? 0 : 1];
 			if (i == 0) {
 				m->stdin_pipe = (struct source){.fd = pair[1], .ready = stdin_ready};
@@ -772,52 +666,43 @@ static int make_stdio(struct monitor *m, bool want_stdin, int child[3])
 				stream_open(m, i - 1, pair[0]);
 			}
 		}
-		if (child[i] < 0)
-			return -errno;
+		if (child[i] < 0) return -errno;
 	}
 	return 0;
 }
 
-static int start_plan(struct monitor *m, int control, const int child[3])
-{
+static int start_plan(struct monitor *m, int control, const int child[3]) {
 	static struct machine machine;
 	m->machine = &machine;
 	int r = plan_load(&machine, 4, 5, 7);
-	if (r < 0)
-		return r;
+	TRY(r);
 	machine.on_sync = on_sync;
 	machine.context = &control;
 	memcpy(machine.stdio, child, sizeof machine.stdio);
 	r = machine_run(&machine);
 	for (uint32_t i = 0; i < MAX_SLOTS; i++)
-		if (machine.slots[i] >= 0)
-			close(machine.slots[i]);
+		if (machine.slots[i] >= 0) close(machine.slots[i]);
 	close(machine.proc);
 	if (r < 0) {
 		machine_abandon(&machine);
 		return r;
 	}
-	if (machine.console >= 0)
-		take_master(m, machine.console);
+	if (machine.console >= 0) take_master(m, machine.console);
 	return 0;
 }
 
-static int start_runtime(struct monitor *m, const int child[3])
-{
+static int start_runtime(struct monitor *m, const int child[3]) {
 	if (m->terminal) {
 		m->console_socket.fd = listen_unix(m->console_path);
-		if (m->console_socket.fd < 0)
-			return m->console_socket.fd;
+		if (m->console_socket.fd < 0) return m->console_socket.fd;
 	}
 	m->runtime = fork();
-	if (m->runtime < 0)
-		return -errno;
+	if (m->runtime < 0) return -errno;
 	if (m->runtime == 0) {
 		sigset_t none;
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
-		for (int i = 0; i < 3; i++)
-			dup2(child[i], i);
+		for (int i = 0; i < 3; i++) dup2(child[i], i);
 		execvpe(m->argv[0], m->argv, m->env);
 		dprintf(2, "exec %s: %s", m->argv[0], strerror(errno));
 		_exit(127);
@@ -826,43 +711,33 @@ static int start_runtime(struct monitor *m, const int child[3])
 }
 
 /* FIFOs are opened for both directions, which never blocks: only the end of a stream that we write needs care. */
-static int open_fifos(struct monitor *m, const struct op_monitor_fifos *o)
-{
+static int open_fifos(struct monitor *m, const struct op_monitor_fifos *o) {
 	const struct arg *const outputs[] = {&o->output, &o->errors};
 	bool reads = m->mode == RUN_FIFO; /* of what a foreign task writes; otherwise for a client that reads */
 	for (int i = 0; i < 2; i++) {
-		if (outputs[i]->n == 0)
-			continue;
+		if (outputs[i]->n == 0) continue;
 		int fd = open(outputs[i]->s, (reads ? O_RDONLY : O_RDWR) | O_NONBLOCK | O_CLOEXEC);
-		if (fd < 0)
-			return -errno;
-		if (reads)
-			stream_open(m, i, fd);
-		else
-			m->out[i].sink = (struct source){.fd = fd, .ready = sink_ready};
+		TRY(sys(fd));
+		if (reads) stream_open(m, i, fd);
+		else m->out[i].sink = (struct source){.fd = fd, .ready = sink_ready};
 	}
 	if (o->input.n > 0) {
 		int fd = open(o->input.s, (reads ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_CLOEXEC);
-		if (fd < 0)
-			return -errno;
-		if (reads)
-			m->stdin_pipe = (struct source){.fd = fd, .ready = stdin_ready};
-		else
-			m->stdin_fifo = (struct source){.fd = fd, .ready = stdin_fifo_ready};
+		TRY(sys(fd));
+		if (reads) m->stdin_pipe = (struct source){.fd = fd, .ready = stdin_ready};
+		else m->stdin_fifo = (struct source){.fd = fd, .ready = stdin_fifo_ready};
 	}
 	return 0;
 }
 
-static void baton_ready(struct monitor *m, struct source *s, uint32_t events)
-{
+static void baton_ready(struct monitor *m, struct source *s, uint32_t events) {
 	(void)events;
 	/* The process has gone on from its gate (or died): nothing more comes here. */
 	source_close(m, s);
 }
 
 /* Reads our own operations; the container exists when it returns 0, or a foreign runtime is on its way. */
-static int set_up(struct monitor *m, int control)
-{
+static int set_up(struct monitor *m, int control) {
 	struct plan plan;
 	struct arg args[MAX_FIELDS];
 	void *bytes;
@@ -870,8 +745,7 @@ static int set_up(struct monitor *m, int control)
 	bool want_stdin = false;
 	int child[3] = {-1, -1, -1};
 	int r = map_file(6, MAX_PLAN_BYTES, false, &bytes, &size);
-	if (r == 0)
-		r = plan_decode(&plan, bytes, size, true);
+	if (r == 0) r = plan_decode(&plan, bytes, size, true);
 	close(6);
 	for (uint32_t i = 0; r == 0 && i < plan.count; i++) {
 		plan_args(&plan.steps[i], args);
@@ -906,31 +780,24 @@ static int set_up(struct monitor *m, int control)
 			break;
 		}
 	}
-	if (r == 0 && m->mode != RUN_FIFO)
-		r = make_stdio(m, want_stdin, child);
-	if (r < 0)
-		return r;
+	if (r == 0 && m->mode != RUN_FIFO) r = make_stdio(m, want_stdin, child);
+	TRY(r);
 	m->oom_before = oom_kills(m);
-	if (m->mode == RUN_PLAN)
-		r = start_plan(m, control, child);
-	else if (m->mode == RUN_RUNTIME)
-		r = start_runtime(m, child);
+	if (m->mode == RUN_PLAN) r = start_plan(m, control, child);
+	else if (m->mode == RUN_RUNTIME) r = start_runtime(m, child);
 	for (int i = 0; i < 3; i++)
-		if (child[i] >= 0)
-			close(child[i]);
+		if (child[i] >= 0) close(child[i]);
 	return r;
 }
 
-static void leave(struct monitor *m)
-{
+static void leave(struct monitor *m) {
 	char path[4200];
 	snprintf(path, sizeof path, "%s/monitor.sock", m->dir);
 	unlink(path);
 }
 
 /* Frees us from the daemon: session, directory, its descriptors, its signals. */
-static int detach(const char *dir, sigset_t *mask)
-{
+static int detach(const char *dir, sigset_t *mask) {
 	setsid();
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	prctl(PR_SET_DUMPABLE, 0);
@@ -944,8 +811,7 @@ static int detach(const char *dir, sigset_t *mask)
 	return chdir("/");
 }
 
-int monitor_main(int argc, char **argv)
-{
+int monitor_main(int argc, char **argv) {
 	static struct monitor monitor;
 	struct monitor *m = &monitor;
 	sigset_t mask;
@@ -958,10 +824,8 @@ int monitor_main(int argc, char **argv)
 	m->master = m->pidfd = m->log.fd = -1;
 	struct source *closed[] = {&m->listener, &m->console_socket, &m->baton, &m->stdin_pipe, &m->stdin_fifo,
 				   &m->out[0].source, &m->out[0].sink, &m->out[1].source, &m->out[1].sink};
-	for (size_t i = 0; i < sizeof closed / sizeof *closed; i++)
-		closed[i]->fd = -1;
-	if (detach(m->dir, &mask) < 0)
-		return 125;
+	for (size_t i = 0; i < sizeof closed / sizeof *closed; i++) closed[i]->fd = -1;
+	if (detach(m->dir, &mask) < 0) return 125;
 	m->epoll = epoll_create1(EPOLL_CLOEXEC);
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGCHLD);
@@ -971,8 +835,7 @@ int monitor_main(int argc, char **argv)
 	m->listener = (struct source){.fd = r, .ready = listener_ready};
 	fcntl(3, F_SETFL, fcntl(3, F_GETFL) & ~O_NONBLOCK);
 	fcntl(3, F_SETFD, FD_CLOEXEC);
-	if (r >= 0)
-		r = set_up(m, 3);
+	if (r >= 0) r = set_up(m, 3);
 	if (r < 0) {
 		/* The spawner reads why from the result area, or from our words. */
 		const char *why = m->machine ? "" : strerror(-r);
@@ -981,8 +844,7 @@ int monitor_main(int argc, char **argv)
 		return 125;
 	}
 	client_add(m, 3);
-	if (m->mode != RUN_RUNTIME)
-		announce(m, m->mode == RUN_PLAN ? m->machine->pid : 0);
+	if (m->mode != RUN_RUNTIME) announce(m, m->mode == RUN_PLAN ? m->machine->pid : 0);
 	if (m->machine) {
 		m->baton = (struct source){.fd = m->machine->baton, .ready = baton_ready};
 		watch(m, &m->baton, EPOLLIN);
@@ -998,14 +860,12 @@ int monitor_main(int argc, char **argv)
 		int n = epoll_wait(m->epoll, events, 16, waiting ? 50 : -1);
 		for (int i = 0; i < n; i++) {
 			struct source *s = events[i].data.ptr;
-			if (s->fd >= 0)
-				s->ready(m, s, events[i].events);
+			if (s->fd >= 0) s->ready(m, s, events[i].events);
 		}
 		drop_laggards(m);
 		finish_if_done(m);
 		clients_sweep(m);
-		if (m->mode == RUN_FIFO && !m->out[0].open && !m->out[1].open)
-			process_ended(m, 0);
+		if (m->mode == RUN_FIFO && !m->out[0].open && !m->out[1].open) process_ended(m, 0);
 	}
 	leave(m);
 	return 0;

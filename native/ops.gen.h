@@ -53,10 +53,7 @@ enum op_number {
 	OP_HOSTNAME = 40,
 	OP_DOMAINNAME = 41,
 	OP_LINK_UP = 42,
-	OP_LINK_RENAME = 43,
-	OP_LINK_MOVE = 44,
-	OP_ADDRESS = 45,
-	OP_ROUTE = 46,
+	OP_NETLINK = 43,
 	OP_RLIMIT = 50,
 	OP_SCHEDULER = 51,
 	OP_IO_PRIORITY = 52,
@@ -147,7 +144,7 @@ struct op_pivot_root {
 	struct arg root;
 };
 struct op_move_root {
-	struct arg root, path;
+	struct arg root, path, hide;
 };
 struct op_chroot {
 	struct arg root;
@@ -176,17 +173,8 @@ struct op_domainname {
 struct op_link_up {
 	struct arg name;
 };
-struct op_link_rename {
-	struct arg name, new_name;
-};
-struct op_link_move {
-	struct arg name, new_name;
-};
-struct op_address {
-	struct arg name, address, prefix, peer, scope;
-};
-struct op_route {
-	struct arg destination, prefix, gateway, name, scope, metric;
+struct op_netlink {
+	struct arg message, link, link_at, pid_at, what;
 };
 struct op_rlimit {
 	struct arg resource, soft, hard;
@@ -286,7 +274,7 @@ static const struct op_desc op_table[] = {
 	{24, 4, "remount", "fsUUuU"},
 	{25, 4, "unmount", "fsu"},
 	{26, 4, "pivotRoot", "F"},
-	{27, 4, "moveRoot", "Fs"},
+	{27, 4, "moveRoot", "Fsv"},
 	{28, 4, "chroot", "F"},
 	{29, 4, "mkdir", "Fsuuu"},
 	{30, 4, "mknod", "Fsuuuuu"},
@@ -296,10 +284,7 @@ static const struct op_desc op_table[] = {
 	{40, 4, "hostname", "s"},
 	{41, 4, "domainname", "s"},
 	{42, 5, "linkUp", "s"},
-	{43, 5, "linkRename", "ss"},
-	{44, 2, "linkMove", "ss"},
-	{45, 5, "address", "sbubu"},
-	{46, 5, "route", "bubsuu"},
+	{43, 7, "netlink", "bsuus"},
 	{50, 5, "rlimit", "uUU"},
 	{51, 4, "scheduler", "uUiuUUU"},
 	{52, 4, "ioPriority", "u"},

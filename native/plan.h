@@ -106,8 +106,6 @@ int root_create(const struct machine *m, const struct arg *root, const char *pat
 int root_parent(const struct machine *m, const struct arg *root, const char *path, const char **base);
 int proc_write(struct machine *m, const char *path, const char *data, size_t size);
 
-typedef int (*op_function)(struct machine *m, const struct arg *args);
-op_function mount_operation(uint16_t number);
-op_function network_operation(uint16_t number);
-op_function process_operation(uint16_t number);
+int mount_operation(struct machine *m, uint16_t number, const struct arg *args);
+int process_operation(struct machine *m, uint16_t number, const struct arg *args);
 #endif

@@ -169,11 +169,12 @@ export interface PivotRootOperation {
   root: Slot;
 }
 
-/** the no-pivot way: take away procfs and sysfs outside of root, MS_MOVE root over /, chroot. */
+/** the no-pivot way: take away the mounts in hide (every procfs and sysfs outside of path: see hiddenMounts in moveRoot.ts), MS_MOVE root over /, chroot. */
 export interface MoveRootOperation {
   op: "moveRoot";
   root: Slot;
   path: string;
+  hide?: readonly string[];
 }
 
 /** chroot to root and chdir to it (no mount namespace). */
@@ -245,39 +246,14 @@ export interface LinkUpOperation {
   name: string;
 }
 
-/** rename a network link (it must be down). */
-export interface LinkRenameOperation {
-  op: "linkRename";
-  name: string;
-  newName: string;
-}
-
-/** move a link of the runtime's network namespace into the container's, renamed when newName is not empty. */
-export interface LinkMoveOperation {
-  op: "linkMove";
-  name: string;
-  newName?: string;
-}
-
-/** add an address (4 or 16 bytes) with prefix length to a link. */
-export interface AddressOperation {
-  op: "address";
-  name: string;
-  address: Uint8Array;
-  prefix: number;
-  peer?: Uint8Array;
-  scope?: number;
-}
-
-/** add a route: destination (empty for default) / prefix, through gateway (may be empty) on a link (may be empty). */
-export interface RouteOperation {
-  op: "route";
-  destination?: Uint8Array;
-  prefix?: number;
-  gateway?: Uint8Array;
-  name?: string;
-  scope?: number;
-  metric?: number;
+/** send one rtnetlink request (built by netlink.ts) and wait for its answer. The index of the link of this name is put at linkAt, the container's pid at pidAt, when not 0. */
+export interface NetlinkOperation {
+  op: "netlink";
+  message: Uint8Array;
+  link?: string;
+  linkAt?: number;
+  pidAt?: number;
+  what?: string;
 }
 
 /** setrlimit. */
@@ -483,10 +459,7 @@ export type PlanOperation =
   | HostnameOperation
   | DomainnameOperation
   | LinkUpOperation
-  | LinkRenameOperation
-  | LinkMoveOperation
-  | AddressOperation
-  | RouteOperation
+  | NetlinkOperation
   | RlimitOperation
   | SchedulerOperation
   | IoPriorityOperation
@@ -696,6 +669,7 @@ export const planOperations = {
     fields: [
       ["root", "slot"],
       ["path", "str"],
+      ["hide", "strs", []],
     ],
   },
   chroot: {
@@ -768,43 +742,15 @@ export const planOperations = {
     roles: ["stage", "child"],
     fields: [["name", "str"]],
   },
-  linkRename: {
+  netlink: {
     number: 43,
-    roles: ["stage", "child"],
+    roles: ["stage", "parent", "child"],
     fields: [
-      ["name", "str"],
-      ["newName", "str"],
-    ],
-  },
-  linkMove: {
-    number: 44,
-    roles: ["parent"],
-    fields: [
-      ["name", "str"],
-      ["newName", "str", ""],
-    ],
-  },
-  address: {
-    number: 45,
-    roles: ["stage", "child"],
-    fields: [
-      ["name", "str"],
-      ["address", "bytes"],
-      ["prefix", "u32"],
-      ["peer", "bytes", EMPTY],
-      ["scope", "u32", 0],
-    ],
-  },
-  route: {
-    number: 46,
-    roles: ["stage", "child"],
-    fields: [
-      ["destination", "bytes", EMPTY],
-      ["prefix", "u32", 0],
-      ["gateway", "bytes", EMPTY],
-      ["name", "str", ""],
-      ["scope", "u32", 0],
-      ["metric", "u32", 0],
+      ["message", "bytes"],
+      ["link", "str", ""],
+      ["linkAt", "u32", 0],
+      ["pidAt", "u32", 0],
+      ["what", "str", ""],
     ],
   },
   rlimit: {
