@@ -1,5 +1,5 @@
 /** `corten dockerd`: the Engine API, with containerd and networking in the same process unless told otherwise. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "../base/errors.ts";
 import { configureLog, log } from "../base/log.ts";
@@ -140,10 +140,16 @@ async function openMonitors(): Promise<Monitors> {
 async function readFacts(): Promise<HostFacts> {
   const { capabilitiesOfMask, hostDevice } = await import("../dockerd/index.ts");
   const { cgroupLayout } = await import("../sys/cgroup/index.ts");
+  const layout = cgroupLayout();
   const mask = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0";
   return {
     capabilities: capabilitiesOfMask(mask),
-    cgroupVersion: cgroupLayout().mode === "v2" ? 2 : 1,
+    cgroupVersion: layout.mode === "v2" ? 2 : 1,
+    blkioWeight:
+      layout.mode === "v2" ||
+      ["blkio.weight", "blkio.bfq.weight"].some((file) =>
+        existsSync(join(layout.mounts.get("blkio")?.directory ?? "/nowhere", file)),
+      ),
     device: hostDevice,
   };
 }

@@ -10,11 +10,10 @@ import type { Platform } from "../../oci/image-spec.ts";
 import type { Daemon } from "../daemon.ts";
 import type { SnapshotMount } from "../host.ts";
 import type { ImageInfo } from "../images/store.ts";
-import { defaultMaskedPaths, defaultReadonlyPaths } from "../spec/security.ts";
 import { formatNano, now } from "../time.ts";
 import { anonymousLabel } from "../volumes/store.ts";
 import { Container, type ContainerRecord, type MountRecord, newState } from "./container.ts";
-import { fullConfig, fullHostConfig, mergeImage } from "./defaults.ts";
+import { completeHost, fullConfig, fullHostConfig, mergeImage } from "./defaults.ts";
 import { containerEvent } from "./events.ts";
 import { type MountPlan, planMounts } from "./mount-points.ts";
 import { endpointSettings } from "./networks.ts";
@@ -69,8 +68,8 @@ export async function prepareRecord(
   validateConfig(config);
   const command = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
   if (command.length === 0) throw invalid("no command specified");
-  const warnings = validateHost(host, daemon.config, daemon.facts.cgroupVersion);
-  completeHost(daemon, host);
+  const warnings = validateHost(host, daemon.config, daemon.facts);
+  completeHost(host, daemon.config, daemon.facts.cgroupVersion);
   const id = newId();
   const networks = endpointSettings(host, networking?.EndpointsConfig ?? {}, config.MacAddress);
   resolveContainerModes(daemon, host);
@@ -108,24 +107,6 @@ export function newId(): string {
     const id = randomBytes(32).toString("hex");
     if (/[a-f]/.test(id.slice(0, 12))) return id;
   }
-}
-
-function completeHost(daemon: Daemon, host: ContainerRecord["host"]): void {
-  if (host.NetworkMode === "" || host.NetworkMode === "default")
-    host.NetworkMode = daemon.config.bridge === "none" ? "none" : "bridge";
-  if (host.IpcMode === "") host.IpcMode = "private";
-  if (host.CgroupnsMode === "")
-    host.CgroupnsMode = daemon.facts.cgroupVersion === 2 && !host.Privileged ? "private" : "host";
-  if (host.ShmSize === 0) host.ShmSize = daemon.config.defaultShmSize;
-  if (host.RestartPolicy.Name === "") host.RestartPolicy = { Name: "no", MaximumRetryCount: 0 };
-  if (host.Privileged) {
-    host.MaskedPaths = null;
-    host.ReadonlyPaths = null;
-  } else {
-    host.MaskedPaths ??= [...defaultMaskedPaths];
-    host.ReadonlyPaths ??= [...defaultReadonlyPaths];
-  }
-  if (host.Init === undefined && daemon.config.init) host.Init = true;
 }
 
 /** Container modes keep the full id, so that a later rename does not change their meaning. */

@@ -1,5 +1,7 @@
 import type { ContainerConfig, HostConfig, Sent } from "../../engine/types.ts";
 import type { ContainerConfig as ImageContainerConfig } from "../../oci/image-spec.ts";
+import type { DaemonConfig } from "../config.ts";
+import { defaultMaskedPaths, defaultReadonlyPaths } from "../spec/security.ts";
 
 /** A body with null for "not given" → only what was given. */
 function given<T extends object>(sent: Sent<T> | null | undefined): Partial<T> {
@@ -139,4 +141,23 @@ export function mergeImage(config: ContainerConfig, image: ImageContainerConfig 
   if ((config.StopTimeout ?? null) === null && (from.StopTimeout ?? null) !== null)
     config.StopTimeout = from.StopTimeout!;
   if ((config.Shell ?? []).length === 0 && (from.Shell ?? []).length > 0) config.Shell = from.Shell!;
+}
+
+/** Writes out the defaults that depend on the daemon, so that inspect shows what holds. */
+export function completeHost(host: HostConfig, config: DaemonConfig, cgroupVersion: 1 | 2): void {
+  if (host.NetworkMode === "" || host.NetworkMode === "default")
+    host.NetworkMode = config.bridge === "none" ? "none" : "bridge";
+  if (host.IpcMode === "") host.IpcMode = "private";
+  if (host.CgroupnsMode === "")
+    host.CgroupnsMode = cgroupVersion === 2 && !host.Privileged ? "private" : "host";
+  if (host.ShmSize === 0) host.ShmSize = config.defaultShmSize;
+  if (host.RestartPolicy.Name === "") host.RestartPolicy = { Name: "no", MaximumRetryCount: 0 };
+  if (host.Privileged) {
+    host.MaskedPaths = null;
+    host.ReadonlyPaths = null;
+  } else {
+    host.MaskedPaths ??= [...defaultMaskedPaths];
+    host.ReadonlyPaths ??= [...defaultReadonlyPaths];
+  }
+  if (host.Init === undefined && config.init) host.Init = true;
 }

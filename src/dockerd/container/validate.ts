@@ -2,6 +2,7 @@ import { posix } from "node:path";
 import { invalid, notFound } from "../../base/errors.ts";
 import type { ContainerConfig, HealthConfig, HostConfig, RestartPolicy } from "../../engine/types.ts";
 import type { DaemonConfig } from "../config.ts";
+import type { HostFacts } from "../spec/build.ts";
 import { normalizeCapability } from "../spec/capabilities.ts";
 import { parseDeviceRule } from "../spec/devices.ts";
 import { rlimitsOf } from "../spec/resources.ts";
@@ -52,7 +53,11 @@ export function validateRestartPolicy(policy: RestartPolicy): void {
 }
 
 /** Checks and completes a HostConfig; returns the warnings Docker gives. */
-export function validateHost(host: HostConfig, daemon: DaemonConfig, cgroupVersion: 1 | 2): string[] {
+export function validateHost(
+  host: HostConfig,
+  daemon: DaemonConfig,
+  kernel: Pick<HostFacts, "cgroupVersion" | "blkioWeight">,
+): string[] {
   const warnings: string[] = [];
   if (host.AutoRemove && !["", "no"].includes(host.RestartPolicy.Name))
     throw invalid("can't create 'AutoRemove' container with restart policy");
@@ -73,7 +78,7 @@ export function validateHost(host: HostConfig, daemon: DaemonConfig, cgroupVersi
   for (const rule of host.DeviceCgroupRules ?? []) parseDeviceRule(rule);
   rlimitsOf(host.Ulimits, {});
   validateModes(host);
-  validateResources(host, warnings, cgroupVersion);
+  validateResources(host, warnings, kernel);
   parseSecurityOptions(host.SecurityOpt ?? [], { noNewPrivileges: false });
   for (const name of Object.keys(host.Sysctls ?? {}))
     if (!/^[a-z0-9_]+([./][A-Za-z0-9_-]+)+$/.test(name))
@@ -131,7 +136,11 @@ function validateModes(host: HostConfig): void {
     );
 }
 
-function validateResources(host: HostConfig, warnings: string[], cgroupVersion: 1 | 2): void {
+function validateResources(
+  host: HostConfig,
+  warnings: string[],
+  { cgroupVersion, blkioWeight }: Pick<HostFacts, "cgroupVersion" | "blkioWeight">,
+): void {
   if (host.Memory !== 0 && host.Memory < 6 * mega) throw invalid("Minimum memory limit allowed is 6MB");
   if (host.MemorySwap > 0 && host.Memory === 0)
     throw invalid("You should always set the Memory limit when using Memoryswap limit, see usage");
@@ -167,6 +176,13 @@ function validateResources(host: HostConfig, warnings: string[], cgroupVersion: 
       );
   if (host.BlkioWeight !== 0 && (host.BlkioWeight < 10 || host.BlkioWeight > 1000))
     throw invalid("Range of blkio weight is from 10 to 1000");
+  if (!blkioWeight && (host.BlkioWeight > 0 || (host.BlkioWeightDevice ?? []).length > 0)) {
+    warnings.push(
+      "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.",
+    );
+    host.BlkioWeight = 0;
+    host.BlkioWeightDevice = null;
+  }
   if (cgroupVersion === 2 && host.OomKillDisable === true) {
     warnings.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.");
     host.OomKillDisable = null;

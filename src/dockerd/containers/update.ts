@@ -53,7 +53,7 @@ export const update: Handler = async (call) => {
         MaximumRetryCount: RestartPolicy.MaximumRetryCount ?? 0,
       };
     }
-    const given = validateHost(next, daemon.config, daemon.facts.cgroupVersion);
+    const given = validateHost(next, daemon.config, daemon.facts);
     if (state.running && !state.restarting && Object.keys(resources).length > 0)
       await daemon.containerd.tasks.update({
         containerId: container.id,

@@ -43,6 +43,8 @@ export interface HostFacts {
   /** Our bounding set. */
   capabilities: ReadonlySet<string>;
   cgroupVersion: 1 | 2;
+  /** Whether the kernel takes weights for block devices (v1 has them with BFQ only, lately). */
+  blkioWeight: boolean;
   device: DeviceFacts;
 }
 
