@@ -5,11 +5,12 @@ import { log } from "../base/log.ts";
 import { rawSyscall } from "../sys/libc.ts";
 import { macText } from "../sys/netlink/address.ts";
 import { addBridge, deleteLink, findLink, isMissingLink, setLink } from "../sys/netlink/link.ts";
-import { addAddress, listAddresses, listRoutes } from "../sys/netlink/route.ts";
+import { addAddress, deleteAddress, listAddresses, listRoutes } from "../sys/netlink/route.ts";
 import type { NetlinkSocket } from "../sys/netlink/socket.ts";
 import { defaultPools, ipv4Number, ipv4Text, overlaps, parseCidr, type Subnet, subnetAt } from "./subnet.ts";
 
 const LOCK_EX = 2;
+const SHORTEST_LOCAL_PREFIX = 8;
 
 /**
  * Runs `work` while no other engine in this network namespace does the same: the choice of a subnet and the
@@ -35,8 +36,10 @@ function occupied(socket: NetlinkSocket, exceptLink?: number): Subnet[] {
       found.push(subnetAt(ipv4Number(address), prefixLength));
   }
   for (const { link, destination } of listRoutes(socket)) {
-    if (destination && link !== exceptLink && !destination.address.includes(":"))
-      found.push(subnetAt(ipv4Number(destination.address), destination.prefixLength));
+    if (!destination || link === exceptLink || destination.address.includes(":")) continue;
+    // A VPN's 0.0.0.0/1 and 128.0.0.0/1 are a default route in disguise.
+    if (destination.prefixLength < SHORTEST_LOCAL_PREFIX) continue;
+    found.push(subnetAt(ipv4Number(destination.address), destination.prefixLength));
   }
   return found;
 }
@@ -53,10 +56,13 @@ export function collides(socket: NetlinkSocket, subnet: Subnet, exceptLink?: num
   return occupied(socket, exceptLink).some((used) => overlaps(used, subnet));
 }
 
-/** Makes the bridge, or adopts it, so that it is up with that address. Returns its index. */
+/**
+ * Makes the bridge, or adopts it, so that it is up with that address; other IPv4 addresses go unless it is
+ * `foreign`, made by the administrator. Returns its index.
+ */
 export function ensureBridge(
   socket: NetlinkSocket,
-  bridge: { name: string; gateway: string; subnet: string; mtu: number },
+  bridge: { name: string; gateway: string; subnet: string; mtu: number; foreign?: boolean },
 ): number {
   if (!/^[\w.-]{1,15}$/.test(bridge.name)) throw invalid(`invalid bridge name: ${bridge.name}`);
   const existing = findLink(socket, bridge.name);
@@ -70,12 +76,16 @@ export function ensureBridge(
   const index = existing?.index ?? findLink(socket, bridge.name)?.index;
   if (index === undefined) throw new CortenError("aborted", `bridge ${bridge.name} vanished`);
   const { prefixLength } = parseCidr(bridge.subnet);
-  const has = listAddresses(socket).some(
-    ({ link, address, prefixLength: length }) =>
-      link === index && address === bridge.gateway && length === prefixLength,
+  const addresses = listAddresses(socket).filter(
+    ({ link, address }) => link === index && !address.includes(":"),
   );
+  const isOurs = (one: { address: string; prefixLength: number }) =>
+    one.address === bridge.gateway && one.prefixLength === prefixLength;
+  const has = addresses.some(isOurs);
+  const stale = bridge.foreign ? [] : addresses.filter((one) => !isOurs(one));
   if (!existing?.up) socket.attempt([setLink(index, { noIpv6LinkLocal: true })]);
   socket.transact([
+    ...stale.map(deleteAddress),
     ...(has ? [] : [addAddress({ link: index, address: bridge.gateway, prefixLength })]),
     // Set on the bridge that is there, or it follows the smallest of its ports.
     ...(existing?.up && existing.mtu === bridge.mtu ? [] : [setLink(index, { mtu: bridge.mtu, up: true })]),

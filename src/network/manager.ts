@@ -152,7 +152,8 @@ export class NetworkManager implements Networks {
   #raise(network: NetworkRecord): void {
     const { subnet, gateway } = ipamOf(network);
     const mtu = mtuOf(network, this.#mtu);
-    const index = ensureBridge(this.#host, { name: bridgeName(network), gateway, subnet, mtu });
+    const foreign = network.name === "bridge" && !!this.#options.bridgeName;
+    const index = ensureBridge(this.#host, { name: bridgeName(network), gateway, subnet, mtu, foreign });
     this.#bridges.set(network.id, index);
   }
 

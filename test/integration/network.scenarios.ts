@@ -370,10 +370,19 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
     sh("ip", "link", "add", "lan", "type", "veth", "peer", "name", "lan2");
     sh("ip", "address", "add", "172.17.5.1/24", "dev", "lan");
     sh("ip", "link", "set", "lan", "up");
-    sh("ip", "route", "add", "blackhole", "172.18.0.0/15");
-    sh("ip", "route", "add", "172.20.0.0/16", "dev", "lan");
+    sh("ip", "route", "add", "172.18.0.0/15", "dev", "lan");
+    // A VPN's way to say "everything" takes nothing.
+    sh("ip", "route", "add", "128.0.0.0/1", "dev", "lan");
     const manager = world.open();
-    assert.equal(manager.inspect("bridge").ipam.config[0]?.subnet, "172.18.0.0/16");
+    assert.equal(manager.inspect("bridge").ipam.config[0]?.subnet, "172.20.0.0/16");
+    manager.close();
+    // Unused, it moves out of the way of what the host got meanwhile.
+    sh("ip", "address", "add", "172.20.9.9/24", "dev", "lan");
+    assert.equal(world.open().inspect("bridge").ipam.config[0]?.subnet, "172.21.0.0/16");
+    assert.match(
+      sh("ip", "-br", "-4", "address", "show", "type", "bridge"),
+      /^\S+ +DOWN +172.21.0.1\/16 *\n$/,
+    );
   },
 
   async "a bridge named by flag is adopted with its address, unless it is something else"(world) {
