@@ -12,7 +12,7 @@ import type { ContentSink } from "./types.ts";
 import { mergedPath, mergedTarget, normalPath } from "./usr-merge.ts";
 
 /** Part of the cache's keys: to be raised with every change in what is composed of the same package. */
-export const composerVersion = 1;
+export const composerVersion = 2;
 
 /** A composed package, and what of it decides how the image is run. */
 export interface PackageLayer {
@@ -114,9 +114,9 @@ function movedEntry(entry: TarEntry): TarEntry | undefined {
   const path = normalPath(entry.path);
   if (path === undefined) return undefined;
   const moved = mergedPath(path);
-  // A directory that is a link in the base: its content moves, it does not.
-  if (entry.type === "directory" && moved !== path && !moved.slice("usr/".length).includes("/"))
-    return undefined;
+  if (moved !== path && !moved.slice("usr/".length).includes("/"))
+    // /bin and its like are links: newer base-files bring the links themselves, older packages directories.
+    return entry.type === "symlink" ? { ...entry, path } : undefined;
   let { target } = entry;
   if (entry.type === "link") target = mergedPath(normalPath(target) ?? "");
   else if (entry.type === "symlink") target = mergedTarget(target, path, moved);

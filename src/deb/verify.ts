@@ -1,5 +1,5 @@
 /**
- * Signatures of release files, checked by the machine's gpgv, the program apt itself has relied on: OpenPGP is
+ * Signatures of release files, checked by the program that apt itself relies on, gpgv or (newer) sqv: OpenPGP is
  * not something to write anew. What it prints as signed text is what is read, never the file around it.
  */
 import { execFile } from "node:child_process";
@@ -8,7 +8,9 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CortenError } from "../base/errors.ts";
+import { verifyWithGpgv } from "./gpgv.ts";
 import type { SignedBy } from "./sources.ts";
+import { verifyWithSqv } from "./sqv.ts";
 
 export interface Keyring {
   /** Binary OpenPGP packets of all its files. */
@@ -17,9 +19,6 @@ export interface Keyring {
   /** Changes when the keyring does. */
   id: string;
 }
-
-/** MD5, SHA-1 and RIPE-MD/160 (RFC 4880, section 9.4): a signature over these proves nothing. */
-const weakHashes = new Set(["1", "2", "3"]);
 
 /** Reads the keys that may sign a source: those it names, or all that apt trusts. */
 export async function readKeyring(signedBy: SignedBy, aptDir: string): Promise<Keyring> {
@@ -70,82 +69,65 @@ export type Verdict =
   /** A signature that is wrong, expired, revoked or weak. */
   | { state: "bad"; reason: string };
 
+/** Files for a verifier to work on. */
+export interface SignedFiles {
+  folder: string;
+  keys: string;
+  data: string;
+  /** A detached signature; absent: the data has its signature in it. */
+  signature?: string;
+  /** Where to put the text that is signed, when it is in the data. */
+  output: string;
+}
+
+/** Runs a verifier; undefined when the machine does not have it. */
+export type Verifier = (
+  files: SignedFiles,
+  fingerprints: readonly string[],
+) => Promise<{ state: "good" } | Exclude<Verdict, { state: "good" }> | undefined>;
+
 /** Verifies an InRelease file, or a Release file by its detached signature. */
 export async function verifyRelease(
   signed: Uint8Array,
   detached: Uint8Array | undefined,
   keyring: Keyring,
 ): Promise<Verdict> {
-  const folder = await mkdtemp(join(tmpdir(), "corten-gpgv-"));
+  const folder = await mkdtemp(join(tmpdir(), "corten-verify-"));
   try {
-    const [data, keys, output] = [join(folder, "data"), join(folder, "keys.gpg"), join(folder, "text")];
-    await writeFile(keys, keyring.bytes);
-    await writeFile(data, signed);
-    const argv = ["--status-fd", "1", "--keyring", keys];
+    const at = (name: string) => join(folder, name);
+    const files: SignedFiles = { folder, keys: at("keys.gpg"), data: at("data"), output: at("text") };
+    await writeFile(files.keys, keyring.bytes);
+    await writeFile(files.data, signed);
     if (detached) {
-      await writeFile(join(folder, "data.gpg"), detached);
-      argv.push(join(folder, "data.gpg"), data);
-    } else argv.push("--output", output, data);
-    const verdict = judge(await runGpgv(argv, folder), keyring);
+      files.signature = at("signature");
+      await writeFile(files.signature, detached);
+    }
+    const verdict =
+      (await verifyWithGpgv(files, keyring.fingerprints)) ??
+      (await verifyWithSqv(files, keyring.fingerprints));
+    if (!verdict)
+      throw new CortenError(
+        "failed_precondition",
+        "deb images need the program gpgv (or sqv) to verify archives; install the package gpgv",
+      );
     if (verdict.state !== "good") return verdict;
-    return { state: "good", text: detached ? Buffer.from(signed) : await readFile(output) };
+    return { state: "good", text: detached ? Buffer.from(signed) : await readFile(files.output) };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-function runGpgv(argv: string[], home: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const env = { PATH: process.env["PATH"] ?? "/usr/bin:/bin", LC_ALL: "C", GNUPGHOME: home };
-    execFile("gpgv", argv, { env, timeout: 30_000, maxBuffer: 1024 * 1024 }, (error, stdout) => {
-      if ((error as NodeJS.ErrnoException | null)?.code === "ENOENT")
-        reject(
-          new CortenError(
-            "failed_precondition",
-            "deb images need the program gpgv to verify archives (install the package gpgv)",
-          ),
-        );
-      // It fails as soon as one of several signatures is by an unknown key: the status lines decide.
-      else resolve(stdout);
+/** Runs a program with a plain environment; undefined when there is none of that name. */
+export function runVerifier(
+  program: string,
+  argv: string[],
+  home: string,
+): Promise<{ failed: boolean; stdout: string; stderr: string } | undefined> {
+  const env = { PATH: process.env["PATH"] ?? "/usr/bin:/bin", LC_ALL: "C", GNUPGHOME: home };
+  return new Promise((resolve) => {
+    execFile(program, argv, { env, timeout: 30_000, maxBuffer: 1024 * 1024 }, (error, stdout, stderr) => {
+      if ((error as NodeJS.ErrnoException | null)?.code === "ENOENT") resolve(undefined);
+      else resolve({ failed: error !== null, stdout, stderr });
     });
   });
-}
-
-/** Reads gpgv's status lines (GnuPG's doc/DETAILS). One good signature by an accepted key is enough. */
-function judge(status: string, keyring: Keyring): Verdict {
-  const reasons: string[] = [];
-  let accepted = false;
-  let bad = false;
-  let fresh = false;
-  for (const line of status.split("\n")) {
-    const [tag = "", word = "", ...rest] = line.split(" ");
-    if (tag !== "[GNUPG:]") continue;
-    if (word === "GOODSIG") fresh = true;
-    else if (word === "NEWSIG") fresh = false;
-    else if (word === "VALIDSIG") {
-      const [fingerprint = "", , , , , , , hash = ""] = rest;
-      const primary = rest[9] ?? fingerprint;
-      const listed =
-        keyring.fingerprints.length === 0 ||
-        keyring.fingerprints.includes(fingerprint) ||
-        keyring.fingerprints.includes(primary);
-      if (weakHashes.has(hash)) reasons.push(`signature by ${fingerprint} uses a weak hash`);
-      else if (!listed) reasons.push(`key ${primary} is not among those of Signed-By`);
-      else if (fresh) accepted = true;
-    } else if (word === "BADSIG") {
-      bad = true;
-      reasons.push(`BAD signature by ${rest.join(" ")}`);
-    } else if (word === "EXPKEYSIG" || word === "EXPSIG" || word === "REVKEYSIG")
-      reasons.push(`${word === "REVKEYSIG" ? "revoked" : "expired"} key or signature: ${rest.join(" ")}`);
-    else if (word === "NO_PUBKEY") reasons.push(`public key ${rest[0] ?? "?"} is not available`);
-    else if (word === "NODATA" || word === "UNEXPECTED") {
-      bad = true;
-      reasons.push("no valid OpenPGP data");
-    }
-  }
-  if (bad) return { state: "bad", reason: reasons.join("; ") };
-  if (accepted) return { state: "good", text: Buffer.alloc(0) };
-  const unknown = reasons.length > 0 && reasons.every((reason) => reason.startsWith("public key"));
-  const reason = reasons.length > 0 ? reasons.join("; ") : "it is not signed";
-  return { state: unknown ? "unknown-key" : "bad", reason };
 }

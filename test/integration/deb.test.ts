@@ -85,6 +85,15 @@ test("an image has a base layer and one layer for each package, merged into /usr
   expect(leftInTmp()).toEqual([]);
 });
 
+test("links in place of /bin and its like stay what they are", async () => {
+  const files = { bin: "→ usr/bin", "bin/sh": "→ ../usr/bin/dash" };
+  await using archive = await startArchive([{ name: "base-files", files }]);
+  const image = await buildDebImage("deb:base-files", options(archive.aptDir()));
+  const paths = await pathsIn(image.layers[1]!.digest);
+  expect(paths).toContain("bin → usr/bin");
+  expect(paths).toContain("usr/bin/sh → dash");
+});
+
 test("the same packages give the same digest, in any order and without any cache", async () => {
   await using archive = await startArchive(packages);
   const first = await buildDebImage("deb:hello-tool,other-tool", options(archive.aptDir()));
