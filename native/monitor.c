@@ -68,6 +68,7 @@ struct monitor {
 	int epoll, master;
 	struct source listener, signals, console_socket, baton;
 	struct source stdin_pipe; /* written by us */
+	int stdin_keeper; /* our read end of a FIFO that we write, until its reader is there */
 	struct source stdin_fifo; /* of a foreign client */
 	struct stream out[2];
 	struct client *clients;
@@ -76,7 +77,7 @@ struct monitor {
 	pid_t pid, runtime;
 	int pidfd;
 	char **argv, **env;
-	const char *pid_file, *console_path, *oom_path;
+	const char *pid_file, *console_path, *oom_path, *stdin_path;
 	uint64_t oom_version, oom_before;
 	struct {
 		pid_t pid;
@@ -300,8 +301,15 @@ static void stream_open(struct monitor *m, int index, int fd) {
 static void stdin_resume(struct monitor *m);
 
 static void stdin_close(struct monitor *m) {
-	if (m->terminal) /* a terminal has no end of file, only ^D */
-		return;
+	if (m->terminal) return; /* a terminal has no end of file, only ^D */
+	if (m->stdin_keeper >= 0) {
+		/* What is in a FIFO that nobody has opened yet would be lost: it stays until its reader comes. */
+		struct pollfd p = {.fd = m->stdin_pipe.fd};
+		close(m->stdin_keeper);
+		m->closing_stdin = poll(&p, 1, 0) == 1 && (p.revents & POLLERR);
+		m->stdin_keeper = m->closing_stdin ? open(m->stdin_path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+		if (m->closing_stdin) return;
+	}
 	source_close(m, &m->stdin_pipe);
 	source_close(m, &m->stdin_fifo);
 	stdin_resume(m);
@@ -722,10 +730,17 @@ static int open_fifos(struct monitor *m, const struct op_monitor_fifos *o) {
 		else m->out[i].sink = (struct source){.fd = fd, .ready = sink_ready};
 	}
 	if (o->input.n > 0) {
-		int fd = open(o->input.s, (reads ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_CLOEXEC);
+		int fd = open(o->input.s, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 		TRY(sys(fd));
-		if (reads) m->stdin_pipe = (struct source){.fd = fd, .ready = stdin_ready};
-		else m->stdin_fifo = (struct source){.fd = fd, .ready = stdin_fifo_ready};
+		if (reads) {
+			m->stdin_path = o->input.s;
+			m->stdin_keeper = fd;
+			fd = open(o->input.s, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+			m->stdin_pipe = (struct source){.fd = fd, .ready = stdin_ready};
+			TRY(sys(fd));
+		} else {
+			m->stdin_fifo = (struct source){.fd = fd, .ready = stdin_fifo_ready};
+		}
 	}
 	return 0;
 }
@@ -821,7 +836,7 @@ int monitor_main(int argc, char **argv) {
 		return 125;
 	}
 	m->dir = argv[0];
-	m->master = m->pidfd = m->log.fd = -1;
+	m->master = m->pidfd = m->log.fd = m->stdin_keeper = -1;
 	struct source *closed[] = {&m->listener, &m->console_socket, &m->baton, &m->stdin_pipe, &m->stdin_fifo,
 				   &m->out[0].source, &m->out[0].sink, &m->out[1].source, &m->out[1].sink};
 	for (size_t i = 0; i < sizeof closed / sizeof *closed; i++) closed[i]->fd = -1;
@@ -856,13 +871,14 @@ int monitor_main(int argc, char **argv) {
 		struct epoll_event events[16];
 		output_update(m);
 		/* Only while someone is waited for does the clock matter. */
-		bool waiting = held_back(m) || (m->exited && !(m->recorded && (m->out[0].open || m->out[1].open)));
+		bool waiting = held_back(m) || m->closing_stdin || (m->exited && !(m->recorded && (m->out[0].open || m->out[1].open)));
 		int n = epoll_wait(m->epoll, events, 16, waiting ? 50 : -1);
 		for (int i = 0; i < n; i++) {
 			struct source *s = events[i].data.ptr;
 			if (s->fd >= 0) s->ready(m, s, events[i].events);
 		}
 		drop_laggards(m);
+		if (m->closing_stdin) stdin_close(m);
 		finish_if_done(m);
 		clients_sweep(m);
 		if (m->mode == RUN_FIFO && !m->out[0].open && !m->out[1].open) process_ended(m, 0);

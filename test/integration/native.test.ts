@@ -207,12 +207,19 @@ describe.each(["shipped", "sanitized"] as const)("the plan machine (%s)", (kind)
   });
 
   test("writes to /proc/sys only through procfs", async () => {
-    const { output } = await run("cat /proc/sys/kernel/msgmax; ip addr show lo", {
+    const { output } = await run("cat /proc/sys/kernel/msgmax; ip addr show lo; ip route", {
       before: () => [
         { op: "sysctl", path: "kernel/msgmax", value: "12345" },
         { op: "linkUp", role: "child", name: "lo" },
+        { role: "child", ...address("lo", new Uint8Array([10, 9, 8, 7]), 32) },
+        {
+          role: "child",
+          ...route("lo", { destination: new Uint8Array([10, 99, 0, 0]), prefix: 16, scope: 253 }),
+        },
       ],
     });
+    expect(output).toContain("10.9.8.7/32");
+    expect(output).toMatch(/10\.99\.0\.0\/16 dev lo/);
     expect(output).toStartWith("12345\n");
     expect(output).toContain("127.0.0.1/8");
     const error = await failure(

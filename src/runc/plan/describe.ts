@@ -42,13 +42,6 @@ const resources = [
 
 const hex = (value: number | bigint) => `0x${BigInt(value).toString(16)}`;
 const octal = (value: number) => `0${value.toString(8)}`;
-const ip = (bytes: Uint8Array) =>
-  bytes.length === 4
-    ? bytes.join(".")
-    : Buffer.from(bytes)
-        .toString("hex")
-        .replace(/(.{4})(?!$)/g, "$1:");
-
 /** What an operation does, in the words of an error message: `mount proc at /proc (nosuid,noexec,nodev)`. */
 export function describe(o: PlannedOperation): string {
   switch (o.op) {
@@ -112,14 +105,8 @@ export function describe(o: PlannedOperation): string {
       return `set domain name ${o.name}`;
     case "linkUp":
       return `set link ${o.name} up`;
-    case "linkRename":
-      return `rename link ${o.name} to ${o.newName}`;
-    case "linkMove":
-      return `move link ${o.name} into the network namespace`;
-    case "address":
-      return `add address ${ip(o.address)}/${o.prefix} to ${o.name}`;
-    case "route":
-      return `add route ${o.destination?.length ? `${ip(o.destination)}/${o.prefix ?? 0}` : "default"}${o.gateway?.length ? ` via ${ip(o.gateway)}` : ""}${o.name ? ` dev ${o.name}` : ""}`;
+    case "netlink":
+      return o.what || "send a netlink request";
     case "rlimit":
       return `set rlimit ${resources[o.resource] ?? o.resource} to ${limit(o.soft)}:${limit(o.hard)}`;
     case "scheduler":

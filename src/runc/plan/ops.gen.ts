@@ -169,7 +169,7 @@ export interface PivotRootOperation {
   root: Slot;
 }
 
-/** the no-pivot way: take away the mounts in hide (every procfs and sysfs outside of path: see hiddenMounts in moveRoot.ts), MS_MOVE root over /, chroot. */
+/** the no-pivot way: take away the mounts in hide (every procfs and sysfs outside of path: the encoder fills it), MS_MOVE root over /, chroot. */
 export interface MoveRootOperation {
   op: "moveRoot";
   root: Slot;
