@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { useNative } from "../../src/monitor/binary.ts";
 import { type DirectOptions, directLauncher, type EncodedPlan, PlanError } from "../../src/monitor/index.ts";
 import { PlanBuilder } from "../../src/runc/plan/encode.ts";
+import { address, route } from "../../src/runc/plan/netlink.ts";
 import {
   allNamespaces,
   cloneFlags,

@@ -63,7 +63,7 @@ test("steps describe themselves for messages", () => {
         options: ["mode=1777"],
       },
       { op: "rlimit", role: "child", resource: 7, soft: 1024, hard: 0xffff_ffff_ffff_ffffn },
-      { op: "netlink", role: "child", ...address("eth0", new Uint8Array([10, 0, 0, 2]), 24) },
+      { role: "child", ...address("eth0", new Uint8Array([10, 0, 0, 2]), 24) },
     ],
     [],
   );
