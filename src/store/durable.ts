@@ -1,11 +1,14 @@
-import { open } from "node:fs/promises";
+import { closeSync, fsync, openSync } from "node:fs";
+import { promisify } from "node:util";
+
+const fsyncAsync = promisify(fsync);
 
 /** Makes a directory's entries durable: after a rename into it, the new name survives a power cut. */
 export async function syncDirectory(path: string): Promise<void> {
-  const handle = await open(path, "r");
+  const fd = openSync(path, "r");
   try {
-    await handle.sync();
+    await fsyncAsync(fd);
   } finally {
-    await handle.close();
+    closeSync(fd);
   }
 }

@@ -5,9 +5,9 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { applyLayer, openOverlayfs } from "../../src/store/index.ts";
+import { tarOf } from "../../src/store/tar/make.ts";
 import { unmountAll, withMounts } from "../../src/sys/mount.ts";
 import { requires } from "../helpers/requires.ts";
-import { tarOf } from "../helpers/tar.ts";
 import { describeTree } from "../helpers/tree.ts";
 
 let base: string;

@@ -21,10 +21,10 @@ import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { digestOf } from "../../src/oci/digest.ts";
 import { type ApplyOptions, applyLayer, type LayerTarget } from "../../src/store/index.ts";
+import { type EntryLike, tarOf } from "../../src/store/tar/make.ts";
 import { withMounts } from "../../src/sys/mount.ts";
 import { AT_FDCWD } from "../../src/sys/stat.ts";
 import { listXattrsAt, setXattrAt } from "../../src/sys/xattr.ts";
-import { type EntryLike, tarOf } from "../helpers/tar.ts";
 
 let base: string;
 beforeEach(() => {
@@ -450,4 +450,48 @@ test("setXattrAt sets what listXattrsAt lists, on symlinks as well", () => {
   } finally {
     closeSync(fd);
   }
+});
+
+test("mutated layers put nothing outside of the root, and fail clearly or not at all", async () => {
+  const original = tarOf(
+    { path: "d/" },
+    { path: "d/f", data: "hello" },
+    { path: "l", type: "symlink", linkPath: "../outer" },
+    { path: "l/x", data: "through" },
+    { path: "h", type: "link", linkPath: "d/f" },
+    { path: "d/.wh.f" },
+    { path: "d/.wh..wh..opq" },
+    { path: "../up", type: "symlink", linkPath: "d" },
+  );
+  let seed = 7;
+  const random = (below: number) => {
+    seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0;
+    return (seed >>> 8) % below;
+  };
+  const interesting = Buffer.from("./\0l.dh~wopq0123456xgLK");
+  for (let round = 0; round < 400; round++) {
+    const mutant = Buffer.from(original);
+    for (let n = random(4); n >= 0; n--) {
+      const header = 512 * random(original.length / 512);
+      // Where names, types and link targets are.
+      const field = [0, 1, 2, 124, 156, 157, 158, 345][random(8)]! + random(3);
+      mutant[header + field] = interesting[random(interesting.length)]!;
+      const block = mutant.subarray(header, header + 512);
+      block.write("        ", 148);
+      let sum = 0;
+      for (const byte of block) sum += byte;
+      block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
+    }
+    const target = round % 2 ? overlay() : plain();
+    const outcome = await apply(target, mutant).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    if (outcome !== undefined) expect(outcome).toHaveProperty("code");
+    if (outcome !== undefined) expect((outcome as Error).message).not.toContain("undefined");
+  }
+  expect(readFileSync(at("outside"), "utf8")).toBe("untouched");
+  expect(readdirSync(at("outer"))).toEqual([]);
+  expect(readdirSync(base).sort()).toEqual(["lower", "outer", "outside", "root", "upper", "work"]);
+  expect(readdirSync(at("lower"))).toEqual([]);
 });

@@ -1,6 +1,14 @@
 import { createHash, type Hash } from "node:crypto";
-import { closeSync, openSync, read } from "node:fs";
-import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  read,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { conflict } from "../../base/errors.ts";
@@ -24,20 +32,21 @@ export function ingestDirectory(root: string, ref: string): string {
   return join(root, "ingest", createHash("sha256").update(ref).digest("hex"));
 }
 
-/** The state of an ingest on disk; undefined when there is none, or one that died before it was complete. */
-export async function readIngest(directory: string): Promise<IngestStatus | undefined> {
+/**
+ * The state of an ingest on disk; undefined when there is none, or one that died before it was complete. These
+ * are a few tiny files in the page cache: asking a thread for each would take longer than reading them.
+ */
+export function readIngest(directory: string): IngestStatus | undefined {
   try {
-    const [ref, started, data] = await Promise.all([
-      readFile(join(directory, "ref"), "utf8"),
-      readFile(join(directory, "startedat"), "utf8"),
-      stat(join(directory, "data")),
-    ]);
-    const total = Number(await readFile(join(directory, "total"), "utf8").catch(() => "0")) || 0;
-    const startedAt = new Date(started);
+    const ref = readFileSync(join(directory, "ref"), "utf8");
+    const startedAt = new Date(readFileSync(join(directory, "startedat"), "utf8"));
+    const data = statSync(join(directory, "data"));
     return {
       ref,
       offset: data.size,
-      total,
+      total: existsSync(join(directory, "total"))
+        ? Number(readFileSync(join(directory, "total"), "utf8")) || 0
+        : 0,
       expected: "",
       startedAt: Number.isNaN(startedAt.getTime()) ? data.mtime : startedAt,
       updatedAt: data.mtime,
@@ -64,16 +73,16 @@ export async function hashPrefix(fd: number, length: number): Promise<Hash> {
 
 /** Starts an ingest or takes up the one that is there: what was written is hashed again. */
 export async function openIngest(directory: string, ref: string, total: number): Promise<OpenIngest> {
-  const found = await readIngest(directory);
+  const found = readIngest(directory);
   if (found && total > 0 && found.total > 0 && found.total !== total)
     throw conflict(`ingest ref ${ref} was started with a total of ${found.total} bytes, not ${total}`);
   if (!found) {
-    await mkdir(directory, { recursive: true, mode: 0o755 });
-    await writeFile(join(directory, "startedat"), new Date().toISOString());
-    await writeFile(join(directory, "updatedat"), new Date().toISOString());
-    await writeFile(join(directory, "ref"), ref);
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+    writeFileSync(join(directory, "startedat"), new Date().toISOString());
+    writeFileSync(join(directory, "updatedat"), new Date().toISOString());
+    writeFileSync(join(directory, "ref"), ref);
   }
-  if (total > 0 && !found?.total) await writeFile(join(directory, "total"), String(total));
+  if (total > 0 && !found?.total) writeFileSync(join(directory, "total"), String(total));
   const fd = openSync(join(directory, "data"), found ? "r+" : "w+", 0o644);
   try {
     const offset = found?.offset ?? 0;

@@ -2,7 +2,7 @@
  * The content store: blobs as files named by their digest, in the layout of containerd's
  * `io.containerd.content.v1.content` (blobs/<algorithm>/<hex>, ingest/<hash of ref>/{ref,data,…}).
  */
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { CortenError, invalid, notFound } from "../../base/errors.ts";
@@ -74,7 +74,7 @@ class FileContentStore implements ContentStore {
   async status(ref: string): Promise<IngestStatus> {
     const active = this.#writers.get(ref)?.writer;
     if (active) return active.status();
-    const found = await readIngest(ingestDirectory(this.#root, ref));
+    const found = readIngest(ingestDirectory(this.#root, ref));
     if (!found) throw notFound(`ingest ref ${JSON.stringify(ref)}: not found`);
     return found;
   }
@@ -83,7 +83,7 @@ class FileContentStore implements ContentStore {
     const names = await readdir(join(this.#root, "ingest"));
     const found: IngestStatus[] = [];
     for (const name of names.sort()) {
-      const status = await readIngest(join(this.#root, "ingest", name));
+      const status = readIngest(join(this.#root, "ingest", name));
       if (status) found.push(this.#writers.get(status.ref)?.writer?.status() ?? status);
     }
     return found;
@@ -92,11 +92,11 @@ class FileContentStore implements ContentStore {
   async writer(ref: string, options: WriterOptions = {}): Promise<ContentWriter> {
     if (ref === "") throw invalid("ref must not be empty");
     const { expected, total = 0 } = options;
-    if (expected !== undefined) await this.#refuseExisting(expected);
+    if (expected !== undefined) this.#refuseExisting(expected);
     const release = await this.#lock(ref, options.waitMilliseconds ?? 0);
     try {
       // While this writer waited, the one before it may have committed the very blob.
-      if (expected !== undefined) await this.#refuseExisting(expected);
+      if (expected !== undefined) this.#refuseExisting(expected);
       const ingest = await openIngest(ingestDirectory(this.#root, ref), ref, total);
       const writer = new Writer(
         { ...ingest, expected: expected ?? "" },
@@ -112,12 +112,9 @@ class FileContentStore implements ContentStore {
     }
   }
 
-  async #refuseExisting(digest: Digest): Promise<void> {
+  #refuseExisting(digest: Digest): void {
     const path = this.path(digest);
-    const exists = await stat(path).then(
-      () => true,
-      () => false,
-    );
+    const exists = existsSync(path);
     if (exists) throw new CortenError("already_exists", `content ${digest}: already exists`);
   }
 
@@ -155,7 +152,7 @@ class FileContentStore implements ContentStore {
 
   async abort(ref: string): Promise<void> {
     const directory = ingestDirectory(this.#root, ref);
-    const found = await readIngest(directory);
+    const found = readIngest(directory);
     if (!found) throw notFound(`ingest ref ${JSON.stringify(ref)}: not found`);
     await rm(directory, { recursive: true, force: true });
   }

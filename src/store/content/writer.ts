@@ -1,6 +1,15 @@
 import type { Hash } from "node:crypto";
-import { closeSync, fsync, ftruncateSync, writeSync } from "node:fs";
-import { mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import {
+  closeSync,
+  existsSync,
+  fsync,
+  ftruncateSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { CortenError, conflict } from "../../base/errors.ts";
@@ -121,17 +130,16 @@ export class Writer implements ContentWriter {
 
   async #publish(digest: Digest): Promise<void> {
     const path = this.#blobPath(digest);
-    const exists = await stat(path).catch(() => undefined);
-    if (exists) {
-      await rm(this.#ingest.directory, { recursive: true, force: true });
+    if (existsSync(path)) {
+      rmSync(this.#ingest.directory, { recursive: true, force: true });
       throw new CortenError("already_exists", `content ${digest}: already exists`);
     }
     rawSyscall("fchmod", this.#ingest.fd, 0o444);
     await fsyncAsync(this.#ingest.fd);
-    await mkdir(dirname(path), { recursive: true, mode: 0o711 });
-    await rename(join(this.#ingest.directory, "data"), path);
+    mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
+    renameSync(join(this.#ingest.directory, "data"), path);
     await syncDirectory(dirname(path));
-    await rm(this.#ingest.directory, { recursive: true, force: true });
+    rmSync(this.#ingest.directory, { recursive: true, force: true });
   }
 
   async close(): Promise<void> {
@@ -139,7 +147,7 @@ export class Writer implements ContentWriter {
     this.#open = false;
     closeSync(this.#ingest.fd);
     try {
-      await writeFile(join(this.#ingest.directory, "updatedat"), this.#updatedAt.toISOString());
+      writeFileSync(join(this.#ingest.directory, "updatedat"), this.#updatedAt.toISOString());
     } catch (error) {
       // Aborted while it was open: there is nothing left to note.
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;

@@ -27,7 +27,7 @@ export function startHashWorker(): LayerHash {
   const ring: HashRing = { control: new SharedArrayBuffer(16), data: new SharedArrayBuffer(ringSize) };
   const control = new Int32Array(ring.control);
   const data = new Uint8Array(ring.data);
-  const entry = isCompiled ? Bun.main : fileURLToPath(new URL("./hash-worker.ts", import.meta.url));
+  const entry = isCompiled ? process.argv[1]! : fileURLToPath(new URL("./hash-worker.ts", import.meta.url));
   const worker = new Worker(entry, { workerData: ring, argv: isCompiled ? [hashProgram] : [] });
   const result = new Promise<string>((done, fail) => {
     worker.once("message", (message) => done(String(message)));

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { type EntryLike, tarOf } from "../../../test/helpers/tar.ts";
 import type { TarEntry } from "./entry.ts";
+import { type EntryLike, tarOf } from "./make.ts";
 import { formatPax } from "./pax.ts";
 import { TarReader } from "./reader.ts";
 import { endOfArchive, formatEntry } from "./writer.ts";

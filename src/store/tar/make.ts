@@ -1,5 +1,6 @@
-/** Archives for tests, entry by entry. */
-import { endOfArchive, formatEntry, padding, type TarEntry } from "../../src/store/tar/index.ts";
+/** Small archives from memory. */
+import { padding, type TarEntry } from "./entry.ts";
+import { endOfArchive, formatEntry } from "./writer.ts";
 
 export type EntryLike = Partial<Omit<TarEntry, "xattrs">> & {
   path: string;
