@@ -90,6 +90,8 @@ test("documentation goes, copyright files stay", () => {
 test("applet names end where their order does", () => {
   const table = Buffer.from("noise\0[\0[[\0acpid\0ash\0zcat\0\0abc\0", "latin1");
   expect(appletNames(table)).toEqual(["[", "[[", "acpid", "ash", "zcat"]);
+  const newer = Buffer.from("\xff[\0[[\0\0 [\0[[\0acpid\0ash\0-\0", "latin1");
+  expect(appletNames(newer)).toEqual(["[", "[[", "acpid", "ash"]);
   expect(appletNames(Buffer.from("nothing"))).toEqual([]);
 });
 

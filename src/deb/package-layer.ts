@@ -12,7 +12,7 @@ import type { ContentSink } from "./types.ts";
 import { mergedPath, mergedTarget, normalPath } from "./usr-merge.ts";
 
 /** Part of the cache's keys: to be raised with every change in what is composed of the same package. */
-export const composerVersion = 2;
+export const composerVersion = 3;
 
 /** A composed package, and what of it decides how the image is run. */
 export interface PackageLayer {

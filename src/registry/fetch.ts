@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { CortenError, isCode, messageOf } from "../base/errors.ts";
 import { isDigest } from "../oci/digest.ts";
-import { type Descriptor, isIndexType, isManifestType } from "../oci/image-spec.ts";
+import { type Descriptor, isIndexType, isManifestType, isNonDistributable } from "../oci/image-spec.ts";
 import type { Answer, Endpoint } from "./endpoint.ts";
 import { RegistryError } from "./errors.ts";
 import { bodyOf, describe, discard, readBody } from "./http.ts";
@@ -79,7 +79,8 @@ async function openBlob(
     });
   let failure: unknown;
   // Layers that may not be distributed lie elsewhere; the registry may have a copy all the same.
-  for (const text of (descriptor.urls ?? []).slice(0, 8)) {
+  const urls = isNonDistributable(descriptor.mediaType) ? (descriptor.urls ?? []) : [];
+  for (const text of urls.slice(0, 8)) {
     if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) continue;
     try {
       return { endpoint, bytes: positioned(await call(new URL(text)), position) };

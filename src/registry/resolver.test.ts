@@ -200,6 +200,19 @@ test("fetch() fails on more bytes than the descriptor says, and gives up on fewe
   );
 });
 
+test("only layers that may not be distributed are fetched from their own URLs", async () => {
+  const elsewhere = await serve((_, response) => answer(response, 200, blob));
+  const { host, seen } = await serve((_, response) => answer(response, 200, blob));
+  const fetcher = resolverFor().fetcher(`${host}/a:b`);
+  const urls = [`http://${elsewhere.host}/layer`];
+  await collect(await fetcher.fetch({ ...blobDescriptor, urls }));
+  expect([seen.length, elsewhere.seen.length]).toEqual([1, 0]);
+  await collect(
+    await fetcher.fetch({ ...blobDescriptor, urls, mediaType: mediaTypes.dockerForeignLayerGzip }),
+  );
+  expect([seen.length, elsewhere.seen.length]).toEqual([1, 1]);
+});
+
 test("fetch() verifies manifests", async () => {
   const { host } = await serve((_, response) => answer(response, 200, "{}"));
   const descriptor = { mediaType: mediaTypes.ociManifest, digest: digestOf(manifest), size: manifest.length };

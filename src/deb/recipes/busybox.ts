@@ -8,10 +8,19 @@ const binary = "usr/bin/busybox";
  * each ended by a zero byte, in byte order, from `[` and `[[` on. Nothing is executed.
  */
 export function appletNames(elf: Buffer): string[] {
-  const start = elf.indexOf("\0[\0[[\0", 0, "latin1");
-  if (start < 0) return [];
+  let longest: string[] = [];
+  for (let at = -1; ; ) {
+    at = elf.indexOf("[\0[[\0", at + 1, "latin1");
+    if (at < 0) return longest;
+    const names = namesAt(elf, at);
+    if (names.length > longest.length) longest = names;
+  }
+}
+
+/** Names from `at` on, as long as they ascend. */
+function namesAt(elf: Buffer, at: number): string[] {
   const names: string[] = [];
-  for (let at = start + 1; ; ) {
+  for (;;) {
     const end = elf.indexOf(0, at);
     const name = elf.toString("latin1", at, end);
     if (end < 0 || !/^[a-z0-9[_.+-]{1,32}$/i.test(name) || name <= (names.at(-1) ?? "")) return names;
