@@ -25,6 +25,7 @@ import { type EntryLike, tarOf } from "../../src/store/tar/make.ts";
 import { withMounts } from "../../src/sys/mount.ts";
 import { AT_FDCWD } from "../../src/sys/stat.ts";
 import { listXattrsAt, setXattrAt } from "../../src/sys/xattr.ts";
+import { corten, run } from "../helpers/engine.ts";
 
 let base: string;
 beforeEach(() => {
@@ -135,6 +136,18 @@ describe("what a layer says is what the directory has", () => {
     await expect(wrong).rejects.toThrow("expected sha256:");
     const tooLarge = apply(plain(), zipped, { where, limits: { maxSize: 50_000 } });
     await expect(tooLarge).rejects.toMatchObject({ code: "resource_exhausted" });
+  });
+
+  test("the executable itself unpacks and hashes a layer", async () => {
+    const archive = tarOf({ path: "f", data: "x".repeat(3_000_000) });
+    writeFileSync(at("layer.tar.gz"), gzipSync(archive));
+    const request = { target: { root: at("root") }, path: at("layer.tar.gz") };
+    const { code, stdout, stderr } = await run([...corten, "store-unpack", JSON.stringify(request)]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(JSON.parse(stdout)).toEqual({
+      ok: { diffId: digestOf(archive), size: archive.length, entries: 1 },
+    });
+    expect(lstatSync(at("root/f")).size).toBe(3_000_000);
   });
 
   test("an abort ends the unpacking process", async () => {
