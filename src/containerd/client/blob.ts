@@ -76,7 +76,7 @@ async function writeOnce(
     let { offset } = await write.send({ action: WriteAction.STAT, ref, total, expected: digest });
     if (offset > total || (offset === total && total > 0n && options.size === 0)) offset = 0n;
     if (offset < total || total === 0n) {
-      for await (const data of coalesce(await open(Number(offset)))) {
+      for await (const data of coalesce(await open(Number(offset)), client.pieceSize)) {
         options.signal?.throwIfAborted();
         ({ offset } = await write.send({ action: WriteAction.WRITE, ref, offset, data }));
         options.onProgress?.(Number(offset));
@@ -138,10 +138,8 @@ class WriteCall implements AsyncDisposable {
   }
 }
 
-const pieceSize = 1 << 20;
-
 /** Small pieces become larger ones (a call has a price), huge ones are cut below gRPC's message limit. */
-async function* coalesce(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* coalesce(source: AsyncIterable<Uint8Array>, pieceSize: number): AsyncGenerator<Uint8Array> {
   let waiting: Uint8Array[] = [];
   let size = 0;
   for await (const data of source) {

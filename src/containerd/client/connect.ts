@@ -16,22 +16,30 @@ import type { ContainerdClient } from "./types.ts";
 
 export type { InProcessServices } from "./local.ts";
 
+/**
+ * Below HTTP/2's window of 64 KiB: Bun's http2 client now and then stops in the middle of a message that is larger
+ * (1 blob in 25 of a few MiB never ended). In process a message has no size, only a price.
+ */
+const remotePiece = 48 << 10;
+const localPiece = 1 << 20;
+
 /** A client of the containerd (ours or another) that listens at `socketPath`; connects at the first call. */
 export async function connectContainerd(socketPath: string, namespace: string): Promise<ContainerdClient> {
   const { RemoteCaller } = await import("./remote.ts");
   const caller = new RemoteCaller(socketPath);
-  return clientOver(caller, namespace, undefined, () => caller.close());
+  return clientOver(caller, namespace, undefined, remotePiece, () => caller.close());
 }
 
 /** A client of a daemon in this process: direct calls, nothing serialised. */
 export function inProcess(services: InProcessServices, namespace: string): ContainerdClient {
-  return clientOver(new LocalCaller(services), namespace, undefined, () => {});
+  return clientOver(new LocalCaller(services), namespace, undefined, localPiece, () => {});
 }
 
 function clientOver(
   caller: Caller,
   namespace: string,
   lease: string | undefined,
+  pieceSize: number,
   close: () => void,
 ): ContainerdClient {
   const headers = () => {
@@ -55,7 +63,9 @@ function clientOver(
     version: makeClient(Version, caller, headers),
     namespace,
     lease,
-    with: (change) => clientOver(caller, change.namespace ?? namespace, change.lease ?? lease, close),
+    pieceSize,
+    with: (change) =>
+      clientOver(caller, change.namespace ?? namespace, change.lease ?? lease, pieceSize, close),
     close,
   };
 }

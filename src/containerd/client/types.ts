@@ -31,6 +31,8 @@ export interface ContainerdClient {
   readonly version: Client<typeof Version>;
   readonly namespace: string;
   readonly lease: string | undefined;
+  /** How much content one message should carry at most. */
+  readonly pieceSize: number;
   /** The same connection with another namespace, or with a lease that protects what is made through it. */
   with(change: { namespace?: string; lease?: string }): ContainerdClient;
   close(): void;
