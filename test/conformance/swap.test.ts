@@ -1,7 +1,7 @@
 /** Every box swapped for the real one: foreign runtimes and a foreign containerd under our dockerd. */
-import { afterAll, beforeAll, expect } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { answers, type Engine, leftovers, run, startEngine, until } from "../helpers/engine.ts";
@@ -35,18 +35,18 @@ async function mainJob(engine: Engine, ...flags: string[]): Promise<void> {
     "run",
     "-d",
     "--name",
-    "d",
+    "job",
     ...flags,
     registry.busybox,
     "sh",
     "-c",
     "echo logged; trap 'exit 5' TERM; while :; do sleep 0.1; done",
   );
-  expect(await must(engine, "exec", "d", "echo", "from exec")).toBe("from exec\n");
-  await until("the line to be logged", async () => (await must(engine, "logs", "d")) === "logged\n");
-  await must(engine, "stop", "d");
-  expect(await must(engine, "inspect", "-f", "{{.State.ExitCode}}", "d")).toBe("5\n");
-  await must(engine, "rm", "d");
+  expect(await must(engine, "exec", "job", "echo", "from exec")).toBe("from exec\n");
+  await until("the line to be logged", async () => (await must(engine, "logs", "job")) === "logged\n");
+  await must(engine, "stop", "job");
+  expect(await must(engine, "inspect", "-f", "{{.State.ExitCode}}", "job")).toBe("5\n");
+  await must(engine, "rm", "job");
 }
 
 const wrapper = (directory: string, name: string, command: string) => {
@@ -55,9 +55,20 @@ const wrapper = (directory: string, name: string, command: string) => {
   return path;
 };
 
+/** crun refuses a hybrid machine whose cgroup2 has any controller; here hugetlb, which nobody mounted as v1, is one. */
+const crunRefuses = (() => {
+  try {
+    return readFileSync("/sys/fs/cgroup/unified/cgroup.controllers", "utf8").trim() !== "";
+  } catch {
+    return false;
+  }
+})();
+
 for (const runtime of ["runc", "crun"]) {
   const program = Bun.which(runtime, { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" }) ?? `/usr/bin/${runtime}`;
-  requires(program)(`docker run --runtime ${runtime}: the real ${runtime} under our dockerd`, async () => {
+  const which = runtime === "crun" && crunRefuses ? test.skip : requires(program);
+  const why = which === test.skip ? " [crun itself refuses: cgroup2 has controllers beside v1]" : "";
+  which(`docker run --runtime ${runtime}: the real ${runtime} under our dockerd${why}`, async () => {
     await using engine = await startEngine(["--add-runtime", `real=${program}`]);
     await mainJob(engine, "--runtime", "real", "--network", "none");
   });
@@ -66,8 +77,13 @@ for (const runtime of ["runc", "crun"]) {
 requires("runsc")("docker run --runtime runsc: gVisor under our dockerd", async () => {
   const directory = mkdtempSync(join(tmpdir(), "corten-runsc-"));
   try {
-    // The machine has no KVM for guests; gVisor's ptrace platform needs nothing.
-    const program = wrapper(directory, "runsc", "/usr/bin/runsc --platform=ptrace --ignore-cgroups");
+    // The machine has no KVM for guests; gVisor's ptrace platform needs nothing. Debian's gVisor takes every network
+    // namespace of a newer kernel for the host's (it looks for a sysctl that once existed only there).
+    const program = wrapper(
+      directory,
+      "runsc",
+      "/usr/bin/runsc --platform=ptrace --ignore-cgroups --network=none",
+    );
     await using engine = await startEngine(["--add-runtime", `runsc=${program}`]);
     await must(engine, "pull", registry.busybox);
     const kernel = await must(
