@@ -1,7 +1,5 @@
 #include "base.h"
 #include <linux/openat2.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/vfs.h>
 #include <time.h>
@@ -86,49 +84,35 @@ uint64_t monotonic_ns(void) {
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Socket paths have 107 bytes; longer ones are reached through a descriptor of their directory. */
-static int unix_address(const char *path, struct sockaddr_un *a, int *dir) {
+static int unix_address(const char *path, struct sockaddr_un *a) {
 	*a = (struct sockaddr_un){.sun_family = AF_UNIX};
-	*dir = -1;
-	if (strlen(path) < sizeof a->sun_path) {
-		strcpy(a->sun_path, path);
-		return 0;
-	}
-	const char *slash = strrchr(path, '/');
-	auto_free char *head = slash ? strndup(path, (size_t)(slash - path)) : NULL;
-	if (!head) return -ENAMETOOLONG;
-	*dir = open(head, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (*dir < 0) return -errno;
-	int n = snprintf(a->sun_path, sizeof a->sun_path, "/proc/self/fd/%d/%s", *dir, slash + 1);
-	return n < (int)sizeof a->sun_path ? 0 : -ENAMETOOLONG;
+	if (strlen(path) >= sizeof a->sun_path) return -ENAMETOOLONG;
+	strcpy(a->sun_path, path);
+	return 0;
 }
 
 int connect_unix(const char *path) {
 	struct sockaddr_un a;
-	auto_fd dir = -1;
-	int r = unix_address(path, &a, &dir);
-	TRY(r);
-	auto_fd sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (sock < 0 || connect(sock, (struct sockaddr *)&a, sizeof a) < 0) return -errno;
-	r = sock;
-	sock = -1;
-	return r;
+	TRY(unix_address(path, &a));
+	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	TRY(sys(sock));
+	if (connect(sock, (struct sockaddr *)&a, sizeof a) == 0) return sock;
+	int error = -errno;
+	close(sock);
+	return error;
 }
 
 /* Mode 0600 from the first moment: made under a temporary umask. */
 int listen_unix(const char *path) {
 	struct sockaddr_un a;
-	auto_fd dir = -1;
-	int r = unix_address(path, &a, &dir);
-	TRY(r);
-	auto_fd sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	TRY(unix_address(path, &a));
+	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	TRY(sys(sock));
 	unlink(path);
 	mode_t before = umask(0177);
-	r = (int)sys(bind(sock, (struct sockaddr *)&a, sizeof a));
+	int r = (int)sys(bind(sock, (struct sockaddr *)&a, sizeof a));
 	umask(before);
-	if (r < 0 || (r = (int)sys(listen(sock, 64))) < 0) return r;
-	r = sock;
-	sock = -1;
+	if (r == 0 && (r = (int)sys(listen(sock, 64))) == 0) return sock;
+	close(sock);
 	return r;
 }

@@ -7,9 +7,6 @@
  * subreaper above (containerd's shim, conmon).
  */
 #include "monitor.h"
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 
 #define FIRST_FD 6
 

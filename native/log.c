@@ -3,7 +3,6 @@
  * no newline but the last; CRI: `time stream P|F text`; raw: the bytes. Rotation counts and names as Docker's.
  */
 #include "monitor.h"
-#include <sys/stat.h>
 
 static void flush(struct log *log) {
 	/* A full disk loses output, never the container; what was half written is taken back. */

@@ -13,10 +13,6 @@
 #include "plan.h"
 #include <linux/sched.h>
 #include <sched.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <linux/magic.h>
 
 enum baton_kind { BATON_TURN, BATON_READY, BATON_CONSOLE };
 struct baton {

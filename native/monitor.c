@@ -9,14 +9,8 @@
  * operations, 7… the plan's. One thread, one epoll; nothing here waits for a client.
  */
 #include "monitor.h"
-#include <poll.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <termios.h>
 
 #define CHUNK 16384
@@ -46,7 +40,7 @@ struct client {
 	struct source source;
 	struct client *next;
 	uint32_t wants; /* enum attach */
-	bool lagged, closing, blocked; /* blocked: its stdin waits for the container to read */
+	bool lagged, blocked; /* blocked: its stdin waits for the container to read */
 	uint64_t progress; /* when it last took something */
 	size_t in_used, stdin_left; /* stdin_left: of the STDIN frame that is being passed on */
 	char *in;
@@ -62,11 +56,10 @@ struct stream {
 };
 
 struct monitor {
-	const char *dir;
 	enum run_mode mode;
 	bool terminal, hold, exited, recorded, closing_stdin;
 	int epoll, master;
-	struct source listener, signals, console_socket, baton;
+	struct source listener, signals, console_socket;
 	struct source stdin_pipe; /* written by us */
 	int stdin_keeper; /* our read end of a FIFO that we write, until its reader is there */
 	struct source stdin_fifo; /* of a foreign client */
@@ -79,11 +72,6 @@ struct monitor {
 	char **argv, **env;
 	const char *pid_file, *console_path, *oom_path, *stdin_path;
 	uint64_t oom_version, oom_before;
-	struct {
-		pid_t pid;
-		int status;
-	} reaped[32]; /* ends of children that we do not know yet: a foreign runtime's process may be one */
-	unsigned reaped_count;
 	int status;
 	struct timespec exit_time;
 	uint64_t exit_ms, sink_progress; /* monotonic */
@@ -92,7 +80,6 @@ struct monitor {
 	char tail[512]; /* of the runtime's stderr, for its failure */
 	size_t tail_used;
 	struct log log;
-	char chunk[sizeof(struct frame) + CHUNK];
 };
 
 static void watch(struct monitor *m, struct source *s, uint32_t events) {
@@ -151,7 +138,6 @@ static void client_drop(struct monitor *m, struct client *c) {
 	source_close(m, &c->source);
 	free(c->out.bytes);
 	c->out = (struct queue){0};
-	c->closing = true;
 	c->wants = 0;
 }
 
@@ -175,31 +161,13 @@ static void client_update(struct monitor *m, struct client *c) {
 
 static void client_send(struct monitor *m, struct client *c, uint8_t type, const void *payload, size_t size) {
 	struct frame f = {.length = (uint32_t)size, .type = type};
+	if (c->out.used == 0) c->progress = now_ms();
 	if (c->source.fd < 0 || queue_add(&c->out, &f, sizeof f) < 0 || (size > 0 && queue_add(&c->out, payload, size) < 0) ||
 	    queue_flush(&c->out, c->source.fd) < 0) {
 		client_drop(m, c);
 		return;
 	}
 	client_update(m, c);
-}
-
-/* The frame is in m->chunk with room for its header in front: without a queue it goes out in one write. */
-static void client_output(struct monitor *m, struct client *c, uint8_t type, size_t size) {
-	struct frame f = {.length = (uint32_t)size, .type = type};
-	if (c->lagged || c->source.fd < 0) return;
-	memcpy(m->chunk, &f, sizeof f);
-	size_t done = 0, all = sizeof f + size;
-	if (c->out.used == 0) {
-		ssize_t n = send(c->source.fd, m->chunk, all, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n < 0 && errno != EAGAIN && errno != EINTR) {
-			client_drop(m, c);
-			return;
-		}
-		done = n > 0 ? (size_t)n : 0;
-		c->progress = now_ms();
-	}
-	if (done < all && queue_add(&c->out, m->chunk + done, all - done) < 0) client_drop(m, c);
-	else client_update(m, c);
 }
 
 static void client_ack(struct monitor *m, struct client *c, uint32_t id, int error) {
@@ -240,8 +208,8 @@ static void stream_end(struct monitor *m, struct stream *s) {
 /* Reads one chunk and passes it on; false when there is nothing more for now. */
 static bool stream_read(struct monitor *m, struct stream *s) {
 	if (!s->open || s->pending.used > 0 || held_back(m)) return false;
-	char *data = m->chunk + sizeof(struct frame);
-	ssize_t n = read(s->source.fd, data, CHUNK);
+	static char data[CHUNK];
+	ssize_t n = read(s->source.fd, data, sizeof data);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) return errno == EINTR;
 	if (n <= 0) {
 		stream_end(m, s); /* a pty whose slaves are closed says EIO */
@@ -255,8 +223,8 @@ static bool stream_read(struct monitor *m, struct stream *s) {
 	}
 	log_write(&m->log, (enum log_stream)index, &s->line, data, (size_t)n);
 	for (struct client *c = m->clients; c; c = c->next)
-		if (c->wants & (index == STREAM_STDOUT ? ATTACH_STDOUT : ATTACH_STDERR))
-			client_output(m, c, index == STREAM_STDOUT ? FRAME_STDOUT : FRAME_STDERR, (size_t)n);
+		if (!c->lagged && c->wants & (index == STREAM_STDOUT ? ATTACH_STDOUT : ATTACH_STDERR))
+			client_send(m, c, index == STREAM_STDOUT ? FRAME_STDOUT : FRAME_STDERR, data, (size_t)n);
 	if (s->sink.fd >= 0 && (queue_add(&s->pending, data, (size_t)n) < 0 || queue_flush(&s->pending, s->sink.fd) < 0))
 		source_close(m, &s->sink);
 	if (s->sink.fd < 0) s->pending.used = 0;
@@ -357,28 +325,19 @@ static int kill_process(struct monitor *m, uint32_t signal) {
 static void client_request(struct monitor *m, struct client *c, uint8_t type, const char *payload, size_t size) {
 	uint32_t v[3] = {0};
 	memcpy(v, payload, size < sizeof v ? size : sizeof v);
+	int r = 0;
 	switch (type) {
 	case FRAME_ATTACH:
 		c->wants = v[1] & 7;
-		client_ack(m, c, v[0], 0);
 		m->hold = false;
 		break;
-	case FRAME_STDIN_CLOSE:
-		stdin_close(m);
-		client_ack(m, c, v[0], 0);
-		break;
-	case FRAME_RESIZE:
-		client_ack(m, c, v[0], set_size(m, v[1], v[2]));
-		break;
-	case FRAME_SIGNAL:
-		client_ack(m, c, v[0], kill_process(m, v[1]));
-		break;
-	case FRAME_REOPEN:
-		client_ack(m, c, v[0], m->log.path ? log_open(&m->log) : 0);
-		break;
-	default:
-		client_drop(m, c);
+	case FRAME_STDIN_CLOSE: stdin_close(m); break;
+	case FRAME_RESIZE: r = set_size(m, v[1], v[2]); break;
+	case FRAME_SIGNAL: r = kill_process(m, v[1]); break;
+	case FRAME_REOPEN: r = m->log.path ? log_open(&m->log) : 0; break;
+	default: client_drop(m, c);
 	}
+	client_ack(m, c, v[0], r);
 }
 
 /* Consumes what has arrived. Stdin is passed on as it comes; when the container does not read, so does the client wait. */
@@ -424,29 +383,19 @@ static void client_ready(struct monitor *m, struct source *s, uint32_t events) {
 	struct client *c = (struct client *)s;
 	if (events & EPOLLOUT) {
 		c->progress = now_ms();
-		if (queue_flush(&c->out, s->fd) < 0) {
-			client_drop(m, c);
-			return;
-		}
-		if (c->lagged && c->out.used == 0) {
+		if (queue_flush(&c->out, s->fd) < 0 || (c->lagged && c->out.used == 0)) {
 			client_drop(m, c);
 			return;
 		}
 		client_update(m, c);
 	}
 	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP))) return;
-	if (!c->in && !(c->in = malloc(CHUNK))) {
-		client_drop(m, c);
-		return;
-	}
-	ssize_t n = c->in_used < CHUNK ? read(s->fd, c->in + c->in_used, CHUNK - c->in_used) : 0;
+	if (!c->in) c->in = malloc(CHUNK);
+	ssize_t n = c->in && c->in_used < CHUNK ? read(s->fd, c->in + c->in_used, CHUNK - c->in_used) : 0;
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-	if (n <= 0) {
-		client_drop(m, c); /* its stdin is not the container's: that is closed only when asked for */
-		return;
-	}
-	c->in_used += (size_t)n;
-	client_process(m, c);
+	c->in_used += n > 0 ? (size_t)n : 0;
+	if (n > 0) client_process(m, c);
+	else client_drop(m, c); /* its end is not the end of the container's stdin: that is closed when asked for */
 }
 
 /* The container has read: the clients and the FIFO that waited for it go on. */
@@ -478,7 +427,7 @@ static struct client *client_add(struct monitor *m, int fd) {
 	return c;
 }
 
-static void send_hello(struct monitor *m, struct client *c) {
+static void client_hello(struct monitor *m, struct client *c) {
 	uint32_t hello[4] = {FRAME_VERSION, (uint32_t)m->pid, (uint32_t)getpid(), m->terminal | (uint32_t)m->recorded << 2};
 	client_send(m, c, FRAME_HELLO, hello, sizeof hello);
 	if (m->recorded) client_send(m, c, FRAME_EXIT, m->exit_record, strlen(m->exit_record));
@@ -495,18 +444,15 @@ static void listener_ready(struct monitor *m, struct source *s, uint32_t events)
 		return;
 	}
 	struct client *c = client_add(m, fd);
-	if (c) send_hello(m, c);
+	if (c) client_hello(m, c);
 }
 
 /* ---- the end ---- */
 
-/* Visible only complete: a temporary name, then a rename. */
-static void write_file(const struct monitor *m, const char *name, const char *content) {
-	char path[4200], temporary[4200];
-	snprintf(path, sizeof path, "%s/%s", m->dir, name);
-	snprintf(temporary, sizeof temporary, "%s/.%s.tmp", m->dir, name);
-	auto_fd fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd >= 0 && write_all(fd, content, strlen(content)) == 0) rename(temporary, path);
+/* Visible only complete: a temporary name, then a rename. Our working directory is the monitor's own. */
+static void write_file(const char *name, const char *content) {
+	auto_fd fd = open(".tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd >= 0 && write_all(fd, content, strlen(content)) == 0) rename(".tmp", name);
 }
 
 /* OOM kills so far: oom_kill of memory.oom_control (cgroup v1) or memory.events (v2). */
@@ -523,18 +469,16 @@ static uint64_t oom_kills(const struct monitor *m) {
 }
 
 static void record_exit(struct monitor *m) {
-	char time[40], signal[24] = "", error[1100] = "";
+	char time[40], signal[24] = "";
 	time[format_time(time, &m->exit_time)] = 0;
 	int code = WIFSIGNALED(m->status) ? 128 + WTERMSIG(m->status) : WEXITSTATUS(m->status);
 	if (WIFSIGNALED(m->status)) snprintf(signal, sizeof signal, ",\"signal\":%d", WTERMSIG(m->status));
-	size_t n = 0;
-	for (const char *p = m->error; *p && n < sizeof error - 8; p++)
-		n += (size_t)snprintf(error + n, sizeof error - n,
-				      *p == '"' || *p == '\\' ? "\\%c" : (unsigned char)*p < 32 ? " " : "%c", *p);
+	for (char *p = m->error; *p; p++) /* so that it needs no escapes */
+		if (*p == '"' || *p == '\\' || (unsigned char)*p < 32) *p = *p == '"' ? '\'' : ' ';
 	bool oom = oom_kills(m) > m->oom_before; /* of any process in the cgroup, as Docker has it */
-	snprintf(m->exit_record, sizeof m->exit_record, "{\"exitCode\":%d%s,\"exitedAt\":\"%s\",\"oomKilled\":%s%s%.700s%s}", code,
-		 signal, time, oom ? "true" : "false", *error ? ",\"error\":\"" : "", error, *error ? "\"" : "");
-	if (m->mode != RUN_FIFO) write_file(m, "exit.json", m->exit_record);
+	snprintf(m->exit_record, sizeof m->exit_record, "{\"exitCode\":%d%s,\"exitedAt\":\"%s\",\"oomKilled\":%s%s%s%s}", code,
+		 signal, time, oom ? "true" : "false", *m->error ? ",\"error\":\"" : "", m->error, *m->error ? "\"" : "");
+	if (m->mode != RUN_FIFO) write_file("exit.json", m->exit_record);
 	m->recorded = true;
 	for (struct client *c = m->clients; c; c = c->next)
 		if (!c->lagged) client_send(m, c, FRAME_EXIT, m->exit_record, strlen(m->exit_record));
@@ -583,7 +527,7 @@ static void announce(struct monitor *m, pid_t pid) {
 	m->pid = pid;
 	m->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	snprintf(text, sizeof text, "%d\n", pid);
-	write_file(m, "pid", text);
+	write_file("pid", text);
 	int32_t ready = pid;
 	for (struct client *c = m->clients; c; c = c->next) client_send(m, c, FRAME_READY, &ready, sizeof ready);
 }
@@ -603,6 +547,7 @@ static void fail_runtime(struct monitor *m, const char *text) {
 	for (struct client *c = m->clients; c; c = c->next) client_send(m, c, FRAME_FAILED, message, (size_t)n);
 	snprintf(m->error, sizeof m->error, "%.500s", message);
 	m->hold = false;
+	m->runtime = 0;
 	process_ended(m, 0xff00);
 }
 
@@ -631,29 +576,21 @@ static void runtime_ended(struct monitor *m, int status) {
 	}
 	m->runtime = 0;
 	announce(m, pid);
-	for (unsigned i = 0; i < m->reaped_count; i++)
-		if (m->reaped[i].pid == pid) process_ended(m, m->reaped[i].status);
 }
 
+/*
+ * While a foreign runtime works only it is waited for: its process is our child as soon as it ends, and may end before
+ * we know its number. Afterwards everything that comes to us as subreaper is.
+ */
 static void signals_ready(struct monitor *m, struct source *s, uint32_t events) {
 	struct signalfd_siginfo info;
 	int status;
 	(void)events;
 	if (read(s->fd, &info, sizeof info) < 0) return;
-	/* The process before the runtime, whatever their order: its status must not be lost. */
-	int runtime_status = -1;
-	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-		if (pid == m->pid) {
-			process_ended(m, status);
-		} else if (pid == m->runtime) {
-			runtime_status = status;
-		} else if (m->runtime > 0) {
-			unsigned i = m->reaped_count < 32 ? m->reaped_count++ : (unsigned)pid % 32;
-			m->reaped[i].pid = pid;
-			m->reaped[i].status = status;
-		}
-	}
-	if (runtime_status >= 0) runtime_ended(m, runtime_status);
+	if (m->runtime > 0 && waitpid(m->runtime, &status, WNOHANG) == m->runtime) runtime_ended(m, status);
+	if (m->runtime > 0) return;
+	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+		if (pid == m->pid) process_ended(m, status);
 }
 
 /* Pipes for what the container uses; child[] gets its ends, to be closed once it is started. */
@@ -691,6 +628,7 @@ static int start_plan(struct monitor *m, int control, const int child[3]) {
 	for (uint32_t i = 0; i < MAX_SLOTS; i++)
 		if (machine.slots[i] >= 0) close(machine.slots[i]);
 	close(machine.proc);
+	if (r == 0) close(machine.baton); /* the child is past the last point where it needs us */
 	if (r < 0) {
 		machine_abandon(&machine);
 		return r;
@@ -743,12 +681,6 @@ static int open_fifos(struct monitor *m, const struct op_monitor_fifos *o) {
 		}
 	}
 	return 0;
-}
-
-static void baton_ready(struct monitor *m, struct source *s, uint32_t events) {
-	(void)events;
-	/* The process has gone on from its gate (or died): nothing more comes here. */
-	source_close(m, s);
 }
 
 /* Reads our own operations; the container exists when it returns 0, or a foreign runtime is on its way. */
@@ -805,12 +737,6 @@ static int set_up(struct monitor *m, int control) {
 	return r;
 }
 
-static void leave(struct monitor *m) {
-	char path[4200];
-	snprintf(path, sizeof path, "%s/monitor.sock", m->dir);
-	unlink(path);
-}
-
 /* Frees us from the daemon: session, directory, its descriptors, its signals. */
 static int detach(const char *dir, sigset_t *mask) {
 	setsid();
@@ -823,30 +749,27 @@ static int detach(const char *dir, sigset_t *mask) {
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	signal(SIGCHLD, SIG_DFL);
 	mkdir(dir, 0700);
-	return chdir("/");
+	return chdir(dir);
 }
 
 int monitor_main(int argc, char **argv) {
 	static struct monitor monitor;
 	struct monitor *m = &monitor;
 	sigset_t mask;
-	char path[4200];
 	if (argc != 1 || fcntl(6, F_GETFD) < 0) {
 		dprintf(2, "corten-native monitor is started by corten, not by hand\n");
 		return 125;
 	}
-	m->dir = argv[0];
 	m->master = m->pidfd = m->log.fd = m->stdin_keeper = -1;
-	struct source *closed[] = {&m->listener, &m->console_socket, &m->baton, &m->stdin_pipe, &m->stdin_fifo,
+	struct source *closed[] = {&m->listener, &m->console_socket, &m->stdin_pipe, &m->stdin_fifo,
 				   &m->out[0].source, &m->out[0].sink, &m->out[1].source, &m->out[1].sink};
 	for (size_t i = 0; i < sizeof closed / sizeof *closed; i++) closed[i]->fd = -1;
-	if (detach(m->dir, &mask) < 0) return 125;
+	if (detach(argv[0], &mask) < 0) return 125;
 	m->epoll = epoll_create1(EPOLL_CLOEXEC);
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGCHLD);
 	m->signals = (struct source){.fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK), .ready = signals_ready};
-	snprintf(path, sizeof path, "%s/monitor.sock", m->dir);
-	int r = listen_unix(path);
+	int r = listen_unix("monitor.sock");
 	m->listener = (struct source){.fd = r, .ready = listener_ready};
 	fcntl(3, F_SETFL, fcntl(3, F_GETFL) & ~O_NONBLOCK);
 	fcntl(3, F_SETFD, FD_CLOEXEC);
@@ -854,16 +777,12 @@ int monitor_main(int argc, char **argv) {
 	if (r < 0) {
 		/* The spawner reads why from the result area, or from our words. */
 		const char *why = m->machine ? "" : strerror(-r);
-		leave(m);
+		unlink("monitor.sock");
 		frame_send(3, FRAME_FAILED, why, (uint32_t)strlen(why));
 		return 125;
 	}
 	client_add(m, 3);
 	if (m->mode != RUN_RUNTIME) announce(m, m->mode == RUN_PLAN ? m->machine->pid : 0);
-	if (m->machine) {
-		m->baton = (struct source){.fd = m->machine->baton, .ready = baton_ready};
-		watch(m, &m->baton, EPOLLIN);
-	}
 	watch(m, &m->listener, EPOLLIN);
 	watch(m, &m->signals, EPOLLIN);
 	watch(m, &m->stdin_fifo, EPOLLIN);
@@ -883,6 +802,6 @@ int monitor_main(int argc, char **argv) {
 		clients_sweep(m);
 		if (m->mode == RUN_FIFO && !m->out[0].open && !m->out[1].open) process_ended(m, 0);
 	}
-	leave(m);
+	unlink("monitor.sock");
 	return 0;
 }

@@ -5,11 +5,8 @@
  */
 #include "plan.h"
 #include <ctype.h>
-#include <linux/magic.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 /* sys/mount.h cannot be included next to linux/mount.h in every libc. */
 extern int mount(const char *, const char *, const char *, unsigned long, const void *);

@@ -4,10 +4,7 @@
  * made one by one, each below a descriptor resolved in the same way. (CVE-2019-16884, CVE-2021-30465, CVE-2024-45310)
  */
 #include "plan.h"
-#include <limits.h>
-#include <linux/magic.h>
 #include <linux/openat2.h>
-#include <sys/stat.h>
 
 #define IN_ROOT (RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
 

@@ -4,8 +4,6 @@
  */
 #define CORTEN_OPS_TABLE
 #include "plan.h"
-#include <sys/mman.h>
-#include <sys/stat.h>
 
 #define HEADER_BYTES 32
 
