@@ -29,26 +29,12 @@ void machine_setup(struct machine *m, struct result *result) {
 	result->start_ns = monotonic_ns();
 }
 
-static int vfail(struct machine *m, int error, bool final, const char *format, va_list list) FMT(4, 0);
-static int vfail(struct machine *m, int error, bool final, const char *format, va_list list) {
+int fail_with(struct machine *m, int error, bool final, const char *format, ...) {
+	va_list list;
+	va_start(list, format);
 	vsnprintf(m->result->detail, sizeof m->result->detail, format, list);
+	va_end(list);
 	m->result->final = final;
-	return error;
-}
-
-int fail(struct machine *m, int error, const char *format, ...) {
-	va_list list;
-	va_start(list, format);
-	vfail(m, error, false, format, list);
-	va_end(list);
-	return error;
-}
-
-int fail_final(struct machine *m, int error, const char *format, ...) {
-	va_list list;
-	va_start(list, format);
-	vfail(m, error, true, format, list);
-	va_end(list);
 	return error;
 }
 
@@ -69,9 +55,7 @@ static void fail_step(struct machine *m, int error) {
 	__atomic_store_n(&m->result->state, STATE_FAILED, __ATOMIC_RELEASE);
 }
 
-/*
- * The gate: nothing that the rest of the plan does not use stays open while we wait, possibly for days.
- */
+/* At the gate nothing that the rest of the plan does not use stays open: we may wait there for days. */
 static void close_unused(struct machine *m) {
 	bool used[MAX_SLOTS] = {false};
 	for (uint32_t i = m->step; i < m->plan.count; i++) {
@@ -292,10 +276,6 @@ int machine_run(struct machine *m) {
 		else m->step = b.step;
 	}
 	return r;
-}
-
-bool machine_executed(const struct machine *m) {
-	return __atomic_load_n(&m->result->state, __ATOMIC_ACQUIRE) == STATE_EXECUTED;
 }
 
 void machine_abandon(struct machine *m) {

@@ -63,7 +63,8 @@ static int classic_mount(const struct op_mount *o, int target) {
 	static const struct {
 		const char *name;
 		unsigned long flag;
-	} words[] = {{"ro", MS_RDONLY}, {"sync", MS_SYNCHRONOUS}, {"dirsync", MS_DIRSYNC}, {"lazytime", MS_LAZYTIME}};
+	} words[] = {{"ro", MS_RDONLY}, {"sync", MS_SYNCHRONOUS}, {"dirsync", MS_DIRSYNC}, {"lazytime", MS_LAZYTIME},
+		     {"silent", MS_SILENT}, {"mand", MS_MANDLOCK}};
 	auto_free char **options = arg_vector(&o->options);
 	size_t room = 1;
 	unsigned long flags = classic_flags(o->attributes.u);
@@ -105,6 +106,7 @@ static int make_filesystem(struct machine *m, const struct op_mount *o) {
 	if (!options) return -ENOMEM;
 	for (char **p = options; r == 0 && *p; p++) {
 		char key[64];
+		if (strcmp(*p, "silent") == 0 || strcmp(*p, "mand") == 0) continue; /* of mount(2) only */
 		const char *equals = strchr(*p, '=');
 		size_t n = equals ? (size_t)(equals - *p) : strlen(*p);
 		if (n >= sizeof key) return -EINVAL;
@@ -127,7 +129,6 @@ static bool has_long_option(const struct op_mount *o) {
 }
 
 static int op_mount(struct machine *m, const struct op_mount *o) {
-	int r;
 	auto_fd target = -1;
 	if (o->strict.u && o->root.u != NONE) {
 		target = sys_openat2(slot_fd(m, &o->root), o->path.s, O_PATH | O_DIRECTORY, 0,
@@ -140,8 +141,7 @@ static int op_mount(struct machine *m, const struct op_mount *o) {
 	bool classic = m->classic_mounts || has_long_option(o);
 	auto_fd tree = classic ? -ENOSYS : make_filesystem(m, o);
 	if (tree == -ENOSYS) return classic_mount(o, target);
-	r = tree < 0 ? tree : attach(tree, target);
-	return r;
+	return tree < 0 ? tree : attach(tree, target);
 }
 
 static int op_open_tree(struct machine *m, const struct op_open_tree *o) {

@@ -89,15 +89,13 @@ void machine_setup(struct machine *m, struct result *result);
 int machine_run(struct machine *m);
 /* Why machine_run failed, as far as it concerns us: the child is ended and reaped. */
 void machine_abandon(struct machine *m);
-/* True once the child is past its gate and exec: reads what the baton socket says without blocking. */
-bool machine_executed(const struct machine *m);
 
 int slot_fd(const struct machine *m, const struct arg *slot);
 int slot_set(struct machine *m, const struct arg *slot, int fd);
-/* Puts the detail of the failure that is about to be returned. */
-int fail(struct machine *m, int error, const char *format, ...) FMT(3, 4);
-/* The same, as the complete message for the user. */
-int fail_final(struct machine *m, int error, const char *format, ...) FMT(3, 4);
+/* Puts the detail of the failure that is about to be returned; a final one is the complete message for the user. */
+int fail_with(struct machine *m, int error, bool final, const char *format, ...) FMT(4, 5);
+#define fail(m, error, ...) fail_with(m, error, false, __VA_ARGS__)
+#define fail_final(m, error, ...) fail_with(m, error, true, __VA_ARGS__)
 
 /* path.c: every path inside the rootfs is resolved by the kernel below the rootfs descriptor. */
 enum create_kind { CREATE_NOTHING, CREATE_DIRECTORY, CREATE_FILE };

@@ -105,19 +105,13 @@ static int op_scheduler(const struct op_scheduler *o) {
 
 /* The pty multiplexer of the container's own devpts: what a symlink may claim to be /dev/ptmx is checked. */
 static int open_ptmx(struct machine *m, const struct arg *root) {
-	static const char *const paths[] = {"/dev/pts/ptmx", "/dev/ptmx"};
 	struct stat st;
-	for (size_t i = 0; i < 2; i++) {
-		auto_fd fd = root_open(m, root, paths[i], O_RDWR | O_NOCTTY);
-		if (fd == -ENOENT && i == 0) continue;
-		if (fd < 0 || fstat(fd, &st) < 0) return fail(m, fd < 0 ? fd : -errno, "open %s", paths[i]);
-		if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(5, 2))
-			return fail(m, -ENODEV, "%s of the container is not a pty multiplexer", paths[i]);
-		int found = fd;
-		fd = -1;
-		return found;
-	}
-	return -ENOENT;
+	int fd = root_open(m, root, "/dev/pts/ptmx", O_RDWR | O_NOCTTY);
+	if (fd == -ENOENT) fd = root_open(m, root, "/dev/ptmx", O_RDWR | O_NOCTTY);
+	if (fd < 0) return fail(m, fd, "open /dev/ptmx");
+	if (fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(5, 2)) return fd;
+	close(fd);
+	return fail(m, -ENODEV, "/dev/ptmx of the container is not a pty multiplexer");
 }
 
 /* The slave is bound by descriptor over a file that we make: no path of the container decides. (CVE-2025-52565) */
@@ -235,13 +229,9 @@ static int op_bounding_set(uint64_t mask) {
 
 static int op_user(struct machine *m, const struct op_user *o) {
 	if (o->groups.n % sizeof(gid_t)) return -EINVAL;
-	gid_t *groups = NULL;
-	auto_free void *copy = o->groups.n ? groups = malloc(o->groups.n) : NULL;
-	if (o->groups.n && !groups) return -ENOMEM;
-	if (groups) memcpy(groups, o->groups.s, o->groups.n);
 	TRY(sys(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)));
 	/* The calls themselves, not libc's versions that signal every thread: there is one. */
-	if (o->set_groups.u && syscall(SYS_setgroups, o->groups.n / sizeof(gid_t), groups) < 0)
+	if (o->set_groups.u && syscall(SYS_setgroups, o->groups.n / sizeof(gid_t), o->groups.s) < 0)
 		return fail(m, -errno, "setgroups");
 	if (syscall(SYS_setresgid, o->gid.u, o->gid.u, o->gid.u) < 0) return fail(m, -errno, "setresgid");
 	if (syscall(SYS_setresuid, o->uid.u, o->uid.u, o->uid.u) < 0) return fail(m, -errno, "setresuid");
@@ -287,7 +277,8 @@ static int seccomp_listener(struct machine *m, const struct op_seccomp *o, const
 	long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, o->flags.u | SECCOMP_FILTER_FLAG_NEW_LISTENER, program);
 	r = fd < 0 ? -errno : 0;
 	shared[0] = fd < 0 ? -2 : (int)fd;
-	while (shared[1] == 0) __builtin_ia32_pause();
+	while (shared[1] == 0) continue; /* no system call before the agent has the descriptor */
+	waitpid((pid_t)helper, NULL, __WALL);
 	return r < 0 ? r : shared[1] < 0 ? fail(m, shared[1], "hand the notify descriptor to the agent") : 0;
 }
 
@@ -311,6 +302,12 @@ static int op_chdir(struct machine *m, const char *path) {
 	return 0;
 }
 
+/* Go's words for what can be wrong with an executable: clients compare them. */
+static const char *words(int error) {
+	return error == -ENOENT ? "no such file or directory" : error == -EACCES ? "permission denied"
+	       : error == -ENOEXEC ? "exec format error" : error == -ENOTDIR ? "not a directory" : strerror(-error);
+}
+
 static int runnable(const char *path) {
 	struct stat st;
 	if (stat(path, &st) < 0) return -errno;
@@ -324,14 +321,9 @@ static int op_lookup(struct machine *m, const struct op_lookup *o) {
 	m->executable = NULL;
 	if (strchr(o->file.s, '/')) {
 		r = runnable(o->file.s);
-		if (r < 0)
-			return fail_final(m, r == -EISDIR ? -EACCES : r, "exec: \"%s\": %s%s%s", o->file.s,
-					  r == -EACCES || r == -EISDIR ? "" : "stat ",
-					  r == -EACCES || r == -EISDIR ? "" : o->file.s,
-					  r == -ENOENT	 ? ": no such file or directory"
-					  : r == -EACCES ? "permission denied"
-					  : r == -EISDIR ? "is a directory"
-							 : ": not accessible");
+		const char *stat = r == -ENOENT || r == -ENOTDIR ? "stat " : "";
+		if (r == -EISDIR) return fail_final(m, -EACCES, "exec: \"%s\": is a directory", o->file.s);
+		if (r < 0) return fail_final(m, r, "exec: \"%s\": %s%s%s%s", o->file.s, stat, *stat ? o->file.s : "", *stat ? ": " : "", words(r));
 		m->executable = strdup(o->file.s);
 		return m->executable ? 0 : -ENOMEM;
 	}
@@ -381,15 +373,8 @@ static int op_exec(struct machine *m, const struct op_exec *o) {
 	__atomic_store_n(&m->result->state, STATE_EXECUTED, __ATOMIC_RELEASE);
 	execve(m->executable ? m->executable : argv[0], argv, env);
 	int error = -errno;
-	static const struct {
-		int error;
-		const char *text;
-	} texts[] = {{-ENOENT, "no such file or directory"}, {-EACCES, "permission denied"}, {-ENOEXEC, "exec format error"}};
 	m->result->state = STATE_RUNNING;
-	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-		if (error == texts[i].error)
-			return fail_final(m, error, "exec %s: %s", m->executable ? m->executable : argv[0], texts[i].text);
-	return error;
+	return fail_final(m, error, "exec %s: %s", m->executable ? m->executable : argv[0], words(error));
 }
 
 /* The loopback link: the one thing that every network namespace needs from inside. */
