@@ -67,6 +67,8 @@ async function launch(plan: EncodedPlan, options: DirectOptions): Promise<Direct
     );
     channel = started.channel;
     const pid = await ready.promise;
+    // The process at its gate still holds the other end: with nothing more to come, ours must not keep us alive.
+    if (options.detach) channel.close();
     return { pid, timings: results.timings(), warnings: results.warnings(), exited: exited.promise };
   } finally {
     settled = true;
