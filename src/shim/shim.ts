@@ -72,7 +72,7 @@ export class Shim {
 
   find(namespace: string, id: string): Task {
     const task = this.#tasks.get(`${namespace}/${id}`);
-    if (!task) throw notFound(`task ${id} not found: not found`);
+    if (!task) throw notFound(`task ${id} not found`);
     return task;
   }
 
@@ -256,7 +256,7 @@ export class Shim {
     await task.runtime.remove(id, true).catch((error) => {
       if (!isCode(error, "not_found")) throw error;
     });
-    unmountAll(join(task.bundle, "rootfs"), MNT_DETACH);
+    span("shim", "unmount rootfs", () => unmountAll(join(task.bundle, "rootfs"), MNT_DETACH));
     for (const process of [task.init, ...task.execs.values()]) {
       process.monitor?.close();
       this.#removeMonitorDir(task, process.record);
