@@ -60,3 +60,21 @@ async function watch(monitorDir: string, pid: number, startTime: string | undefi
     }
   );
 }
+
+/** Ends the process of a monitor that nobody recorded, if there is one, and waits for its end. */
+export async function endUnrecorded(monitorDir: string): Promise<void> {
+  if (!existsSync(monitorDir) || readExit(monitorDir)) return;
+  let monitor: Monitor;
+  try {
+    monitor = await connectMonitor(monitorDir);
+  } catch (error) {
+    if (!isCode(error, "not_found") && !isCode(error, "unavailable")) throw error;
+    return;
+  }
+  try {
+    await monitor.signal(9);
+    await Promise.race([monitor.exited, sleep(5000)]);
+  } finally {
+    monitor.close();
+  }
+}

@@ -19,7 +19,7 @@ import type { ExitRecord } from "../monitor/index.ts";
 import type { LinuxResources, Process, Spec } from "../oci/runtime-spec.ts";
 import { MNT_DETACH, type Mount, mountAll, unmountAll } from "../sys/mount.ts";
 import { taskEvents } from "./events.ts";
-import { adopt } from "./exit.ts";
+import { adopt, endUnrecorded } from "./exit.ts";
 import { Bundles, type ProcessRecord, type TaskRecord } from "./record.ts";
 import { chooseRuntime, openRuntime } from "./runtimes/choose.ts";
 import { destinationOf, type Stdio } from "./stdio.ts";
@@ -322,6 +322,8 @@ export class Shim {
   async #cleanUp(namespace: string, id: string, record: TaskRecord | undefined): Promise<void> {
     const bundle = this.bundles.path(namespace, id);
     if (record) {
+      // A daemon killed between the launch and its record leaves a process at the start gate that only its monitor knows.
+      for (const { monitorDir } of record.processes) await endUnrecorded(monitorDir);
       await openRuntime(record.runtime)
         .remove(id, true)
         .catch((error) => {
