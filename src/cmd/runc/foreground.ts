@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import { CortenError, invalid } from "../../base/errors.ts";
+import { log } from "../../base/log.ts";
 import { type DirectProcess, directLauncher, type Launcher } from "../../monitor/index.ts";
 import { rawSyscall } from "../../sys/libc.ts";
 import type { Flags } from "./flags.ts";
@@ -58,6 +59,8 @@ export function attach(terminal: boolean, detach: boolean): Attachment {
   const launcher: Launcher = {
     launch: async (plan) => {
       started = await direct.launch(plan);
+      for (const { name, start, end } of started.timings)
+        log.debug(`init: ${name}`, { microseconds: Number((end - start) / 1000n) });
       return started;
     },
   };
