@@ -1,4 +1,4 @@
-import { conflict, invalid } from "../base/errors.ts";
+import { conflict, invalid, messageOf } from "../base/errors.ts";
 import type { CallContext } from "./client/local.ts";
 
 export type { CallContext } from "./client/local.ts";
@@ -7,7 +7,11 @@ export type { CallContext } from "./client/local.ts";
 export function namespaceOf(context: CallContext): string {
   const namespace = context.requestHeader.get("containerd-namespace");
   if (!namespace) throw conflict("namespace is required: failed precondition");
-  checkIdentifier(namespace, "namespace");
+  try {
+    checkIdentifier(namespace, "namespace");
+  } catch (error) {
+    throw invalid(`namespace validation: ${messageOf(error)}`);
+  }
   return namespace;
 }
 

@@ -1,4 +1,4 @@
-import { invalid } from "../base/errors.ts";
+import { invalid, messageOf } from "../base/errors.ts";
 
 /** Gives a filter the value at a field path (`["labels", "a.b"]`), or undefined when it is not present. */
 export type Adaptor = (path: readonly string[]) => string | undefined;
@@ -56,10 +56,12 @@ class Parser {
     this.#space();
     if (this.#at >= this.#text.length || this.#text[this.#at] === ",")
       return (adaptor) => adaptor(path) !== undefined;
+    const before = this.#at;
     const operator = this.#take(/[=!~]+/y);
     if (operator !== "==" && operator !== "!=" && operator !== "~=")
       throw this.#error(
         operator ? `unsupported operator "${operator}"` : 'expected an operator ("=="|"!="|"~=")',
+        before,
       );
     this.#space();
     const value = this.#value(operator === "~=");
@@ -69,7 +71,7 @@ class Parser {
     try {
       pattern = new RegExp(value, "u");
     } catch (error) {
-      throw this.#error(`bad regular expression ${JSON.stringify(value)}`, error);
+      throw this.#error(`bad regular expression ${JSON.stringify(value)}: ${messageOf(error)}`);
     }
     return (adaptor) => pattern.test(adaptor(path) ?? "");
   }
@@ -139,9 +141,10 @@ class Parser {
     return match;
   }
 
-  #error(why: string, cause?: unknown): Error {
-    const before = this.#text.slice(0, this.#at);
-    const after = this.#text.slice(this.#at);
-    return invalid(`filters: parse error: [${before} >|${after}]: ${why}: invalid argument`, cause);
+  /** Shows the place as containerd does: `[x >|=|< y]`. */
+  #error(why: string, at = this.#at): Error {
+    const text = this.#text;
+    const place = at < text.length ? `${text.slice(0, at)} >|${text[at]}|< ${text.slice(at + 1)}` : text;
+    return invalid(`filters: parse error: [${place}]: ${why}: invalid argument`);
   }
 }

@@ -17,8 +17,23 @@ export function namespacesService(metadata: Metadata, events: Exchange): Service
     if (!row) throw notFound(`namespace "${name}": not found`);
     return { name, labels: labelsOf(row) };
   };
+  /** What keeps a namespace from being deleted, in containerd's words and order. */
+  const contentsOf = (name: string): string[] => {
+    const holds = (table: string) => db.get(`SELECT 1 FROM ${table} WHERE namespace = ?`, name);
+    const words = ["images", "contents", "containers"]
+      .filter(holds)
+      .map((table) => (table === "contents" ? "blobs" : table));
+    const snapshotters = db
+      .all("SELECT DISTINCT snapshotter FROM snapshots WHERE namespace = ?", name)
+      .map((row) => `snapshots on "${row["snapshotter"]}" snapshotter`);
+    return [...words, ...snapshotters];
+  };
   return {
-    get: (request) => ({ namespace: get(request.name) }),
+    // containerd answers for a namespace that nobody made, too: any name can be used.
+    get({ name }) {
+      const row = db.get("SELECT labels FROM namespaces WHERE name = ?", name);
+      return { namespace: { name, labels: row ? labelsOf(row) : {} } };
+    },
     list: () => ({
       namespaces: db
         .all("SELECT * FROM namespaces ORDER BY name")
@@ -45,13 +60,11 @@ export function namespacesService(metadata: Metadata, events: Exchange): Service
     delete(request) {
       const { name } = request;
       get(name);
-      const left = ["images", "contents", "snapshots", "containers"].filter((table) =>
-        db.get(`SELECT 1 FROM ${table} WHERE namespace = ?`, name),
-      );
-      if (left.length > 0) {
-        const words = left.map((table) => (table === "contents" ? "blobs" : table)).join(", ");
-        throw conflict(`namespace "${name}" must be empty, but it still has ${words}: failed precondition`);
-      }
+      const left = contentsOf(name);
+      if (left.length > 0)
+        throw conflict(
+          `namespace "${name}" must be empty, but it still has ${left.join(", ")}: failed precondition`,
+        );
       db.transaction(() => {
         db.run("DELETE FROM leases WHERE namespace = ?", name);
         db.run("DELETE FROM namespaces WHERE name = ?", name);

@@ -1,5 +1,5 @@
 /** The real ctr (containerd 1.6) against our containerd: every verb of issue 2, point 7. */
-import { afterAll, beforeAll, describe, expect } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout } from "bun:test";
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,6 +7,8 @@ import { startContainerd, type TestContainerd } from "../helpers/containerd.ts";
 import { type Output, run, until } from "../helpers/engine.ts";
 import { startTestRegistry, type TestRegistry } from "../helpers/images.ts";
 import { requires } from "../helpers/requires.ts";
+
+setDefaultTimeout(120_000);
 
 const needed = ["ctr", "docker-registry", "skopeo", "/bin/busybox"];
 const test = requires(...needed);

@@ -14,6 +14,8 @@ export interface TestContainerd extends AsyncDisposable {
   ctr(...argv: string[]): Promise<Output>;
   /** Our ctr against it. */
   cortenCtr(...argv: string[]): Promise<Output>;
+  /** How our program is called. */
+  readonly cortenCommand: readonly string[];
   client(namespace?: string): Promise<ContainerdClient>;
   /** kill -9 of the daemon, nothing else. */
   kill(): Promise<void>;
@@ -66,6 +68,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
       return child!.pid!;
     },
     ctr: (...args) => run(["ctr", "--address", socket, ...args]),
+    cortenCommand: corten,
     cortenCtr: (...args) => run([...corten, "ctr", "--address", socket, ...args]),
     async client(namespace = "default") {
       const client = await connectContainerd(socket, namespace);

@@ -1,5 +1,5 @@
 /** kill -9 of containerd: what runs goes on, what ends meanwhile is known, what was half made is gone. */
-import { afterAll, beforeAll, describe, expect } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
@@ -20,6 +20,8 @@ import { startContainerd, type TestContainerd } from "../helpers/containerd.ts";
 import { until } from "../helpers/engine.ts";
 import { startTestRegistry, type TestRegistry } from "../helpers/images.ts";
 import { requires } from "../helpers/requires.ts";
+
+setDefaultTimeout(120_000);
 
 const needed = ["docker-registry", "skopeo", "/bin/busybox"];
 const test = requires(...needed);

@@ -1,5 +1,5 @@
 /** What containerd's services promise, asked in process and over gRPC alike. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,6 +19,8 @@ import {
 } from "../../src/containerd/client/index.ts";
 import { type Containerd, openContainerd } from "../../src/containerd/daemon.ts";
 import { type Server, serve } from "../../src/containerd/server.ts";
+
+setDefaultTimeout(120_000);
 
 let root: string;
 let daemon: Containerd;

@@ -39,7 +39,10 @@ export class FifoSet implements Disposable {
       for await (const data of Bun.file(fd).stream() as unknown as AsyncIterable<Uint8Array>)
         if (!to.write(data)) await new Promise((drained) => to.once("drain", drained));
     });
-    void this.#copyInput().finally(onInputEnd);
+    // Our end closes standard input under the copy: that is no failure.
+    void this.#copyInput()
+      .catch(() => {})
+      .finally(onInputEnd);
   }
 
   async #copyInput(): Promise<void> {

@@ -101,6 +101,7 @@ export async function showContainer(client: ContainerdClient, argv: string[]): P
   if (!container) throw invalid(`container ${id} is empty`);
   const spec = unpackSpec(container.spec);
   const time = (stamp: typeof container.createdAt) => (stamp ? timestampDate(stamp).toISOString() : null);
+  const extensions = Object.entries(container.extensions).map(([name, any]) => [name, anyJson(any)]);
   const shown = {
     ID: container.id,
     Labels: container.labels,
@@ -110,9 +111,7 @@ export async function showContainer(client: ContainerdClient, argv: string[]): P
     Snapshotter: container.snapshotter,
     CreatedAt: time(container.createdAt),
     UpdatedAt: time(container.updatedAt),
-    Extensions: Object.fromEntries(
-      Object.entries(container.extensions).map(([name, any]) => [name, anyJson(any)]),
-    ),
+    Extensions: extensions.length > 0 ? Object.fromEntries(extensions) : null,
     Spec: spec,
   };
   print(`${JSON.stringify(flags.is("spec") ? spec : shown, replaceBinary, 4)}\n`);

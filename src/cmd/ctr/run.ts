@@ -141,7 +141,8 @@ export async function runTask(client: ContainerdClient, id: string, settings: Ta
   const { snapshotter, snapshotKey } = container;
   const rootfs = snapshotKey ? (await client.snapshots.mounts({ snapshotter, key: snapshotKey })).mounts : [];
   const { terminal, detach } = settings;
-  const quiet = settings.nullIo || settings.logUri !== undefined;
+  // Detached, nobody would read the FIFOs, and the task would block when they are full.
+  const quiet = settings.nullIo || settings.logUri !== undefined || detach;
   using fifos = quiet ? undefined : new FifoSet(settings.fifoDir, id, terminal);
   const output = settings.logUri ?? fifos?.stdout ?? "";
   const { pid } = await client.tasks.create({
@@ -203,7 +204,8 @@ export async function execTask(client: ContainerdClient, argv: string[]): Promis
   };
   const { packProcess } = await import("../../containerd/client/index.ts");
   const logUri = flags.get("log-uri");
-  using fifos = logUri ? undefined : new FifoSet(flags.get("fifo-dir") ?? defaultFifos, execId, terminal);
+  const quiet = logUri !== undefined || flags.is("detach");
+  using fifos = quiet ? undefined : new FifoSet(flags.get("fifo-dir") ?? defaultFifos, execId, terminal);
   const key = { containerId: id, execId };
   await client.tasks.exec({
     ...key,
@@ -261,9 +263,14 @@ export async function removeContainer(
   } catch (error) {
     if (!isCode(error, "not_found")) throw error;
   }
+  // The snapshot first: without its container the collector may be faster than we are.
+  if (container?.snapshotKey && !keepSnapshot) {
+    const { snapshotter, snapshotKey: key } = container;
+    await client.snapshots.remove({ snapshotter, key }).catch((error) => {
+      if (!isCode(error, "not_found")) throw error;
+    });
+  }
   await client.containers.delete({ id });
-  if (!container?.snapshotKey || keepSnapshot) return;
-  await client.snapshots.remove({ snapshotter: container.snapshotter, key: container.snapshotKey });
 }
 
 const report = (error: unknown) => void process.stderr.write(`ctr: ${messageOf(error)}\n`);

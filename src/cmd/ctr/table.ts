@@ -28,7 +28,9 @@ export function tabulate(lines: readonly string[], style: TableStyle): string {
     }
   }
   const cell = (text: string, width: number) =>
-    style.pad === " " ? text.padEnd(width) : text + "\t".repeat(Math.ceil((width - [...text].length) / 8));
+    style.pad === " "
+      ? text.padEnd(width)
+      : text + "\t".repeat(Math.max(0, Math.ceil((width - [...text].length) / 8)));
   return rows
     .map((row, at) => row.map((text, column) => cell(text, widths[at]![column] ?? 0)).join(""))
     .map((line) => `${line}\n`)

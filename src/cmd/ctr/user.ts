@@ -11,10 +11,11 @@ export function resolveUser(text: string, { passwd, group }: Accounts): User {
   const [name = "", groupName] = text.split(":");
   const records = (file: string) => file.split("\n").map((line) => line.split(":"));
   const number = (value: string) => (/^\d{1,10}$/.test(value) ? Number(value) : undefined);
+  const wanted = name || "0";
   const entry =
-    records(passwd).find((fields) => fields[0] === name) ??
-    records(passwd).find((fields) => name !== "" && fields[2] === name);
-  const uid = name === "" ? 0 : entry ? Number(entry[2]) : number(name);
+    records(passwd).find((fields) => fields[0] === wanted) ??
+    records(passwd).find((fields) => fields[2] === wanted);
+  const uid = entry ? Number(entry[2]) : number(wanted);
   if (uid === undefined) throw invalid(`no users found: ${name}`);
   let gid = entry ? Number(entry[3]) : 0;
   if (groupName !== undefined) {

@@ -245,7 +245,7 @@ export async function holdIfPresent(client: ContainerdClient, digest: Digest): P
   }
 }
 
-/** Where content came from; a push to the same registry can mount it from there. */
+/** Where content came from; a push to the same registry can mount it from there. The host is without its port. */
 function sourceLabel(ref: string): Record<string, string> {
   const slash = ref.indexOf("/");
   if (slash < 0) return {};
@@ -253,7 +253,7 @@ function sourceLabel(ref: string): Record<string, string> {
     .slice(slash + 1)
     .replace(/@.*$/, "")
     .replace(/:[^/]*$/, "");
-  return { [`containerd.io/distribution.source.${ref.slice(0, slash)}`]: repository };
+  return { [`containerd.io/distribution.source.${ref.slice(0, slash).replace(/:\d+$/, "")}`]: repository };
 }
 
 /** Creates or moves an image record. */

@@ -170,7 +170,7 @@ const repositoryOf = (ref: string): string => ref.replace(/@.*$/, "").replace(/:
 /** Repositories of the destination's registry that the blob came from (pull labels it so). */
 function sources(labels: Record<string, string>, ref: string): string[] {
   const registry = ref.slice(0, ref.indexOf("/"));
-  const label = labels[`containerd.io/distribution.source.${registry}`];
+  const label = labels[`containerd.io/distribution.source.${registry.replace(/:\d+$/, "")}`];
   const own = repositoryOf(ref).slice(registry.length + 1);
   return (label?.split(",") ?? []).filter((repository) => repository !== "" && repository !== own);
 }

@@ -11,7 +11,13 @@ import {
   ContainerSchema,
   type Containers,
 } from "../../../proto/gen/containerd/services/containers/v1/containers_pb.ts";
-import { alreadyExists, invalid, notFound } from "../../base/errors.ts";
+import {
+  alreadyExists,
+  invalid,
+  invalid as invalidArgument,
+  messageOf,
+  notFound,
+} from "../../base/errors.ts";
 import { checkIdentifier, checkLabels, mergeLabels, namespaceOf } from "../context.ts";
 import type { Exchange } from "../events/exchange.ts";
 import { fields, parseFilters } from "../filters.ts";
@@ -50,7 +56,7 @@ export class ContainerStore {
   }
 
   create(namespace: string, container: Container): Container {
-    checkContainer(container);
+    checkContainer(container, "create container");
     const now = timestampNow();
     const record = create(ContainerSchema, { ...container, createdAt: now, updatedAt: now });
     this.#metadata.db.transaction(() => {
@@ -65,9 +71,9 @@ export class ContainerStore {
   update(namespace: string, wanted: Container, paths: readonly string[]): Container {
     if (wanted.id === "") throw invalid("must specify a container id: invalid argument");
     return this.#metadata.db.transaction(() => {
-      const before = this.get(namespace, wanted.id);
-      const record = merge(before, wanted, paths);
-      checkContainer(record);
+      if (!this.#exists(namespace, wanted.id)) throw notFound(`container "${wanted.id}": not found`);
+      const record = merge(this.get(namespace, wanted.id), wanted, paths);
+      checkContainer(record, "update");
       record.updatedAt = timestampNow();
       this.#put(namespace, record);
       return record;
@@ -80,7 +86,7 @@ export class ContainerStore {
       namespace,
       id,
     );
-    if (gone === 0) throw notFound(`container "${id}" in namespace "${namespace}": not found`);
+    if (gone === 0) throw notFound(`container ${id}: not found`);
   }
 
   #exists(namespace: string, id: string): boolean {
@@ -103,15 +109,20 @@ export class ContainerStore {
   }
 }
 
-function checkContainer(container: Container): void {
-  checkIdentifier(container.id);
+function checkContainer(container: Container, what: string): void {
+  const invalid = (why: string) => invalidArgument(`${what} failed validation: ${why}: invalid argument`);
+  try {
+    checkIdentifier(container.id);
+  } catch (error) {
+    throw invalidArgument(`${what} failed validation: container.ID: ${messageOf(error)}`);
+  }
   checkLabels(container.labels);
   for (const key of Object.keys(container.extensions))
-    if (key === "") throw invalid("extension key must not be zero-length: invalid argument");
-  if (!container.runtime?.name) throw invalid("container.Runtime.Name must be set: invalid argument");
-  if (!container.spec) throw invalid("container.Spec must be set: invalid argument");
+    if (key === "") throw invalid("container.Extension keys must not be zero-length");
+  if (!container.runtime?.name) throw invalid("container.Runtime.Name must be set");
+  if (!container.spec) throw invalid("container.Spec must be set");
   if (container.snapshotKey !== "" && container.snapshotter === "")
-    throw invalid("container.Snapshotter must be set if container.SnapshotKey is set: invalid argument");
+    throw invalid("container.Snapshotter must be set if container.SnapshotKey is set");
 }
 
 /** Applies a field mask; runtime and snapshotter cannot change. */
@@ -143,7 +154,7 @@ function merge(before: Container, wanted: Container, paths: readonly string[]): 
       if (wanted.spec) record.spec = wanted.spec;
     } else if (path === "snapshotkey" || path === "snapshot_key") record.snapshotKey = wanted.snapshotKey;
     else if (path !== "labels" && !path.startsWith("labels."))
-      throw invalid(`cannot update "${path}" field on container "${before.id}": invalid argument`);
+      throw invalid(`cannot update "${path}" field on "${before.id}": invalid argument`);
   }
   return record;
 }

@@ -34,13 +34,13 @@ export class NamespacedContent {
   }
 
   info(namespace: string, digest: Digest): BlobInfo {
-    if (!isDigest(digest)) throw invalid(`"${digest}" is no digest: invalid argument`);
+    if (!isDigest(digest)) throw invalid(`"${digest}" failed validation`);
     const row = this.#metadata.db.get(
       "SELECT * FROM contents WHERE namespace = ? AND digest = ?",
       namespace,
       digest,
     );
-    if (!row) throw notFound(`content ${digest}: not found`);
+    if (!row) throw notFound(`content digest ${digest}: not found`);
     return infoOf(row);
   }
 
@@ -99,7 +99,8 @@ export class NamespacedContent {
     try {
       return { ...(await this.store.status(`${namespace}/${ref}`)), ref };
     } catch (error) {
-      if (isCode(error, "not_found")) throw notFound(`ingest ref ${ref}: not found`, error);
+      if (isCode(error, "not_found"))
+        throw notFound(`could not get status for ref "${ref}": reference ${ref}: not found`, error);
       throw error;
     }
   }
@@ -115,7 +116,7 @@ export class NamespacedContent {
       await this.store.abort(`${namespace}/${ref}`);
     } catch (error) {
       if (!isCode(error, "not_found")) throw error;
-      if (known === 0) throw notFound(`ingest ref ${ref}: not found`, error);
+      if (known === 0) throw notFound(`reference ${ref}: not found`, error);
     }
   }
 

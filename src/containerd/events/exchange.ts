@@ -105,10 +105,11 @@ export class Exchange {
   }
 }
 
-function checkTopic(topic: string): void {
-  if (topic === "") throw invalid("envelope topic: topic must not be empty: invalid argument");
-  if (!topic.startsWith("/")) throw invalid(`topic "${topic}" must start with '/': invalid argument`);
-  if (topic === "/") throw invalid(`topic "${topic}" must have at least one component: invalid argument`);
+export function checkTopic(topic: string): void {
+  const bad = (why: string) => invalid(`envelope topic "${topic}": ${why}: invalid argument`);
+  if (topic === "") throw bad("must not be empty");
+  if (!topic.startsWith("/")) throw bad("must start with '/'");
+  if (topic === "/") throw bad("must have at least one component");
   for (const component of topic.slice(1).split("/")) checkIdentifier(component);
 }
 

@@ -2,11 +2,12 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { Events } from "../../../proto/gen/containerd/services/events/v1/events_pb.ts";
 import { invalid } from "../../base/errors.ts";
 import { namespaceOf } from "../context.ts";
-import type { Exchange } from "./exchange.ts";
+import { checkTopic, type Exchange } from "./exchange.ts";
 
 export function eventsService(exchange: Exchange): ServiceImpl<typeof Events> {
   return {
     publish(request, context) {
+      checkTopic(request.topic);
       if (!request.event) throw invalid("event is missing: invalid argument");
       exchange.publishAny(namespaceOf(context), request.topic, request.event);
       return {};

@@ -86,7 +86,7 @@ export function imagesService(
     update(request, context) {
       const namespace = namespaceOf(context);
       const wanted = request.image;
-      if (!wanted?.name) throw invalid("image name must not be empty: invalid argument");
+      if (!wanted?.name) throw invalid("Image.Name required");
       const paths = request.updateMask?.paths ?? [];
       const image = db.transaction(() => {
         const row = db.get("SELECT * FROM images WHERE namespace = ? AND name = ?", namespace, wanted.name);
@@ -116,13 +116,14 @@ export function imagesService(
 }
 
 function checkImage(image: Image | undefined): ImageInit {
-  if (!image?.name) throw invalid("image name must not be empty: invalid argument");
+  if (!image?.name) throw invalid("Image.Name required");
   const { name, target, labels } = image;
-  if (!target) throw invalid("image.target must not be empty: invalid argument");
-  if (!isDigest(target.digest))
-    throw invalid(`image.target.digest "${target.digest}" not valid: invalid argument`);
-  if (target.size <= 0n) throw invalid("image.target.size must be > 0: invalid argument");
-  if (target.mediaType === "") throw invalid("image.target.mediatype must be set: invalid argument");
+  if (!isDigest(target?.digest ?? ""))
+    throw invalid(
+      `Target.Digest "${target?.digest ?? ""}" invalid: invalid checksum digest format: invalid argument`,
+    );
+  if (!target || target.size <= 0n) throw invalid("Target.Size must be greater than zero: invalid argument");
+  if (target.mediaType === "") throw invalid("Target.MediaType must be set: invalid argument");
   checkLabels(labels);
   return { name, labels, target };
 }
