@@ -40,6 +40,8 @@ export function violations(path: string, source: string): string[] {
   for (const match of source.matchAll(importPattern)) {
     const target = normalize(join(dirname(path), match[1]!));
     if (target.startsWith("package.json")) continue;
+    // What was built is embedded, not imported.
+    if (target.startsWith("dist/")) continue;
     const to = folderOf(target);
     const inside = target.replace(/^src\//, "");
     if (

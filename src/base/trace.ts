@@ -42,8 +42,6 @@ const storage = new AsyncLocalStorage<Context>();
 const base = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
 /** Wall-clock nanoseconds since 1970 that never run backwards within the process. */
 export const nowNano = (): bigint => base + process.hrtime.bigint();
-/** Converts a CLOCK_MONOTONIC reading (as the native part records) to Unix nanoseconds. */
-export const fromMonotonic = (nanoseconds: bigint): bigint => base + nanoseconds;
 
 /** Starts or continues a trace: every `span` under `work` is given to `sink` when it ends. */
 export function withTrace<T>(traceparent: string | undefined, sink: (span: Span) => void, work: () => T): T {

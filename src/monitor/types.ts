@@ -12,7 +12,7 @@ export interface EncodedPlan {
   onSync?: (id: number, pid: number) => Promise<void>;
 }
 
-/** One executed operation: CLOCK_MONOTONIC nanoseconds. Ready for `recordSpan("init", name, …fromMonotonic)`. */
+/** One executed operation: CLOCK_MONOTONIC nanoseconds. runc makes spans of them. */
 export interface StepTiming {
   step: number;
   name: string;

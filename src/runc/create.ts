@@ -2,7 +2,7 @@ import { chmodSync, chownSync, closeSync, constants, openSync, renameSync, write
 import { dirname, join } from "node:path";
 import { Cleanup } from "../base/cleanup.ts";
 import { CortenError, invalid, messageOf } from "../base/errors.ts";
-import { fromMonotonic, recordSpan, span } from "../base/trace.ts";
+import { span } from "../base/trace.ts";
 import type { LaunchedProcess } from "../monitor/index.ts";
 import type { Spec } from "../oci/runtime-spec.ts";
 import { type CgroupLayout, cgroupLayout } from "../sys/cgroup/index.ts";
@@ -19,6 +19,7 @@ import { describeFailure } from "./failure.ts";
 import { runHooks } from "./hooks.ts";
 import { cachedFilter } from "./seccomp/cache.ts";
 import { claim, fifoName, processStat, removeState, writeState } from "./state-store.ts";
+import { recordSteps } from "./steps.ts";
 import type { CreateOptions, State } from "./types.ts";
 import { validate } from "./validate.ts";
 
@@ -101,8 +102,7 @@ async function createContainer(options: CreateOptions): Promise<State> {
       const process = await options.launcher.launch(plan).catch((error) => {
         throw describeFailure(error, builder.operations);
       });
-      for (const { name, start, end } of process.timings)
-        recordSpan("init", name, fromMonotonic(start), fromMonotonic(end));
+      recordSteps(process.timings);
       return process;
     });
   } finally {

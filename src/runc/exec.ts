@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync } from "node:fs";
 import { join, posix } from "node:path";
 import { CortenError, conflict, invalid } from "../base/errors.ts";
-import { fromMonotonic, recordSpan, span } from "../base/trace.ts";
+import { span } from "../base/trace.ts";
 import type { LaunchedProcess } from "../monitor/index.ts";
 import { cgroupDirectoriesOf, cgroupLayout, readControlIfPresent } from "../sys/cgroup/index.ts";
 import { syscall } from "../sys/libc.ts";
@@ -12,6 +12,7 @@ import { connectUnix, filterCache, writePidFile } from "./create.ts";
 import { describeFailure } from "./failure.ts";
 import { cachedFilter } from "./seccomp/cache.ts";
 import { isAlive, isPaused, readState } from "./state-store.ts";
+import { recordSteps } from "./steps.ts";
 import type { ExecOptions, State } from "./types.ts";
 
 const pathOnly = 0o10000000;
@@ -79,8 +80,7 @@ async function execProcess(options: ExecOptions): Promise<LaunchedProcess> {
     const launched = await options.launcher.launch(builder.encode()).catch((error) => {
       throw describeFailure(error, builder.operations);
     });
-    for (const { name, start, end } of launched.timings)
-      recordSpan("init", name, fromMonotonic(start), fromMonotonic(end));
+    recordSteps(launched.timings);
     for (const warning of launched.warnings) warn(warning.message);
     if (options.pidFile) writePidFile(options.pidFile, launched.pid);
     return launched;
