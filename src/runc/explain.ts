@@ -13,7 +13,7 @@ export function explain(bundle: string, id = "example", warn: Warn = () => {}): 
   const spec = readSpec(bundle);
   const rootfs = rootfsOf(spec, bundle);
   const layout = cgroupLayout();
-  validate(spec, { rootfs, noPivot: false, unified: layout.mode === "v2", warn });
+  validate(spec, { rootfs, noPivot: false, unified: layout.mode === "v2", planned: true, warn });
   const cgroups = containerDirectories(layout, spec, id, false);
   const seccomp = spec.linux?.seccomp;
   // Descriptors are only numbers here: nothing is opened.

@@ -12,6 +12,8 @@ export interface ValidationContext {
   rootfs: string;
   noPivot: boolean;
   unified: boolean;
+  /** Only a plan is wanted: a namespace file may still be to be made. */
+  planned?: boolean;
   warn: Warn;
 }
 
@@ -20,7 +22,7 @@ export function validate(spec: Spec, context: ValidationContext): void {
   checkProcess(spec);
   checkRootfs(context.rootfs);
   checkNamespaces(spec, namespaces, context);
-  checkSysctl(spec.linux?.sysctl ?? {}, namespaces);
+  checkSysctl(spec.linux?.sysctl ?? {}, namespaces, context.planned ?? false);
   if (
     spec.linux?.resources?.unified &&
     !context.unified &&
@@ -92,7 +94,7 @@ export function dottedSysctl(name: string): string {
 }
 
 /** /proc/sys is namespaced in parts only: anything else would change the host. */
-function checkSysctl(sysctl: Record<string, string>, namespaces: Namespaces): void {
+function checkSysctl(sysctl: Record<string, string>, namespaces: Namespaces, planned: boolean): void {
   for (const key of Object.keys(sysctl)) {
     const name = dottedSysctl(key);
     const quoted = JSON.stringify(name);
@@ -102,7 +104,7 @@ function checkSysctl(sysctl: Record<string, string>, namespaces: Namespaces): vo
       if (!namespaces.has("ipc")) throw invalid(`sysctl ${quoted} is not allowed in the hosts ipc namespace`);
     } else if (name.startsWith("net.")) {
       const path = namespaces.pathOf("network");
-      if (!namespaces.has("network") || (path && isOwnNetwork(path)))
+      if (!namespaces.has("network") || (path && isOwnNetwork(path, planned)))
         throw invalid(`sysctl ${quoted} not allowed in host network namespace`);
     } else if (name === "kernel.hostname" && namespaces.has("uts")) {
       throw invalid(`sysctl ${quoted} is not allowed as it conflicts with the OCI "hostname" field`);
@@ -112,12 +114,13 @@ function checkSysctl(sysctl: Record<string, string>, namespaces: Namespaces): vo
   }
 }
 
-function isOwnNetwork(path: string): boolean {
+function isOwnNetwork(path: string, planned: boolean): boolean {
   try {
     const own = statSync("/proc/self/ns/net");
     const other = statSync(path);
     return own.dev === other.dev && own.ino === other.ino;
   } catch (error) {
+    if (planned) return false;
     throw invalid(`invalid netns path: stat ${path}: ${errnoText(error)}`, error);
   }
 }
