@@ -3,6 +3,7 @@ import { deferred } from "../base/async.ts";
 import { CortenError } from "../base/errors.ts";
 import { sealedMemfd } from "./binary.ts";
 import { type Channel, frameTypes } from "./channel.ts";
+import type { PlanError } from "./failure.ts";
 import { startNative } from "./launch.ts";
 import { ResultArea } from "./results.ts";
 import type { EncodedPlan, LaunchedProcess, Launcher } from "./types.ts";
@@ -17,6 +18,8 @@ export interface DirectOptions {
 export interface DirectProcess extends LaunchedProcess {
   /** The process' status as a shell has it (128 + signal). Never resolves for a detached one. */
   readonly exited: Promise<number>;
+  /** What went wrong beyond the gate (a hook, exec itself), once it has ended. Never known of a detached one. */
+  failure(): PlanError | undefined;
 }
 
 export interface DirectLauncher extends Launcher {
@@ -39,6 +42,7 @@ async function launch(plan: EncodedPlan, options: DirectOptions): Promise<Direct
   ready.promise.catch(() => {});
   exited.promise.catch(() => {});
   let settled = false;
+  let launched = false;
   let channel: Channel | undefined;
   const ended = () => {
     if (!settled)
@@ -69,11 +73,23 @@ async function launch(plan: EncodedPlan, options: DirectOptions): Promise<Direct
     const pid = await ready.promise;
     // The process at its gate still holds the other end: with nothing more to come, ours must not keep us alive.
     if (options.detach) channel.close();
-    return { pid, timings: results.timings(), warnings: results.warnings(), exited: exited.promise };
+    launched = true;
+    const timings = results.timings();
+    const warnings = results.warnings();
+    let late: PlanError | undefined;
+    let end = exited.promise;
+    if (options.detach) results.close();
+    else
+      end = end.finally(() => {
+        late = results.failure();
+        results.close();
+      });
+    end.catch(() => {});
+    return { pid, timings, warnings, exited: end, failure: () => late };
   } finally {
     settled = true;
     closeSync(planFd);
-    results.close();
+    if (!launched) results.close();
   }
 }
 

@@ -177,13 +177,26 @@ async function openDescriptors(
       ...(unified !== undefined && { unified }),
       ...(options.consoleFd !== undefined && { console: options.consoleFd }),
       ...(console && { console: keep(connectUnix(console, "console socket")) }),
-      ...(agent && notifies && { listener: keep(connectUnix(agent, "seccomp agent")) }),
+      ...(agent && notifies && { listener: keep(connectAgent(agent)) }),
       passed,
       filled: await fillTmpfs(spec, rootfsOf(spec, options.bundle), keep),
     };
   } catch (error) {
     for (const fd of opened.splice(0)) closeSync(fd);
     throw error;
+  }
+}
+
+/** The seccomp agent's socket, for a filter with notifications. */
+export function connectAgent(path: string): number {
+  try {
+    return connectUnix(path, "seccomp agent");
+  } catch (error) {
+    throw new CortenError(
+      "failed_precondition",
+      `failed to connect with seccomp agent specified in the seccomp profile: ${messageOf(error)}`,
+      { cause: error },
+    );
   }
 }
 

@@ -8,7 +8,7 @@ import { syscall } from "../sys/libc.ts";
 import { type Directories, joinFile } from "./cgroup/manager.ts";
 import { environmentOf, readInside } from "./compile/environment.ts";
 import { compileExecPlan } from "./compile/exec.ts";
-import { connectUnix, filterCache, writePidFile } from "./create.ts";
+import { connectAgent, connectUnix, filterCache, writePidFile } from "./create.ts";
 import { describeFailure } from "./failure.ts";
 import { cachedFilter } from "./seccomp/cache.ts";
 import { isAlive, isPaused, readState } from "./state-store.ts";
@@ -71,7 +71,7 @@ async function execProcess(options: ExecOptions): Promise<LaunchedProcess> {
         ...(unified !== undefined && { unified }),
         ...(consoleFd !== undefined && { console: consoleFd }),
         ...(consoleSocket && { console: keep(connectUnix(consoleSocket, "console socket")) }),
-        ...(agent && { listener: keep(connectUnix(agent, "seccomp agent")) }),
+        ...(agent && { listener: keep(connectAgent(agent)) }),
         passed: Array.from({ length: passed }, (_, index) => 3 + index),
       },
       ...(filter && { filter }),

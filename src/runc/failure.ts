@@ -10,13 +10,15 @@ export function describeFailure(error: unknown, operations: readonly PlannedOper
   if (!(error instanceof PlanError)) return error;
   const operation = operations[error.step];
   const reason = operation?.reason;
-  const fail = (message: string) => new CortenError(error.code, message, { cause: error });
-  if (operation?.op === "hook") {
+  const fail = (message: string) =>
+    new CortenError(error.code, `unable to start container process: ${message}`, { cause: error });
+  if (operation?.op === "hook" || error.message.startsWith("run hook ")) {
     const [, kind, index] = reason?.match(/^hooks\.(\w+)\[(\d+)\]$/) ?? [];
-    return fail(`unable to start container process: error running ${kind} hook #${index}: ${error.detail}`);
+    return fail(`error running ${kind ? `${kind} hook #${index}` : "hook"}: ${error.detail}`);
   }
-  if (operation?.op === "lookup" || operation?.op === "exec")
-    return fail(`unable to start container process: ${error.message}`);
+  // The machine's own complete messages are about the program; the rest about what was made for it.
+  if (operation?.op === "lookup" || operation?.op === "exec" || /^exec[: ]/.test(error.message))
+    return fail(error.message);
   const from = reason && !error.message.includes(reason) ? `${reason}: ` : "";
-  return fail(`unable to start container process: error during container init: ${from}${error.message}`);
+  return fail(`error during container init: ${from}${error.message}`);
 }

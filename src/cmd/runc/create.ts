@@ -83,9 +83,11 @@ export async function runVerb(context: Context, argv: string[]): Promise<number>
       throw error;
     }
     if (detach) return 0;
-    const status = await attachment.wait();
-    if (!flags.bool("keep")) await remove(root, id, { force: true, warn: context.warn });
-    return status;
+    try {
+      return await attachment.wait();
+    } finally {
+      if (!flags.bool("keep")) await remove(root, id, { force: true, warn: context.warn });
+    }
   } catch (error) {
     throw new ExitError(1, `runc run failed: ${messageOf(error)}`, error);
   }

@@ -3,6 +3,7 @@ import { constants } from "node:os";
 import { CortenError, invalid } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
 import { type DirectProcess, directLauncher, type Launcher } from "../../monitor/index.ts";
+import { describeFailure } from "../../runc/failure.ts";
 import { rawSyscall } from "../../sys/libc.ts";
 import type { Flags } from "./flags.ts";
 import { ForegroundTerminal } from "./terminal.ts";
@@ -90,6 +91,8 @@ export function attach(terminal: boolean, detach: boolean): Attachment {
       const status = await started.exited;
       await tty?.finish();
       release();
+      const failure = started.failure();
+      if (failure) throw describeFailure(failure, []);
       return status;
     },
     close: release,

@@ -2,6 +2,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { alreadyExists } from "../../base/errors.ts";
 import { defaultSpec, rootlessSpec } from "../../oci/default-spec.ts";
+import { cgroupLayout } from "../../sys/cgroup/index.ts";
 import { type Context, expectArgs } from "./context.ts";
 import { parseFlags } from "./flags.ts";
 
@@ -16,6 +17,8 @@ export async function specVerb(_context: Context, argv: string[]): Promise<numbe
   const spec = flags.bool("rootless")
     ? rootlessSpec(process.geteuid?.() ?? 0, process.getegid?.() ?? 0)
     : defaultSpec();
+  // On a unified hierarchy containers see their own group as the root, as with runc.
+  if (cgroupLayout().mode === "v2") spec.linux?.namespaces?.push({ type: "cgroup" });
   writeFileSync(path, JSON.stringify(spec, null, "\t"), { mode: 0o666 });
   return 0;
 }
