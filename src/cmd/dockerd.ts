@@ -128,12 +128,21 @@ async function openNetworks({ config, bip, mtu }: ReturnType<typeof settingsOf>)
   });
 }
 
+/** AT_FDCWD, and S_IFIFO with read and write for us alone. */
+const currentDirectory = -100;
+const fifoMode = 0o010600;
+
 async function openMonitors(): Promise<Monitors> {
   const { connectMonitor, readExit, spawnMonitor } = await import("../monitor/index.ts");
   return {
     connect: connectMonitor,
     exit: readExit,
-    spawnFifo: (options) => spawnMonitor({ ...options, run: { kind: "fifo" } }),
+    async spawnFifo(options) {
+      const { syscall } = await import("../sys/libc.ts");
+      for (const path of Object.values(options.fifos))
+        syscall("mknodat", [currentDirectory, path, fifoMode, 0], `FIFO ${path}`);
+      return spawnMonitor({ ...options, run: { kind: "fifo" } });
+    },
   };
 }
 

@@ -1,5 +1,6 @@
-import type { Readable } from "node:stream";
-import { conflict } from "../../base/errors.ts";
+import type { Readable, Writable } from "node:stream";
+import { conflict, messageOf } from "../../base/errors.ts";
+import { log } from "../../base/log.ts";
 import type { Attachment } from "../../monitor/index.ts";
 import type { Daemon } from "../daemon.ts";
 import { frame, type OutputStream } from "../http/frames.ts";
@@ -55,6 +56,18 @@ export async function openStreams(
   });
 }
 
+/**
+ * A foreign shim keeps its own hold on the stdin FIFO until it is told: only then does the process see the end, after
+ * all that the monitor still has to write.
+ */
+export function stdinCloser(daemon: Daemon, containerId: string, execId = ""): () => void {
+  if (daemon.inProcess) return () => {};
+  return () =>
+    void daemon.containerd.tasks
+      .closeIO({ containerId, execId, stdin: true })
+      .catch((error) => log.debug("cannot close stdin", { id: containerId, error: messageOf(error) }));
+}
+
 /** Bytes that make the client leave while the container goes on; `ctrl-p,ctrl-q` unless told otherwise. */
 export function parseDetachKeys(text: string): Uint8Array {
   if (text === "") return Buffer.from([16, 17]);
@@ -83,7 +96,14 @@ export function parseDetachKeys(text: string): Uint8Array {
 export async function pumpStreams(
   connection: Hijacked,
   attachment: Attachment,
-  options: { want: StreamChoice; tty: boolean; closeStdin: boolean; detachKeys?: Uint8Array },
+  options: {
+    want: StreamChoice;
+    tty: boolean;
+    closeStdin: boolean;
+    detachKeys?: Uint8Array;
+    /** Called after the client's stdin has ended and the process's is to end, too. */
+    onStdinEnd?: () => void;
+  },
 ): Promise<void> {
   const { want, tty } = options;
   let left = false;
@@ -108,13 +128,12 @@ export async function pumpStreams(
   if (want.stderr && !tty) outputs.push(copy(attachment.stderr, "stderr"));
   else attachment.stderr.resume();
   if (attachment.stdin)
-    void pumpStdin(
-      connection,
-      attachment.stdin,
-      tty ? options.detachKeys : undefined,
-      options.closeStdin,
+    void pumpStdin(connection, attachment.stdin, {
+      keys: tty ? options.detachKeys : undefined,
+      closeStdin: options.closeStdin,
       leave,
-    );
+      ended: options.onStdinEnd ?? (() => {}),
+    });
   if (outputs.length > 0) await Promise.all(outputs);
   else
     await new Promise<void>((resolve) => {
@@ -128,11 +147,10 @@ export async function pumpStreams(
 
 async function pumpStdin(
   connection: Hijacked,
-  stdin: import("node:stream").Writable,
-  keys: Uint8Array | undefined,
-  closeStdin: boolean,
-  leave: () => void,
+  stdin: Writable,
+  options: { keys: Uint8Array | undefined; closeStdin: boolean; leave: () => void; ended: () => void },
 ): Promise<void> {
+  const { keys, leave } = options;
   stdin.on("error", () => {});
   let matched = 0;
   try {
@@ -148,13 +166,16 @@ async function pumpStdin(
         }
       } else await writeStdin(stdin, data);
     }
-    if (closeStdin) stdin.end();
+    if (options.closeStdin) {
+      stdin.end();
+      options.ended();
+    }
   } catch {
     // The process closed its stdin: what the client still sends has no reader.
   }
 }
 
-function writeStdin(stdin: import("node:stream").Writable, data: Uint8Array): Promise<void> {
+function writeStdin(stdin: Writable, data: Uint8Array): Promise<void> {
   if (stdin.destroyed || stdin.writableEnded) return Promise.resolve();
   if (stdin.write(data)) return Promise.resolve();
   return new Promise((resolve) => {

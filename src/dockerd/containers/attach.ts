@@ -1,5 +1,5 @@
 import { conflict } from "../../base/errors.ts";
-import { openStreams, parseDetachKeys, pumpStreams } from "../container/attach.ts";
+import { openStreams, parseDetachKeys, pumpStreams, stdinCloser } from "../container/attach.ts";
 import { containerEvent } from "../container/events.ts";
 import { logPath } from "../container/paths.ts";
 import type { Handler } from "../daemon.ts";
@@ -49,6 +49,7 @@ export const attach: Handler = async (call) => {
         tty,
         closeStdin: config.StdinOnce && !tty,
         detachKeys: parseDetachKeys(query.string("detachKeys")),
+        onStdinEnd: stdinCloser(daemon, container.id),
       });
     if (connection.signal.aborted || container.state.running) containerEvent(daemon, container, "detach");
   }

@@ -1,6 +1,6 @@
 import { conflict, messageOf } from "../../base/errors.ts";
 import type { ExecStartRequest, Sent } from "../../engine/types.ts";
-import { parseDetachKeys, pumpStreams } from "../container/attach.ts";
+import { parseDetachKeys, pumpStreams, stdinCloser } from "../container/attach.ts";
 import { taskMessage } from "../container/start.ts";
 import type { Handler } from "../daemon.ts";
 import { frame, multiplexedType, rawType } from "../http/frames.ts";
@@ -42,6 +42,7 @@ export const start: Handler = async (call) => {
         tty,
         closeStdin: true,
         detachKeys: parseDetachKeys(exec.config.detachKeys),
+        onStdinEnd: stdinCloser(daemon, container.id, exec.id),
       });
     // The code can be asked for as soon as the stream has ended.
     if (!connection.signal.aborted) await exec.ended();
