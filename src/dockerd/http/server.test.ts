@@ -1,0 +1,154 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { HttpServer, type Incoming } from "./server.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "corten-http-"));
+const path = join(directory, "s.sock");
+let aborted = 0;
+const server = new HttpServer(handle);
+
+async function handle({ head, body, reply, signal }: Incoming): Promise<void> {
+  switch (head.target) {
+    case "/echo":
+      return reply.bytes(200, "text/plain", await body.text(1 << 20));
+    case "/stream": {
+      const out = reply.stream(200, "text/plain");
+      await out.write("one");
+      await out.write("two");
+      return out.end();
+    }
+    case "/hijack": {
+      const connection = await reply.hijack("application/vnd.docker.raw-stream");
+      for (let data = await connection.read(); data; data = await connection.read())
+        await connection.write(Buffer.from(`<${Buffer.from(data).toString()}>`));
+      await connection.write(Buffer.from("after the end"));
+      return connection.end();
+    }
+    case "/forever":
+      reply.stream(200, "text/plain");
+      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+      aborted++;
+      return;
+    default:
+      return reply.empty(204);
+  }
+}
+
+beforeAll(async () => {
+  await server.listen(`unix://${path}`);
+});
+afterAll(() => {
+  server.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+/** A client that keeps everything it got, piece by piece. */
+class Client {
+  readonly socket: Socket;
+  readonly pieces: string[] = [];
+  #wake: () => void = () => {};
+  closed = false;
+  constructor() {
+    this.socket = connect({ path, allowHalfOpen: true });
+    this.socket.on("data", (data: Uint8Array) => {
+      this.pieces.push(Buffer.from(data).toString("latin1"));
+      this.#wake();
+    });
+    const gone = () => {
+      this.closed = true;
+      this.#wake();
+    };
+    this.socket.on("end", gone);
+    this.socket.on("close", gone);
+  }
+  get text(): string {
+    return this.pieces.join("");
+  }
+  async until(test: (text: string) => boolean): Promise<string> {
+    while (!test(this.text)) {
+      if (this.closed) throw new Error(`closed after ${JSON.stringify(this.text)}`);
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    return this.text;
+  }
+  async end(): Promise<string> {
+    while (!this.closed)
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    return this.text;
+  }
+}
+
+test("the socket is closed to others", () => {
+  expect(statSync(path).mode & 0o777).toBe(0o660);
+});
+
+test("one connection carries several requests, with lengths and with chunks", async () => {
+  const client = new Client();
+  client.socket.write("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nfirst");
+  await client.until((text) => text.endsWith("first"));
+  client.socket.write(
+    "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nsec\r\n3;x=y\r\nond\r\n0\r\n\r\n",
+  );
+  await client.until((text) => text.endsWith("second"));
+  client.socket.write("GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
+  const text = await client.until((got) => got.endsWith("0\r\n\r\n"));
+  expect(text).toContain("3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n");
+  client.socket.destroy();
+});
+
+test("a hijack without an Upgrade header is a 200 and a raw stream whose halves end by themselves", async () => {
+  const client = new Client();
+  client.socket.write("POST /hijack HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}");
+  await client.until((text) => text.includes("\r\n\r\n"));
+  expect(client.text).toStartWith("HTTP/1.1 200 OK\r\n");
+  expect(client.text).not.toContain("Transfer-Encoding");
+  client.socket.write("in");
+  await client.until((text) => text.endsWith("<in>"));
+  client.socket.end();
+  expect(await client.end()).toEndWith("<in>after the end");
+});
+
+test("a hijack with an Upgrade header answers 101, and what came behind the body is the stream's", async () => {
+  const client = new Client();
+  client.socket.write(
+    "POST /hijack HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 2\r\n\r\n{}early",
+  );
+  await client.until((text) => text.endsWith("<early>"));
+  expect(client.text).toStartWith("HTTP/1.1 101 UPGRADED\r\n");
+  expect(client.text.split("\r\n\r\n")[1]).toBe("<early>");
+  client.socket.end();
+  await client.end();
+});
+
+test("a client that goes away aborts what is under way for it", async () => {
+  const client = new Client();
+  client.socket.write("GET /forever HTTP/1.1\r\nHost: x\r\n\r\n");
+  await client.until((text) => text.includes("\r\n\r\n"));
+  const before = aborted;
+  client.socket.destroy();
+  while (aborted === before) await new Promise((next) => setTimeout(next, 1));
+  expect(aborted).toBe(before + 1);
+});
+
+for (const [what, request] of [
+  ["no HTTP", "hello\r\n\r\n"],
+  ["two lengths", "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"],
+  [
+    "a length and chunks",
+    "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+  ],
+  ["no host", "GET / HTTP/1.1\r\n\r\n"],
+  ["a space in a header's name", "GET / HTTP/1.1\r\nHost: x\r\nA b: c\r\n\r\n"],
+] as const)
+  test(`a request with ${what} is refused and its connection ends`, async () => {
+    const client = new Client();
+    client.socket.write(request);
+    expect(await client.end()).toStartWith("HTTP/1.1 400 ");
+  });

@@ -1,0 +1,91 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type LogQuery, readLog } from "./json-file.ts";
+
+let directory: string;
+let path: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "corten-log-"));
+  path = join(directory, "x-json.log");
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+const line = (number: number) =>
+  `${JSON.stringify({ log: `${number}\n`, stream: number % 2 ? "stderr" : "stdout", time: `2026-01-01T00:00:${String(number).padStart(2, "0")}.5Z` })}\n`;
+const lines = (from: number, to: number) =>
+  Array.from({ length: to - from }, (_, index) => line(from + index)).join("");
+const never = new AbortController().signal;
+
+async function read(query: Partial<LogQuery> = {}): Promise<string[]> {
+  const out: string[] = [];
+  for await (const entry of readLog(path, { signal: never, ...query })) out.push(entry.text.trim());
+  return out;
+}
+
+test("a log that is not there yet is empty", async () => {
+  expect(await read()).toEqual([]);
+  expect(await read({ tail: 5 })).toEqual([]);
+});
+
+test("rotated files come first, oldest first", async () => {
+  writeFileSync(`${path}.2`, lines(0, 2));
+  writeFileSync(`${path}.1`, lines(2, 4));
+  writeFileSync(path, lines(4, 6));
+  expect(await read()).toEqual(["0", "1", "2", "3", "4", "5"]);
+});
+
+test("a tail reaches back into rotated files", async () => {
+  writeFileSync(`${path}.1`, lines(0, 4));
+  writeFileSync(path, lines(4, 6));
+  for (const [tail, expected] of [
+    [0, []],
+    [1, ["5"]],
+    [2, ["4", "5"]],
+    [3, ["3", "4", "5"]],
+    [6, ["0", "1", "2", "3", "4", "5"]],
+    [99, ["0", "1", "2", "3", "4", "5"]],
+  ] as const)
+    expect(await read({ tail })).toEqual([...expected]);
+});
+
+test("since and until bound by time", async () => {
+  writeFileSync(path, lines(0, 6));
+  const at = (second: number) => BigInt(Date.parse(`2026-01-01T00:00:0${second}Z`)) * 1_000_000n;
+  expect(await read({ since: at(3) })).toEqual(["3", "4", "5"]);
+  expect(await read({ until: at(2) })).toEqual(["0", "1"]);
+});
+
+test("following gives what is appended, across a rotation, until the end", async () => {
+  writeFileSync(path, lines(0, 2));
+  let running = true;
+  let ring = () => {};
+  const out: string[] = [];
+  for await (const entry of readLog(path, {
+    signal: never,
+    follow: () => running,
+    onEnd: (wake) => {
+      ring = wake;
+    },
+  })) {
+    out.push(entry.text.trim());
+    if (out.length === 2) appendFileSync(path, lines(2, 4));
+    if (out.length === 4) {
+      appendFileSync(path, lines(4, 5));
+      renameSync(path, `${path}.1`);
+      writeFileSync(path, lines(5, 7));
+    }
+    if (out.length === 7) {
+      appendFileSync(path, lines(7, 8));
+      running = false;
+      ring();
+    }
+  }
+  expect(out).toEqual(["0", "1", "2", "3", "4", "5", "6", "7"]);
+});
+
+test("a record cut short by a crash is passed over", async () => {
+  writeFileSync(path, `${line(0)}{"log":"brok\n${line(1)}`);
+  expect(await read()).toEqual(["0", "1"]);
+});
