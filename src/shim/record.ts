@@ -37,6 +37,8 @@ export interface TaskRecord {
   /** Mounts are at `<bundle>/rootfs`. */
   mounted: boolean;
   ownPidNamespace: boolean;
+  /** Of a foreign runtime's container, to see at its end whether the kernel killed for memory. */
+  memoryCgroup?: string;
   processes: ProcessRecord[];
 }
 

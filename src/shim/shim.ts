@@ -5,7 +5,6 @@ import { KeyedMutex, sleep } from "../base/async.ts";
 import { Cleanup } from "../base/cleanup.ts";
 import {
   alreadyExists,
-  asCortenError,
   CortenError,
   conflict,
   invalid,
@@ -22,6 +21,7 @@ import { taskEvents } from "./events.ts";
 import { adopt, endUnrecorded } from "./exit.ts";
 import { Bundles, type ProcessRecord, type TaskRecord } from "./record.ts";
 import { chooseRuntime, openRuntime } from "./runtimes/choose.ts";
+import { memoryCgroupOf } from "./stats.ts";
 import { destinationOf, type Stdio } from "./stdio.ts";
 import { Task, type TaskObserver, type TaskProcess } from "./task.ts";
 import type { MonitorPlace, Publish } from "./types.ts";
@@ -127,6 +127,8 @@ export class Shim {
     } catch (error) {
       throw wrap("OCI runtime create failed", error);
     }
+    const memoryCgroup = runtime.binary ? memoryCgroupOf(task.init.record.pid) : undefined;
+    if (memoryCgroup !== undefined) record.memoryCgroup = memoryCgroup;
     record.state = "made";
     this.bundles.save(record);
     undo.release();
@@ -349,8 +351,10 @@ function withSize(place: MonitorPlace, size: { height: number; width: number } |
   return { ...place, size: { rows: size.height, columns: size.width } };
 }
 
-/** As containerd wraps it; clients read the runtime's words out of it. */
+/**
+ * As containerd wraps it; clients read the runtime's words out of it. The code is always "unknown": a program
+ * that was not found inside must not look like a container that was not found.
+ */
 function wrap(what: string, error: unknown): CortenError {
-  const { code, message } = asCortenError(error);
-  return new CortenError(code, `${what}: ${message}`, { cause: error });
+  return new CortenError("unknown", `${what}: ${messageOf(error)}`, { cause: error });
 }

@@ -19,6 +19,18 @@ export function statsOfProcess(pid: number): Any {
   return packStats(readStats(cgroupDirectoriesOf(layout, pid)), layout.mode === "v2");
 }
 
+/** The memory cgroup a process is in. */
+export function memoryCgroupOf(pid: number): string | undefined {
+  const layout = cgroupLayout();
+  return cgroupDirectoriesOf(layout, pid)[layout.mode === "v2" ? "" : "memory"];
+}
+
+/** Whether the kernel has killed in this memory cgroup; a cgroup that is gone tells nothing. */
+export function oomKilled(directory: string): boolean {
+  const key = cgroupLayout().mode === "v2" ? "" : "memory";
+  return readStats({ [key]: directory }).memory.oomKills > 0;
+}
+
 /** Counters as containerd's clients decode them: one message for cgroup v1 (and hybrid), another for v2. */
 export function packStats(stats: CgroupStats, unified = cgroupLayout().mode === "v2"): Any {
   return unified ? packAny(MetricsV2, v2(stats)) : packAny(MetricsV1, v1(stats));

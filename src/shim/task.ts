@@ -5,6 +5,7 @@ import type { ExitRecord, Monitor } from "../monitor/index.ts";
 import type { Process as ProcessSpec } from "../oci/runtime-spec.ts";
 import { startTimeOf } from "./exit.ts";
 import type { ProcessRecord, TaskRecord } from "./record.ts";
+import { oomKilled } from "./stats.ts";
 import type { Launched, OciRuntime } from "./types.ts";
 
 export type Status = "created" | "running" | "stopped" | "paused" | "pausing";
@@ -142,8 +143,9 @@ export class Task {
       .catch((error) => log.error(`exit of ${this.id} could not be handled`, { error: messageOf(error) }));
   }
 
-  async #ended(process: TaskProcess, exit: ExitRecord): Promise<void> {
+  async #ended(process: TaskProcess, reported: ExitRecord): Promise<void> {
     if (process.exit) return;
+    let exit = reported;
     if (process === this.init) {
       // Without a PID namespace of its own the kernel does not end the rest with the init.
       if (!this.record.ownPidNamespace)
@@ -158,6 +160,8 @@ export class Task {
           .map((exec) => Promise.race([exec.wait(), sleep(2000)])),
       );
       this.#paused = "no";
+      const { memoryCgroup } = this.record;
+      if (!exit.oomKilled && memoryCgroup && oomKilled(memoryCgroup)) exit = { ...exit, oomKilled: true };
       if (exit.oomKilled) this.#observer.oom(this);
     }
     this.#observer.exited(this, process, exit);

@@ -272,14 +272,20 @@ export class NamespacedWriter implements AsyncDisposable {
     });
   }
 
-  /** A client that insists on sending bytes we have gets a real writer for them. */
+  /** A client that insists on sending bytes we have gets a real writer, which stands where it thinks it does. */
   async #real(): Promise<ContentWriter> {
-    if (!this.#writer) {
-      this.#writer = await this.#content.store.writer(`${this.#namespace}/${this.#ref}`);
-      await this.#writer.truncate(0);
-      this.#present = undefined;
+    const present = this.#present;
+    if (this.#writer) return this.#writer;
+    const writer = await this.#content.store.writer(`${this.#namespace}/${this.#ref}`);
+    this.#writer = writer;
+    this.#present = undefined;
+    await writer.truncate(0);
+    if (present) {
+      using reader = await this.#content.store.readerAt(present.digest);
+      for await (const data of reader.stream() as unknown as AsyncIterable<Uint8Array>)
+        await writer.write(data);
     }
-    return this.#writer;
+    return writer;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { CortenError, isCode, messageOf, notFound } from "../../base/errors.ts";
 import { type Monitor, spawnMonitor } from "../../monitor/index.ts";
 import { statsOfProcess } from "../stats.ts";
@@ -24,7 +25,9 @@ export function foreignRuntime(choice: RuntimeChoice, binary: string): OciRuntim
     const pidFile = join(work, "pid");
     rmSync(logFile, { force: true });
     rmSync(pidFile, { force: true });
-    const consoleSocket = monitor.terminal ? join(work, "console.sock") : undefined;
+    // Bundles lie deep, and a socket's path has 107 bytes: runtimes get it in a short place.
+    using short = monitor.terminal ? temporaryDirectory() : undefined;
+    const consoleSocket = short ? join(short.path, "console.sock") : undefined;
     const argv = [
       binary,
       ...globals,
@@ -45,9 +48,7 @@ export function foreignRuntime(choice: RuntimeChoice, binary: string): OciRuntim
         run: { kind: "runtime", argv, pidFile, ...(consoleSocket ? { consoleSocket } : {}) },
       });
     } catch (error) {
-      const why = lastError(logFile) ?? messageOf(error);
-      const name = basename(binary);
-      throw new CortenError("unknown", `${name} ${verb[0]} failed: ${why}`, { cause: error });
+      throw new CortenError("unknown", lastError(logFile) ?? messageOf(error), { cause: error });
     }
     return { pid: made.pid, monitor: made };
   };
@@ -99,6 +100,11 @@ export function foreignRuntime(choice: RuntimeChoice, binary: string): OciRuntim
     },
     stats: async (_id, pid) => statsOfProcess(pid),
   };
+}
+
+function temporaryDirectory(): Disposable & { path: string } {
+  const path = mkdtempSync(join(tmpdir(), "corten-pty-"));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
 const outputLimit = 16 << 20;

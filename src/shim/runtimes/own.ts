@@ -1,4 +1,4 @@
-import { conflict, isCode, notFound } from "../../base/errors.ts";
+import { CortenError, conflict, isCode, messageOf, notFound } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
 import { monitorLauncher } from "../../monitor/index.ts";
 import type { Spec } from "../../oci/runtime-spec.ts";
@@ -42,7 +42,7 @@ export function ownRuntime(choice: RuntimeChoice): OciRuntime {
         });
       } catch (error) {
         launcher.monitor?.close();
-        throw error;
+        throw inRuncsWords("runc create failed", error);
       }
       return launched(launcher);
     },
@@ -56,7 +56,7 @@ export function ownRuntime(choice: RuntimeChoice): OciRuntime {
         await runc.exec({ root, id, process, launcher, warn: warn(id) });
       } catch (error) {
         launcher.monitor?.close();
-        throw error;
+        throw inRuncsWords("exec failed", error);
       }
       return launched(launcher);
     },
@@ -93,6 +93,10 @@ export function ownRuntime(choice: RuntimeChoice): OciRuntime {
     },
   };
 }
+
+/** What runc's command line puts before its errors; clients of containerd compare the whole. */
+const inRuncsWords = (what: string, error: unknown) =>
+  new CortenError("unknown", `${what}: ${messageOf(error)}`, { cause: error });
 
 /** The cgroup in which the monitor is to see OOM kills. */
 async function oomWatch(spec: Spec, id: string, systemd: boolean): Promise<MonitorPlace["oom"]> {
