@@ -85,7 +85,7 @@ export async function createDockerd(parts: DockerdParts): Promise<Dockerd> {
         container.stopHealth?.();
       }
       server.close();
-      parts.networks.close();
+      parts.networks.retire();
       db[Symbol.dispose]();
     },
   };

@@ -429,6 +429,20 @@ export class NetworkManager implements Networks {
     this.#catalog.close();
   }
 
+  retire(): void {
+    if (this.#closed) return;
+    if (this.#catalog.endpoints().length === 0) {
+      this.#sandboxes.close();
+      this.#sweep();
+      for (const network of this.#catalog.networks()) {
+        const given = network.name === "bridge" && this.#options.bridgeName;
+        if (network.driver === "bridge" && !given) removeBridge(this.#host, bridgeName(network));
+      }
+      this.#firewall.destroy();
+    }
+    this.close();
+  }
+
   async destroy(): Promise<void> {
     this.#sandboxes.close();
     this.#sandboxes.prune(new Set());

@@ -171,6 +171,11 @@ export interface Networks {
   prepare(): void;
   /** Ends the manager; containers' networking stays as it is. */
   close(): void;
+  /**
+   * Ends the manager for good: while no container is connected its bridges and its table go, too, and come back
+   * at the next open. A bridge that was given by name stays.
+   */
+  retire(): void;
   /** Removes bridges, table, sandboxes and records: for tests, `make demo` and uninstalling. */
   destroy(): Promise<void>;
 }

@@ -3,6 +3,7 @@
  * ends the daemon, removes its containers, and fails the test if anything of it is left on the machine.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
@@ -108,14 +109,11 @@ export interface Engine extends AsyncDisposable {
   log(): string;
 }
 
-let counter = 0;
-
 /** Starts `corten dockerd` on roots of its own. `flags` are added to its command line. */
 export async function startEngine(flags: string[] = []): Promise<Engine> {
   const root = mkdtempSync(join(tmpdir(), "corten-engine-"));
   const socket = join(root, "docker.sock");
   const host = `unix://${socket}`;
-  const bridge = `ct${process.pid.toString(36)}${(counter++).toString(36)}`.slice(0, 15);
   const logPath = join(root, "dockerd.log");
   let child: ChildProcess | undefined;
   let log = "";
@@ -134,7 +132,6 @@ export async function startEngine(flags: string[] = []): Promise<Engine> {
         join(root, "dockerd.pid"),
         "-H",
         host,
-        ...(flags.includes("--bridge") ? [] : ["--bridge", bridge]),
         ...flags,
       ],
       { stdio: ["ignore", "pipe", "pipe"] },
@@ -186,7 +183,9 @@ export async function startEngine(flags: string[] = []): Promise<Engine> {
         clearTimeout(timer);
       }
       const left = leftovers(root);
-      sweep(root, bridge);
+      // What hides behind a failed test is still to be seen.
+      if (left.length > 0) console.error(`the engine left behind:\n${left.join("\n")}`);
+      sweep(root);
       if (left.length > 0) throw new Error(`the engine left behind:\n${left.join("\n")}\n${log}\n${logPath}`);
     },
   };
@@ -214,7 +213,7 @@ export function leftovers(root: string): string[] {
 }
 
 /** Takes away what a failed test would leave, so that the next one starts clean. */
-function sweep(root: string, bridge: string): void {
+function sweep(root: string): void {
   for (const line of leftovers(root)) {
     const pid = line.match(/^process (\d+)/)?.[1];
     if (pid) {
@@ -230,6 +229,9 @@ function sweep(root: string, bridge: string): void {
     .map((line) => line.split(" ")[4] ?? "")
     .filter((path) => path.startsWith(`${root}/`));
   for (const path of mounts.reverse()) spawnSync("umount", ["-l", path]);
-  spawnSync("ip", ["link", "del", bridge]);
+  // The names an engine derives from its data root (src/network/names.ts).
+  const hash = createHash("sha256").update(join(root, "lib")).digest("hex");
+  spawnSync("ip", ["link", "del", `corten-${hash.slice(0, 8)}`], { stdio: "ignore" });
+  spawnSync("nft", ["delete", "table", "ip", `corten-${hash.slice(0, 12)}`], { stdio: "ignore" });
   rmSync(root, { recursive: true, force: true });
 }
