@@ -44,6 +44,7 @@ export function explain(bundle: string, id = "example", warn: Warn = () => {}): 
     ...(seccomp && { filter: compileSeccomp(seccomp) }),
     noPivot: false,
     noNewKeyring: false,
+    planned: true,
     warn,
   });
   const before = Object.entries(cgroups).map(

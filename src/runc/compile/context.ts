@@ -16,6 +16,8 @@ export interface CompileContext {
   readonly layout: CgroupLayout;
   /** The container's cgroups by controller. */
   readonly cgroups: Readonly<Record<string, string>>;
+  /** Only a plan is wanted: what it mounts may still be to be made. */
+  readonly planned?: boolean;
   readonly warn: Warn;
   /** Operations before the clone: what only the runtime's side may open. */
   readonly stage: PlannedOperation[];

@@ -1,4 +1,5 @@
 /** A container's configuration → the plan that creates it, up to the start gate and beyond it to execve. */
+import { readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { invalid } from "../../base/errors.ts";
 import type { Slot } from "../../monitor/ops.gen.ts";
@@ -56,6 +57,7 @@ export interface CreateInput {
   filter?: CompiledFilter;
   noPivot: boolean;
   noNewKeyring: boolean;
+  planned?: boolean;
   warn: Warn;
 }
 
@@ -326,11 +328,29 @@ function compileJail(context: CompileContext, noPivot: boolean): PlannedOperatio
   const { root, rootfs, namespaces, spec } = context;
   if (!namespaces.has("mount")) return [child("root.path", { op: "chroot", root })];
   const jail = noPivot
-    ? child("--no-pivot", { op: "moveRoot", root, path: rootfs })
+    ? child("--no-pivot", { op: "moveRoot", root, path: rootfs, hide: kernelMountsOutside(rootfs) })
     : child("root.path", { op: "pivotRoot", root });
   const wanted = rootPropagation(spec.linux?.rootfsPropagation ?? "") ?? 0;
   if (wanted === 0) return [jail];
   return [jail, child("linux.rootfsPropagation", { op: "propagation", root, path: "/", flags: wanted })];
+}
+
+/**
+ * Every procfs and sysfs that would stay reachable below a covered root: with one of them unmasked in its mount
+ * namespace, a container with a user namespace may mount a bare one. Inner mounts come first.
+ */
+export function kernelMountsOutside(
+  rootfs: string,
+  mountinfo = readFileSync("/proc/self/mountinfo", "utf8"),
+): string[] {
+  const found: string[] = [];
+  for (const line of mountinfo.split("\n")) {
+    const [, point, type] = line.match(/^\S+ \S+ \S+ \S+ (\S+) .* - (\S+) /) ?? [];
+    if (!point || (type !== "proc" && type !== "sysfs")) continue;
+    const path = point.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8)));
+    if (path !== rootfs && !path.startsWith(`${rootfs}/`)) found.push(path);
+  }
+  return found.reverse();
 }
 
 function compileConsole(root: Slot, process: Process, socket: Slot | undefined): PlannedOperation {

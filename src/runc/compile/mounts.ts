@@ -123,7 +123,7 @@ function bindMount(
   const { root, bundle } = context;
   if (!mount.source) throw invalid("bind mount without source");
   const source = isAbsolute(mount.source) ? mount.source : resolve(bundle, mount.source);
-  checkBindSource(source, path);
+  checkBindSource(source, path, context.planned ?? false);
   const tree = context.namespaces.has("user")
     ? openTreeEarly(context, source, options.recursive, reason)
     : undefined;
@@ -197,10 +197,11 @@ function refuseInsideProc(path: string, isProc: boolean): void {
   );
 }
 
-function checkBindSource(source: string, path: string): void {
+function checkBindSource(source: string, path: string, planned: boolean): void {
   try {
     statSync(source);
   } catch (error) {
+    if (planned) return;
     throw new CortenError("not_found", `stat ${source}: ${errnoText(error)}`, { cause: error });
   }
   // A bind of another procfs at /proc is fine: its root has inode 1 and a `self` link to a number.
