@@ -40,8 +40,22 @@ export function makeHost(config: DaemonConfig): Host {
       const bundle = mkdtempSync(join(tmpdir(), "corten-explain-"));
       try {
         mkdirSync(join(bundle, "rootfs"));
+        // The runtime looks at what is bound; what a real start would have made is stood in for.
+        const standIns = new Map<string, string>();
+        for (const [index, mount] of (spec.mounts ?? []).entries()) {
+          if (mount.type !== "bind" || mount.source === undefined || existsSync(mount.source)) continue;
+          const standIn = join(bundle, `mount-${index}.`);
+          if (mount.destination.startsWith("/etc/")) writeFileSync(standIn, "");
+          else mkdirSync(standIn);
+          standIns.set(standIn, mount.source);
+          mount.source = standIn;
+        }
         writeFileSync(join(bundle, "config.json"), stringifyJson(spec));
-        return explain(bundle);
+        return explain(bundle).map((line) => {
+          let text = line;
+          for (const [standIn, source] of standIns) text = text.replaceAll(standIn, source);
+          return text;
+        });
       } finally {
         rmSync(bundle, { recursive: true, force: true });
       }

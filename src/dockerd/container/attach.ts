@@ -91,7 +91,7 @@ export function parseDetachKeys(text: string): Uint8Array {
 
 /**
  * Moves bytes between a client and a process until the process's output ends, or the client leaves. The client's FIN
- * ends stdin alone (when `closeStdin`); its output goes on.
+ * ends stdin alone (when `closeStdin`); its output goes on. True when it was the client who left.
  */
 export async function pumpStreams(
   connection: Hijacked,
@@ -104,7 +104,7 @@ export async function pumpStreams(
     /** Called after the client's stdin has ended and the process's is to end, too. */
     onStdinEnd?: () => void;
   },
-): Promise<void> {
+): Promise<boolean> {
   const { want, tty } = options;
   let left = false;
   const leave = () => {
@@ -143,6 +143,7 @@ export async function pumpStreams(
     });
   connection.signal.removeEventListener("abort", leave);
   if (!left) attachment.close();
+  return left;
 }
 
 async function pumpStdin(

@@ -43,15 +43,16 @@ export const attach: Handler = async (call) => {
     }
   if (opening) {
     const attachment = await opening.catch(() => undefined);
-    if (attachment)
-      await pumpStreams(connection, attachment, {
+    const left =
+      attachment !== undefined &&
+      (await pumpStreams(connection, attachment, {
         want,
         tty,
         closeStdin: config.StdinOnce && !tty,
         detachKeys: parseDetachKeys(query.string("detachKeys")),
         onStdinEnd: stdinCloser(daemon, container.id),
-      });
-    if (connection.signal.aborted || container.state.running) containerEvent(daemon, container, "detach");
+      }));
+    if (left) containerEvent(daemon, container, "detach");
   }
   connection.end();
 };

@@ -1,6 +1,7 @@
 import { asCortenError, type ErrorCode } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
 import type { Reply } from "./reply.ts";
+import { TooOld } from "./router.ts";
 
 /** The one place that turns errors into HTTP statuses. */
 const statuses: Record<ErrorCode, number> = {
@@ -30,6 +31,7 @@ export function replyError(reply: Reply, thrown: unknown): void {
   if (status >= 500) log.error("request failed", { error: error.message });
   else log.debug("request refused", { status, error: error.message });
   if (reply.started) return;
-  if (status === 304) reply.empty(304);
+  if (error instanceof TooOld) reply.text(status, `${error.message}\n`);
+  else if (status === 304) reply.empty(304);
   else reply.json(status, { message: error.message });
 }

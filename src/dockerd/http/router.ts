@@ -11,6 +11,13 @@ export const minApiVersion = "1.24";
 
 export type Method = "GET" | "POST" | "PUT" | "DELETE" | "HEAD";
 
+/** A client older than JSON errors: it is answered in plain text. */
+export class TooOld extends CortenError {
+  constructor(message: string) {
+    super("invalid_argument", message);
+  }
+}
+
 /** Everything a handler knows of its request. */
 export interface Call<D> {
   daemon: D;
@@ -104,7 +111,7 @@ export class Router<D> {
       if (compareVersions(version, apiVersion) > 0)
         throw invalid(`client version ${version} is too new. Maximum supported API version is ${apiVersion}`);
       if (compareVersions(version, minApiVersion) < 0)
-        throw invalid(
+        throw new TooOld(
           `client version ${version} is too old. Minimum supported API version is ${minApiVersion}, please upgrade your client to a newer version`,
         );
     }

@@ -154,6 +154,8 @@ const tagOrDigest = (reference: Reference) => reference.tag ?? reference.digest 
 /** A registry's refusals in Docker's words: what is not there and what may not be seen look the same. */
 function pullError(error: unknown, reference: Reference): unknown {
   const name = familiarName(reference);
+  // The distribution client may have said it already.
+  if (/^(manifest for|pull access denied)/.test(messageOf(error))) return error;
   if (isCode(error, "not_found")) {
     return /manifest/i.test(messageOf(error)) || reference.domain !== "docker.io"
       ? notFound(
