@@ -80,6 +80,7 @@ struct machine {
 	int console; /* parent: the pty master, if a plan made one */
 	char *executable; /* what lookup found */
 	int null_device, mask_tree;
+	bool sealed; /* every descriptor was marked close-on-exec before a seccomp filter came */
 	int (*on_sync)(struct machine *m, uint32_t id);
 	void *context;
 };

@@ -107,10 +107,15 @@ function execCgroups(state: State, asked: string[]): Directories {
         controller in directories ? controller : controller === "systemd" ? "name=systemd" : undefined;
       if (known === undefined || !directories[known])
         throw invalid(`unknown controller ${controller} in SubCgroupPaths`);
-      const below = posix.normalize(`/${path}`);
-      const target = join(state.cgroupPaths[known]!, below);
+      const top = state.cgroupPaths[known]!;
+      const target = posix.join(top, path);
+      if (target !== top && target !== `${top}/` && !target.startsWith(`${top}/`))
+        throw invalid(`${path} is not a sub cgroup path`);
       if (readControlIfPresent(target, "cgroup.procs") === undefined)
-        throw new CortenError("not_found", `cgroup ${target} does not exist`);
+        throw new CortenError(
+          "not_found",
+          `error adding pid to cgroups: open ${join(target, "cgroup.procs")}: no such file or directory`,
+        );
       directories[known] = target;
     }
   }

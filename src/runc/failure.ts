@@ -2,6 +2,15 @@ import { CortenError } from "../base/errors.ts";
 import { PlanError } from "../monitor/index.ts";
 import type { PlannedOperation } from "./plan/encode.ts";
 
+/** strsignal(3)'s words for what ends hooks as a rule. */
+const signals: Record<string, string> = {
+  6: "aborted",
+  9: "killed",
+  11: "segmentation fault",
+  15: "terminated",
+  31: "bad system call",
+};
+
 /**
  * A failed plan in the words clients of runc look for ("executable file not found in $PATH", "error running
  * hook"), with the configuration's field that the step came from.
@@ -14,7 +23,10 @@ export function describeFailure(error: unknown, operations: readonly PlannedOper
     new CortenError(error.code, `unable to start container process: ${message}`, { cause: error });
   if (operation?.op === "hook" || error.message.startsWith("run hook ")) {
     const [, kind, index] = reason?.match(/^hooks\.(\w+)\[(\d+)\]$/) ?? [];
-    return fail(`error running ${kind ? `${kind} hook #${index}` : "hook"}: ${error.detail}`);
+    const detail = error.detail.replace(/^killed by signal (\d+)/, (text, number) =>
+      signals[number] ? `signal: ${signals[number]}` : text,
+    );
+    return fail(`error running ${kind ? `${kind} hook #${index}` : "hook"}: ${detail}`);
   }
   // The machine's own complete messages are about the program; the rest about what was made for it.
   if (operation?.op === "lookup" || operation?.op === "exec" || /^exec[: ]/.test(error.message))

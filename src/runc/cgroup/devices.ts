@@ -60,13 +60,13 @@ export function devicePolicy(rules: readonly LinuxDeviceCgroup[]): DevicePolicy 
 function applyRule(policy: DevicePolicy, rule: LinuxDeviceCgroup): void {
   const type = rule.type ?? "a";
   const access = rule.access || "rwm";
-  if (!/^[rwm]+$/.test(access)) throw invalid(`invalid device access ${JSON.stringify(access)}`);
   if (type === "a") {
     // "all devices" always means all of them with every access, and starts anew.
     policy.allowByDefault = rule.allow;
     policy.exceptions.clear();
     return;
   }
+  if (!/^[rwm]+$/.test(access)) throw invalid(`invalid device access ${JSON.stringify(access)}`);
   if (type !== "b" && type !== "c" && type !== "u")
     throw invalid(`invalid device type ${JSON.stringify(type)}`);
   const exception: DeviceException = {
