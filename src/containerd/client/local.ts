@@ -1,5 +1,6 @@
 import { create, type DescMethod, type Message } from "@bufbuild/protobuf";
 import { asCortenError, CortenError, unimplemented } from "../../base/errors.ts";
+import { span } from "../../base/trace.ts";
 import { type Caller, type CallOptions, isStream } from "./call.ts";
 
 /** What a service's implementation learns about a call besides its message; connect's HandlerContext fits. */
@@ -38,7 +39,11 @@ export class LocalCaller implements Caller {
     const implementation = this.#find(method) as Unary;
     const signal = withTimeout(options) ?? never;
     if (signal.aborted) throw canceled(signal);
-    const work = Promise.resolve(implementation(input, { signal, requestHeader: headers }));
+    const { typeName } = method.parent;
+    const layer = typeName === "containerd.task.v2.Task" ? "shim" : "containerd";
+    const work = span(layer, `${typeName.slice(typeName.lastIndexOf(".") + 1)}.${method.name}`, async () =>
+      implementation(input, { signal, requestHeader: headers }),
+    );
     try {
       const result = signal === never ? await work : await orAborted(work, signal);
       return create(method.output, result as Record<string, unknown>);
