@@ -41,8 +41,8 @@ export async function main(argv: string[]): Promise<number> {
     process.stdout.write(usage);
     return 0;
   }
-  const { openContainerd, version } = await import("../containerd/daemon.ts");
   if (values.version) {
+    const { version } = await import("../containerd/version.ts");
     process.stdout.write(`containerd github.com/containerd/containerd ${version} corten\n`);
     return 0;
   }
@@ -55,6 +55,7 @@ export async function main(argv: string[]): Promise<number> {
   if (values.config !== undefined) log.warn("the configuration file is ignored", { path: values.config });
   // One request's mistake must not take the others down with it.
   process.on("unhandledRejection", (error) => log.error("unhandled", { error: messageOf(error) }));
+  const { openContainerd } = await import("../containerd/daemon.ts");
   const { serve } = await import("../containerd/server.ts");
   const daemon = await openContainerd({ root: values.root, state: values.state });
   const server = await serve(daemon.services, values.address);

@@ -1,6 +1,5 @@
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
-import packageFile from "../../package.json";
 import { Containers } from "../../proto/gen/containerd/services/containers/v1/containers_pb.ts";
 import { Content } from "../../proto/gen/containerd/services/content/v1/content_pb.ts";
 import { Diff } from "../../proto/gen/containerd/services/diff/v1/diff_pb.ts";
@@ -36,6 +35,7 @@ import { namespacesService } from "./namespaces.ts";
 import { snapshotsService } from "./snapshots/service.ts";
 import { NamespacedSnapshots } from "./snapshots/store.ts";
 import { tasksService } from "./tasks/service.ts";
+import { version } from "./version.ts";
 
 export interface ContainerdOptions {
   /** Persistent: metadata, content, snapshots. */
@@ -50,9 +50,6 @@ export interface Containerd {
   /** Stops the daemon's own work; containers and their monitors go on. */
   close(): Promise<void>;
 }
-
-/** containerd's version that the API follows, and ours. */
-export const version = `1.7.0+corten.${packageFile.version}`;
 
 const LOCK_EX_NB = 2 | 4;
 
