@@ -27,7 +27,11 @@ export function renderTrace(spans: readonly TracedSpan[]): string {
     a.startTimeUnixNano < b.startTimeUnixNano ? -1 : a.startTimeUnixNano > b.startTimeUnixNano ? 1 : 0,
   );
   const known = new Set(unique.map((one) => one.spanId));
-  const children = Map.groupBy(unique, (one) => (known.has(one.parentSpanId) ? one.parentSpanId : ""));
+  const children = new Map<string, TracedSpan[]>();
+  for (const one of unique) {
+    const parent = known.has(one.parentSpanId) ? one.parentSpanId : "";
+    children.set(parent, [...(children.get(parent) ?? []), one]);
+  }
   const begin = unique[0]!.startTimeUnixNano;
   const lines: Line[] = [];
   const visit = (one: TracedSpan, lead: string, branch: string, depth: number) => {

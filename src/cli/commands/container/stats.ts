@@ -80,7 +80,7 @@ async function follow(client: EngineClient, name: string, latest: Latest): Promi
 
 function statsRow(name: string, stats: ContainerStats | undefined, trunc: boolean): Row {
   const none = "--";
-  if (!stats || !stats.id)
+  if (!stats?.id)
     return new Row("*container.statsContext", {
       Container: name,
       Name: none,
