@@ -18,7 +18,7 @@ import { Namespaces, namespaceFile } from "./compile/namespaces.ts";
 import { describeFailure } from "./failure.ts";
 import { runHooks } from "./hooks.ts";
 import { cachedFilter } from "./seccomp/cache.ts";
-import { claim, fifoName, processStat, removeState, writeState } from "./state-store.ts";
+import { claim, fifoName, noteCgroups, processStat, removeState, writeState } from "./state-store.ts";
 import { recordSteps } from "./steps.ts";
 import type { CreateOptions, State } from "./types.ts";
 import { validate } from "./validate.ts";
@@ -48,6 +48,8 @@ async function createContainer(options: CreateOptions): Promise<State> {
   undo.add("run poststop hooks", () =>
     runHooks(spec.hooks?.poststop, "poststop", { ...hookState(spec, id, bundle, "stopped") }, warn),
   );
+  // Whoever finds this create killed half-way can give the cgroups back by it.
+  noteCgroups(root, id, containerDirectories(layout, spec, id, options.systemdCgroup ?? false));
   const cgroups = await span("runc", "make cgroups", () => prepareCgroups(options, spec, layout));
   undo.add("remove cgroups", cgroups.undo);
 

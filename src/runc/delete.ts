@@ -1,19 +1,30 @@
 import { existsSync } from "node:fs";
 import { sleep } from "../base/async.ts";
-import { CortenError, conflict, isCode } from "../base/errors.ts";
+import { CortenError, conflict, isCode, messageOf } from "../base/errors.ts";
+import { log } from "../base/log.ts";
 import { span } from "../base/trace.ts";
 import { thaw } from "../sys/cgroup/index.ts";
 import { containerProcesses, removeCgroups } from "./cgroup/manager.ts";
 import { runHooks } from "./hooks.ts";
 import { signalAll, signalProcess } from "./kill.ts";
 import { hookStateOf } from "./state.ts";
-import { containerDirectory, isAlive, isPaused, readState, removeState, statusOf } from "./state-store.ts";
+import {
+  containerDirectory,
+  isAlive,
+  isPaused,
+  notedCgroups,
+  readState,
+  removeState,
+  statusOf,
+} from "./state-store.ts";
 import type { State, Warn } from "./types.ts";
 
 export interface DeleteOptions {
   /** Ends what runs, and is content when there is nothing. */
   force?: boolean;
   warn?: Warn;
+  /** How the state's directory is taken away, when not in place. */
+  discard?: (path: string) => void;
 }
 
 /** Removes a stopped container, or any with `force` (runtime-spec: Operations, Delete). */
@@ -26,7 +37,12 @@ export function remove(root: string, id: string, options: DeleteOptions = {}): P
       if (!isCode(error, "not_found")) throw error;
       // A create that was killed half-way leaves a directory without a state.
       const directory = containerDirectory(root, id);
-      if (existsSync(directory)) removeState(root, id);
+      if (existsSync(directory)) {
+        await removeCgroups(notedCgroups(root, id)).catch((problem) =>
+          log.debug("cgroups of a half-made container stay", { id, error: messageOf(problem) }),
+        );
+        removeState(root, id, options.discard);
+      }
       if (options.force) return;
       throw error;
     }
@@ -35,7 +51,7 @@ export function remove(root: string, id: string, options: DeleteOptions = {}): P
       if (!options.force) throw conflict(`cannot delete container ${id} that is not stopped: ${status}`);
     }
     if (status !== "stopped") await end(state);
-    await destroy(root, state, options.warn ?? (() => {}));
+    await destroy(root, state, options.warn ?? (() => {}), options.discard);
   });
 }
 
@@ -53,13 +69,18 @@ async function end(state: State): Promise<void> {
 }
 
 /** Gives back all that a container holds; what its processes left behind ends first. */
-export async function destroy(root: string, state: State, warn: Warn): Promise<void> {
+export async function destroy(
+  root: string,
+  state: State,
+  warn: Warn,
+  discard?: (path: string) => void,
+): Promise<void> {
   if (containerProcesses(state.cgroupPaths).length > 0) {
     if (isPaused(state)) thaw(state.cgroupPaths);
     signalAll(state, 9);
   }
   await removeCgroups(state.cgroupPaths);
   const stopped = { ...hookStateOf(root, state), status: "stopped" as const, pid: 0 };
-  removeState(root, state.id);
+  removeState(root, state.id, discard);
   await runHooks(state.spec.hooks?.poststop, "poststop", stopped, warn);
 }

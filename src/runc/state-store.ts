@@ -7,6 +7,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  writeFileSync,
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -76,8 +77,11 @@ export function readState(root: string, id: string): State {
   return state as State;
 }
 
-export function removeState(root: string, id: string): void {
-  rmSync(containerDirectory(root, id), { recursive: true, force: true });
+/** `discard` takes the directory away, when the caller has a faster way to do so. */
+export function removeState(root: string, id: string, discard?: (path: string) => void): void {
+  const directory = containerDirectory(root, id);
+  if (discard) discard(directory);
+  else rmSync(directory, { recursive: true, force: true });
 }
 
 /** The ids with a state file, in the order of their names. */
@@ -139,5 +143,24 @@ function hasFifo(root: string, id: string): boolean {
     return readdirSync(containerDirectory(root, id)).includes(fifoName);
   } catch {
     return false;
+  }
+}
+
+const cgroupsName = "cgroups.json";
+
+/** Keeps which cgroups a create is about to make, until its state says so. */
+export function noteCgroups(root: string, id: string, directories: Record<string, string>): void {
+  writeFileSync(join(containerDirectory(root, id), cgroupsName), JSON.stringify(directories));
+}
+
+/** The cgroups of a create that was killed before it had a state; none when it did not get that far. */
+export function notedCgroups(root: string, id: string): Record<string, string> {
+  try {
+    return JSON.parse(readFileSync(join(containerDirectory(root, id), cgroupsName), "utf8")) as Record<
+      string,
+      string
+    >;
+  } catch {
+    return {};
   }
 }
