@@ -108,7 +108,7 @@ export function filter(
     set: (current, raw) => {
       if (raw === "") return current;
       const at = raw.indexOf("=");
-      if (at < 0) throw new Error("invalid argument: bad format of filter (expected name=value)");
+      if (at < 0) throw new Error("bad format of filter (expected name=value)");
       const name = raw.slice(0, at).trim().toLowerCase();
       const value = raw.slice(at + 1).trim();
       return { ...current, [name]: [...new Set([...(current[name] ?? []), value])] };

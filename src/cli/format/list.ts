@@ -24,10 +24,8 @@ export function renderList(format: string, rows: readonly Row[], headers: Header
   const template = parseFormat(text);
   const body = rows.map((row) => `${run(template, row)}\n`).join("");
   if (!table) return body;
-  const header = new Row("formatter.SubHeaderContext", {
-    ...headers,
-    Label: (name: string) => (name.split(".").at(-1) ?? "").replace(/[-_]/g, " "),
-  });
+  const label = (name: string) => (name.split(".").at(-1) ?? "").replace(/[-_]/g, " ");
+  const header = new Row("formatter.SubHeaderContext", { ...headers, Label: label }, true);
   return alignColumns(`${headerLine(template, header)}\n${body}`, { minWidth: 10, padding: 3 });
 }
 
@@ -57,17 +55,13 @@ function wrapped(error: unknown): unknown {
     : error;
 }
 
-/** A column without a header gets what the template gives, like Go's map with a missing key. */
+/** The header; where a function cannot take a column's name, what was written before it stays out as well. */
 function headerLine(template: Template, header: Row): string {
   try {
-    return template.execute(header.fields, { functions: headerFunctions, lookup: headerLookup });
+    return template.execute(header, { functions: headerFunctions });
   } catch {
     return "";
   }
-}
-
-function headerLookup(fields: Record<string, unknown>, name: string): unknown {
-  return Object.hasOwn(fields, name) ? fields[name] : undefined;
 }
 
 /** The format to use: `--format`, else the configured one, else a table; `table` alone is the default table. */

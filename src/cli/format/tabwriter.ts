@@ -2,6 +2,8 @@
  * Columns of text: cells end in tabs, and a column is as wide as its widest cell among lines that follow each other
  * (Go's text/tabwriter, whose alignment docker's tables have).
  */
+import { displayWidth } from "./text.ts";
+
 export interface TabOptions {
   minWidth: number;
   padding: number;
@@ -17,7 +19,7 @@ export function alignColumns(text: string, { minWidth, padding }: TabOptions): s
       out.push(
         cells
           .map((cell, at) =>
-            at < widths.length ? cell + " ".repeat(Math.max(0, widths[at]! - width(cell))) : cell,
+            at < widths.length ? cell + " ".repeat(Math.max(0, widths[at]! - displayWidth(cell))) : cell,
           )
           .join(""),
       );
@@ -31,7 +33,7 @@ export function alignColumns(text: string, { minWidth, padding }: TabOptions): s
       start = at;
       let wide = minWidth;
       while (at < to && column < lines[at]!.length - 1) {
-        wide = Math.max(wide, width(lines[at]![column]!) + padding);
+        wide = Math.max(wide, displayWidth(lines[at]![column]!) + padding);
         at++;
       }
       layOut(start, at, [...widths, wide]);
@@ -43,6 +45,3 @@ export function alignColumns(text: string, { minWidth, padding }: TabOptions): s
   layOut(0, lines.length, []);
   return out.join("\n") + (ended ? "\n" : "");
 }
-
-/** Characters, not bytes. */
-const width = (cell: string) => (/^[\x20-\x7e]*$/.test(cell) ? cell.length : [...cell].length);

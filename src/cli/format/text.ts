@@ -6,6 +6,12 @@ export function shortId(id: string): string {
   return (at < 0 ? id : id.slice(at + 1)).slice(0, 12);
 }
 
+/** Columns a text takes; wide East Asian characters take two. */
+export function displayWidth(text: string): number {
+  if (/^[\x20-\x7e]*$/.test(text)) return text.length;
+  return [...text].reduce((sum, char) => sum + (wide.test(char) ? 2 : 1), 0);
+}
+
 /** Cuts at a display width, wide East Asian characters counted twice, with `…` in place of the rest. */
 export function ellipsis(text: string, maxWidth: number): string {
   if (maxWidth <= 0) return "";

@@ -168,7 +168,7 @@ class Execution {
 
   #command(command: CommandCall, dot: unknown, piped: { value: unknown } | undefined): unknown {
     const [head, ...rest] = command.operands as [Operand, ...Operand[]];
-    if (head.kind === "function") return this.#call(head, rest, dot, piped);
+    if (head.kind === "function") return this.#call(head, rest, dot, piped, command);
     if (head.kind === "field" || head.kind === "variable" || head.kind === "chain") {
       const args = [...rest.map((one) => this.#operand(one, dot)), ...(piped ? [piped.value] : [])];
       return this.#operand(head, dot, args);
@@ -182,6 +182,7 @@ class Execution {
     operands: Operand[],
     dot: unknown,
     piped: { value: unknown } | undefined,
+    whole: { position: number; text: string } = head,
   ): unknown {
     if (head.name === "and" || head.name === "or") {
       let value: unknown;
@@ -208,7 +209,7 @@ class Execution {
       if (error instanceof TemplateError) throw error;
       const message = (error as Error).message;
       throw this.#fail(
-        head,
+        whole,
         message.startsWith("error calling") || message.startsWith("wrong")
           ? message
           : `error calling ${head.name}: ${message}`,
@@ -239,7 +240,14 @@ class Execution {
 
   #fields(from: unknown, names: readonly string[], at: Operand, args: unknown[]): unknown {
     let value = from;
+    /** What the last field was looked up in: it may have been given a zero value although it is not there. */
+    let holder: object | undefined;
     names.forEach((name, index) => {
+      if (value === null && index > 0 && this.#options.missingKey === "error" && holder) {
+        const before = names[index - 1]!;
+        if (!Object.hasOwn(holder, before)) throw this.#fail(at, `map has no entry for key "${before}"`);
+      }
+      holder = kindOf(value) === "map" && !(value instanceof Row) ? (value as object) : undefined;
       value = this.#field(value, name, at, index === names.length - 1 ? args : []);
     });
     return value;
@@ -248,6 +256,7 @@ class Execution {
   #field(of: unknown, name: string, at: Operand, args: unknown[]): unknown {
     if (of instanceof Row) {
       const value = Object.hasOwn(of.fields, name) ? of.fields[name] : undefined;
+      if (value === undefined && of.lenient) return noValue;
       if (value === undefined) throw this.#fail(at, `can't evaluate field ${name} in type ${of.typeName}`);
       if (typeof value !== "function") {
         if (args.length > 0)

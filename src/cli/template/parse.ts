@@ -58,7 +58,7 @@ export class Parser {
   }
 
   #peek(): Token {
-    return this.#tokens[this.#at]!;
+    return this.#tokens[this.#at] ?? this.#tokens.at(-1)!;
   }
   #next(): Token {
     return this.#tokens[this.#at++]!;

@@ -5,9 +5,12 @@ import { goQuote } from "../format/quote.ts";
 export class Row {
   readonly #typeName: string;
   readonly fields: Record<string, unknown>;
-  constructor(typeName: string, fields: Record<string, unknown>) {
+  /** True when an unknown field is a missing key, not an error: the headers of a table are a map. */
+  readonly lenient: boolean;
+  constructor(typeName: string, fields: Record<string, unknown>, lenient = false) {
     this.#typeName = typeName;
     this.fields = fields;
+    this.lenient = lenient;
   }
   get typeName(): string {
     return this.#typeName;

@@ -14,7 +14,7 @@ export default defineCommand({
     } catch (error) {
       throw new StatusError(
         1,
-        `error parsing reference: ${JSON.stringify(target)} is not a valid repository/tag: ${(error as Error).message}`,
+        `Error parsing reference: ${JSON.stringify(target)} is not a valid repository/tag: ${(error as Error).message}`,
       );
     }
     if (reference.digest !== undefined)

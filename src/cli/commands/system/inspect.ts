@@ -47,7 +47,7 @@ export default defineCommand({
           if (!isCode(error, "not_found") && !isCode(error, "invalid_argument")) throw error;
         }
       }
-      throw new StatusError(1, `error: no such object: ${name}`);
+      throw new StatusError(1, `Error: No such object: ${name}`);
     });
   },
 });
