@@ -1,5 +1,21 @@
 /** tmpcopyup: a tmpfs that starts with what the image has at its place. */
-import { closeSync, constants, cpSync, openSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  copyFileSync,
+  fstatSync,
+  lchownSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  type Stats,
+  symlinkSync,
+  utimesSync,
+} from "node:fs";
 import { rawSyscall, syscall } from "../sys/libc.ts";
 import type { MountOptions } from "./compile/mount-options.ts";
 
@@ -43,13 +59,39 @@ function fill(rootfs: string, destination: string, mount: number): void {
   closeSync(root);
   if (source < 0) return;
   try {
-    // Symlinks are copied as such, so nothing outside of the directory is read.
-    cpSync(`/proc/self/fd/${source}/.`, `/proc/self/fd/${mount}`, {
-      recursive: true,
-      verbatimSymlinks: true,
-      preserveTimestamps: true,
-    });
+    copyEntries(`/proc/self/fd/${source}`, `/proc/self/fd/${mount}`);
+    copyAttributes(fstatSync(source), `/proc/self/fd/${mount}`);
   } finally {
     closeSync(source);
   }
+}
+
+/** Symlinks are copied as such, so nothing outside of the directory is read. */
+function copyEntries(from: string, to: string): void {
+  for (const name of readdirSync(from)) {
+    const source = `${from}/${name}`;
+    const target = `${to}/${name}`;
+    const stat = lstatSync(source);
+    if (stat.isSymbolicLink()) {
+      symlinkSync(readlinkSync(source), target);
+      lchownSync(target, stat.uid, stat.gid);
+      continue;
+    }
+    if (stat.isDirectory()) {
+      mkdirSync(target);
+      copyEntries(source, target);
+    } else if (stat.isFile()) {
+      copyFileSync(source, target);
+    } else {
+      syscall("mknodat", [-100, target, stat.mode, stat.rdev], target);
+    }
+    copyAttributes(stat, target);
+  }
+}
+
+function copyAttributes(stat: Stats, path: string): void {
+  chownSync(path, stat.uid, stat.gid);
+  // After the owner, whose change takes the set-id bits away.
+  chmodSync(path, stat.mode & 0o7777);
+  utimesSync(path, stat.atimeMs / 1000, stat.mtimeMs / 1000);
 }

@@ -1,5 +1,4 @@
 import { closeSync, read, writeSync } from "node:fs";
-import { sleep } from "../../base/async.ts";
 import { messagePair, receiveDescriptor, setTerminalSize } from "../../sys/descriptors.ts";
 
 /**
@@ -62,7 +61,12 @@ export class ForegroundTerminal {
   /** After the exit: what was written before it is still to be shown. */
   async finish(): Promise<void> {
     // A process that outlives the container's first one may hold the terminal open: do not wait for it for long.
-    await Promise.race([this.#output, sleep(500)]);
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((done) => {
+      timer = setTimeout(done, 500);
+    });
+    await Promise.race([this.#output, patience]);
+    clearTimeout(timer);
     this.close();
   }
 

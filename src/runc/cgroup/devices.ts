@@ -66,7 +66,8 @@ function applyRule(policy: DevicePolicy, rule: LinuxDeviceCgroup): void {
     policy.exceptions.clear();
     return;
   }
-  if (!/^[rwm]+$/.test(access)) throw invalid(`invalid device access ${JSON.stringify(access)}`);
+  // runc passes over letters it does not know, and configurations rely on it.
+  if (order(access) === "") throw invalid(`invalid device access ${JSON.stringify(access)}`);
   if (type !== "b" && type !== "c" && type !== "u")
     throw invalid(`invalid device type ${JSON.stringify(type)}`);
   const exception: DeviceException = {
