@@ -39,7 +39,7 @@ export function renderTrace(spans: readonly TracedSpan[]): string {
       layer: one.layer,
       start: milliseconds(one.startTimeUnixNano - begin),
       time: milliseconds(one.endTimeUnixNano - one.startTimeUnixNano),
-      what: lead + branch + one.name,
+      what: lead + branch + one.name.replace(/\b[0-9a-f]{64}\b/g, (id) => id.slice(0, 12)),
     });
     if (depth > maxDepth) return;
     const below = children.get(one.spanId) ?? [];
