@@ -104,7 +104,7 @@ export async function openContainerd(options: ContainerdOptions): Promise<Contai
     services,
     async close() {
       collector.close();
-      shim.close();
+      await shim.close();
       await lock.exclusive(async () => {
         await store.close();
         for (const { backend } of snapshotters.values()) await backend.close();

@@ -1,6 +1,6 @@
 /** kill -9 of containerd: what runs goes on, what ends meanwhile is known, what was half made is gone. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { type TaskExit, TaskExitSchema } from "../../proto/gen/containerd/events/task_pb.ts";
@@ -17,7 +17,7 @@ import { defaultSpec } from "../../src/oci/default-spec.ts";
 import type { Process } from "../../src/oci/runtime-spec.ts";
 import { createResolver } from "../../src/registry/index.ts";
 import { startContainerd, type TestContainerd } from "../helpers/containerd.ts";
-import { until } from "../helpers/engine.ts";
+import { leftovers, until } from "../helpers/engine.ts";
 import { startTestRegistry, type TestRegistry } from "../helpers/images.ts";
 import { requires } from "../helpers/requires.ts";
 
@@ -55,11 +55,12 @@ const dirOf = (id: string) => join(containerd.root, "monitors", id);
 const logOf = (id: string) => join(containerd.root, "logs", `${id}.log`);
 
 /** A container and its task, with a raw log written by its monitor. */
-async function startTask(id: string, args: string[]): Promise<number> {
+async function startTask(id: string, args: string[], cgroupsPath?: string): Promise<number> {
   mkdirSync(join(containerd.root, "monitors"), { recursive: true });
   mkdirSync(join(containerd.root, "logs"), { recursive: true });
   const spec = { ...defaultSpec(), process: processOf(args) };
   spec.root = { path: "rootfs", readonly: false };
+  if (cgroupsPath) spec.linux = { ...spec.linux, cgroupsPath };
   return withLease(client, async (leased) => {
     const { mounts } = await leased.snapshots.prepare({ snapshotter, key: id, parent: base });
     await leased.containers.create({
@@ -176,6 +177,47 @@ describe("containerd after kill -9", () => {
     }
   });
 
+  test("a daemon killed at random moments of create and delete leaves nothing of what it had begun", async () => {
+    const parent = `corten-kill-${process.pid}`;
+    for (let round = 0; round < 8; round++) {
+      const ids = [0, 1, 2, 3].map((at) => `begun-${round}-${at}`);
+      const work = ids.map(async (id, at) => {
+        await startTask(id, ["sleep", "1000"], `/${parent}/${id}`);
+        if (at % 2 === 0) await removeTask(id);
+      });
+      const settled = Promise.allSettled(work);
+      await new Promise((next) => setTimeout(next, (round * 23) % 150));
+      await killAndRestart();
+      await settled;
+      for (const { id } of (await client.tasks.list({})).tasks) {
+        await client.tasks.kill({ containerId: id, signal: 9 }).catch(() => {});
+        await client.tasks.wait({ containerId: id });
+        await client.tasks.delete({ containerId: id });
+      }
+      for (const { id } of (await client.containers.list({ filters: ["id~=^begun"] })).containers)
+        await client.containers.delete({ id });
+    }
+    const remaining = () =>
+      leftovers(join(containerd.root, "run")).filter((line) => !line.includes(" containerd --"));
+    await until("the end of all processes", () => remaining().length === 0, 10).catch(() => {});
+    expect(remaining()).toEqual([]);
+    const cgroups = readdirSync("/sys/fs/cgroup")
+      .map((controller) => join("/sys/fs/cgroup", controller, parent))
+      .filter((path) => existsSync(path));
+    const left = cgroups.flatMap((path) =>
+      readdirSync(path, { withFileTypes: true })
+        .filter((entry) => entry.isDirectory())
+        .map((entry) => join(path, entry.name)),
+    );
+    for (const path of cgroups) {
+      for (const child of left.filter((entry) => entry.startsWith(`${path}/`))) rmdirSync(child);
+      rmdirSync(path);
+    }
+    expect(left).toEqual([]);
+    expect(readdirSync(join(containerd.root, "run/io.containerd.runtime.v2.task/default"))).toEqual([]);
+    expect(readdirSync(join(containerd.root, "run/runc/default"))).toEqual([]);
+  });
+
   test("a paused task is still paused", async () => {
     await startTask("frozen", counting);
     await client.tasks.pause({ containerId: "frozen" });
@@ -249,5 +291,20 @@ describe("containerd after kill -9", () => {
     });
     expect(from).toBe(500_000);
     await client.leases.delete({ id: "kept" });
+  });
+
+  test("leases of clients that were killed go at the next start, those of the living stay", async () => {
+    const { ownerLabel } = await import("../../src/containerd/client/lease.ts");
+    const { ownIdentity } = await import("../../src/containerd/client/owner.ts");
+    const [pid, , namespace] = ownIdentity().split(" ");
+    await client.leases.create({ id: "dead", labels: { [ownerLabel]: `${pid} 12345 ${namespace}` } });
+    await client.leases.create({ id: "living", labels: { [ownerLabel]: ownIdentity() } });
+    await client.leases.create({ id: "foreign" });
+    await killAndRestart();
+    const ids = (await client.leases.list({})).leases.map(({ id }) => id);
+    expect(ids).toContain("living");
+    expect(ids).toContain("foreign");
+    expect(ids).not.toContain("dead");
+    for (const id of ["living", "foreign"]) await client.leases.delete({ id });
   });
 });

@@ -1,11 +1,16 @@
 import { randomBytes } from "node:crypto";
 import { messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
+import { ownIdentity } from "./owner.ts";
 import type { ContainerdClient } from "./types.ts";
+
+/** Names the process that works under a lease. */
+export const ownerLabel = "corten.owner";
 
 /**
  * Runs `work` with a client whose every creation is held by a lease, so that garbage collection leaves
- * half-made things alone; the lease goes when `work` ends. It expires by itself after a day, should we be killed.
+ * half-made things alone; the lease goes when `work` ends. Should we be killed, it expires by itself after a day,
+ * and our containerd drops it at its next start.
  */
 export async function withLease<T>(
   client: ContainerdClient,
@@ -14,7 +19,10 @@ export async function withLease<T>(
   if (client.lease !== undefined) return work(client);
   const id = `${Date.now()}-${randomBytes(4).toString("hex")}`;
   const expire = new Date(Date.now() + 24 * 3600 * 1000).toISOString();
-  await client.leases.create({ id, labels: { "containerd.io/gc.expire": expire } });
+  await client.leases.create({
+    id,
+    labels: { "containerd.io/gc.expire": expire, [ownerLabel]: ownIdentity() },
+  });
   try {
     return await work(client.with({ lease: id }));
   } finally {

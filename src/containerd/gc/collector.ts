@@ -3,6 +3,8 @@ import { isCode, messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { type ContentStore, collectGarbage, type Garbage, type GcMetadata } from "../../store/index.ts";
+import { ownerLabel } from "../client/lease.ts";
+import { isGone } from "../client/owner.ts";
 import { labelsOf, type Metadata } from "../metadata/metadata.ts";
 import type { NamespacedSnapshots } from "../snapshots/store.ts";
 import type { SharedLock } from "./lock.ts";
@@ -70,6 +72,7 @@ export class Collector {
   /** After a crash: bytes and snapshots that no row names, and rows whose snapshot is not there. */
   async repair(): Promise<void> {
     await this.#lock.exclusive(async () => {
+      this.#dropDeadLeases();
       await this.#repairContent();
       for (const snapshots of this.#snapshotters.values()) await this.#repairSnapshots(snapshots);
     });
@@ -179,6 +182,16 @@ export class Collector {
 
   #isNamed(digest: Digest): boolean {
     return this.#metadata.db.get("SELECT 1 FROM contents WHERE digest = ? LIMIT 1", digest) !== undefined;
+  }
+
+  /** Leases of clients that were killed (with us, mostly: they were in this process). */
+  #dropDeadLeases(): void {
+    const { db } = this.#metadata;
+    for (const row of db.all("SELECT * FROM leases")) {
+      const owner = labelsOf(row)[ownerLabel];
+      if (owner !== undefined && isGone(owner))
+        db.run("DELETE FROM leases WHERE namespace = ? AND id = ?", row["namespace"]!, row["id"]!);
+    }
   }
 
   async #repairContent(): Promise<void> {
