@@ -19,6 +19,7 @@ import type { LinuxResources, Process, Spec } from "../oci/runtime-spec.ts";
 import { MNT_DETACH, type Mount, mountAll, unmountAll } from "../sys/mount.ts";
 import { taskEvents } from "./events.ts";
 import { adopt, endUnrecorded } from "./exit.ts";
+import { removeLeftCgroups } from "./leftovers.ts";
 import { Bundles, type ProcessRecord, type TaskRecord } from "./record.ts";
 import { chooseRuntime, openRuntime } from "./runtimes/choose.ts";
 import { memoryCgroupOf } from "./stats.ts";
@@ -331,6 +332,7 @@ export class Shim {
         .catch((error) => {
           if (!isCode(error, "not_found")) log.warn(`delete of ${id}`, { error: messageOf(error) });
         });
+      await removeLeftCgroups(bundle, id, record.runtime.systemdCgroup);
     }
     unmountAll(join(bundle, "rootfs"), MNT_DETACH);
     this.#removeBundle(namespace, id);
