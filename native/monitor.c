@@ -10,12 +10,14 @@
  */
 #include "monitor.h"
 #include <sys/epoll.h>
+#include <linux/sockios.h>
 #include <sys/signalfd.h>
 #include <termios.h>
 
 #define CHUNK 16384
 #define CLIENT_LIMIT (256u << 10) /* output waiting for one client; more of it holds back the container's pipe … */
 #define CLIENT_PATIENCE 3000 /* … for at most so many milliseconds without progress: then the client is dropped */
+#define LINGER_PATIENCE 60000 /* what a client gets to read the rest after the exit */
 #define SINK_PATIENCE 1000 /* what a FIFO's reader gets after the exit */
 #define HOLD_PATIENCE 10000 /* what a client gets to attach after the exit, when output is held for it */
 #define DRAIN_LIMIT (4u << 20) /* output read after the exit, should a left-over process write on and on */
@@ -42,6 +44,7 @@ struct client {
 	uint32_t wants; /* enum attach */
 	bool lagged, blocked; /* blocked: its stdin waits for the container to read */
 	uint64_t progress; /* when it last took something */
+	int unread;
 	size_t in_used, stdin_left; /* stdin_left: of the STDIN frame that is being passed on */
 	char *in;
 	struct queue out;
@@ -59,7 +62,8 @@ struct monitor {
 	enum run_mode mode;
 	bool terminal, hold, exited, recorded, closing_stdin;
 	int epoll, master;
-	struct source listener, signals, console_socket;
+	int rootfs; /* keeps the container's root mounted for us to end */
+	struct source listener, signals, console_socket, foreign;
 	struct source stdin_pipe; /* written by us */
 	int stdin_keeper; /* our read end of a FIFO that we write, until its reader is there */
 	struct source stdin_fifo; /* of a foreign client */
@@ -70,7 +74,7 @@ struct monitor {
 	pid_t pid, runtime;
 	int pidfd;
 	char **argv, **env;
-	const char *pid_file, *console_path, *oom_path, *stdin_path;
+	const char *pid_file, *console_path, *oom_path, *stdin_path, *rootfs_path;
 	uint64_t oom_version, oom_before;
 	int status;
 	struct timespec exit_time;
@@ -118,7 +122,7 @@ static int queue_flush(struct queue *q, int fd) {
 		if (n > 0) done += (size_t)n;
 		else if (errno != EINTR) r = -errno;
 	}
-	memmove(q->bytes, q->bytes + done, q->used - done);
+	if (q->used > done) memmove(q->bytes, q->bytes + done, q->used - done);
 	q->used -= done;
 	if (q->used == 0) {
 		free(q->bytes);
@@ -499,14 +503,19 @@ static void finish_if_done(struct monitor *m) {
 }
 
 /* True when nothing is left to do: streams ended, clients served or given up. */
-static bool all_done(const struct monitor *m) {
-	if (!m->recorded) return false;
+static bool all_done(struct monitor *m) {
+	if (!m->recorded || (m->rootfs >= 0 && m->clients)) return false;
 	for (int i = 0; i < 2; i++)
 		/* A process that outlived its parent still writes: its pipe must not break. */
 		if (m->out[i].open || (m->out[i].pending.used > 0 && now_ms() - m->sink_progress < SINK_PATIENCE))
 			return false;
-	for (const struct client *c = m->clients; c; c = c->next)
-		if (c->source.fd >= 0 && c->out.used > 0 && now_ms() - c->progress < CLIENT_PATIENCE) return false;
+	for (struct client *c = m->clients; c; c = c->next) {
+		int unread = 0; /* in the socket: a reader that finds it closed may not look for more */
+		if (c->source.fd < 0 || ioctl(c->source.fd, SIOCOUTQ, &unread) < 0) continue;
+		if (unread != c->unread) c->progress = now_ms();
+		c->unread = unread;
+		if ((c->out.used > 0 || unread > 0) && now_ms() - c->progress < LINGER_PATIENCE) return false;
+	}
 	return true;
 }
 
@@ -551,6 +560,13 @@ static void fail_runtime(struct monitor *m, const char *text) {
 	process_ended(m, 0xff00);
 }
 
+static void foreign_ready(struct monitor *m, struct source *s, uint32_t events) {
+	(void)events;
+	watch(m, s, 0);
+	snprintf(m->error, sizeof m->error, "the status of process %d is not known: it is no child of the monitor", m->pid);
+	process_ended(m, 0xff00);
+}
+
 /* The foreign runtime is done: its container's process is ours now, as the subreaper above it. */
 static void runtime_ended(struct monitor *m, int status) {
 	char text[32];
@@ -576,6 +592,15 @@ static void runtime_ended(struct monitor *m, int status) {
 	}
 	m->runtime = 0;
 	announce(m, pid);
+	pid_t waited = waitpid(pid, &status, WNOHANG);
+	if (waited == pid) {
+		process_ended(m, status);
+	} else if (waited < 0) {
+		/* Not ours to wait for (a sandbox of another process, or reaped by the runtime): its end is all we can see. */
+		m->foreign = (struct source){.fd = m->pidfd, .ready = foreign_ready};
+		if (m->pidfd >= 0) watch(m, &m->foreign, EPOLLIN);
+		else foreign_ready(m, &m->foreign, 0);
+	}
 }
 
 /*
@@ -634,6 +659,7 @@ static int start_plan(struct monitor *m, int control, const int child[3]) {
 		return r;
 	}
 	if (machine.console >= 0) take_master(m, machine.console);
+	if (*m->rootfs_path) m->rootfs = open(m->rootfs_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return 0;
 }
 
@@ -710,6 +736,7 @@ static int set_up(struct monitor *m, int control) {
 			m->env = arg_vector(&run->env);
 			m->pid_file = run->pid_file.s;
 			m->console_path = run->console_socket.s;
+			m->rootfs_path = run->rootfs.s;
 			break;
 		case OP_MONITOR_LOG:
 			m->log.path = log->path.s;
@@ -727,6 +754,7 @@ static int set_up(struct monitor *m, int control) {
 			break;
 		}
 	}
+	plan_free(&plan);
 	if (r == 0 && m->mode != RUN_FIFO) r = make_stdio(m, want_stdin, child);
 	TRY(r);
 	m->oom_before = oom_kills(m);
@@ -760,7 +788,7 @@ int monitor_main(int argc, char **argv) {
 		dprintf(2, "corten-native monitor is started by corten, not by hand\n");
 		return 125;
 	}
-	m->master = m->pidfd = m->log.fd = m->stdin_keeper = -1;
+	m->master = m->pidfd = m->log.fd = m->stdin_keeper = m->rootfs = -1;
 	struct source *closed[] = {&m->listener, &m->console_socket, &m->stdin_pipe, &m->stdin_fifo,
 				   &m->out[0].source, &m->out[0].sink, &m->out[1].source, &m->out[1].sink};
 	for (size_t i = 0; i < sizeof closed / sizeof *closed; i++) closed[i]->fd = -1;

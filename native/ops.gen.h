@@ -240,7 +240,7 @@ struct op_exec {
 	struct arg argv, env, first_closed;
 };
 struct op_monitor_run {
-	struct arg mode, terminal, input, rows, columns, argv, pid_file, console_socket, hold, env;
+	struct arg mode, terminal, input, rows, columns, argv, pid_file, console_socket, hold, env, rootfs;
 };
 struct op_monitor_log {
 	struct arg path, format, max_size, max_files;
@@ -308,7 +308,7 @@ static const struct op_desc op_table[] = {
 	{76, 4, "lookup", "ss"},
 	{77, 4, "placeFd", "Fu"},
 	{78, 4, "exec", "vvu"},
-	{100, 8, "monitorRun", "uuuuuvssuv"},
+	{100, 8, "monitorRun", "uuuuuvssuvs"},
 	{101, 8, "monitorLog", "suUu"},
 	{102, 8, "monitorFifos", "sss"},
 	{103, 8, "monitorOom", "us"},

@@ -1,4 +1,4 @@
-import { closeSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { syscall } from "../sys/libc.ts";
 import { nativePath } from "./binary.ts";
 import { Channel, type ChannelEvents, socketPair } from "./channel.ts";
@@ -31,9 +31,13 @@ export async function startNative(
     return copy;
   };
   try {
+    // Nothing is ever written there but a sanitizer's report, which the tests want to see.
+    const report = process.env["CORTEN_NATIVE_STDERR"];
+    const stderr = stdio[2] === "ignore" && report ? openSync(report, "a") : stdio[2];
+    if (stderr !== stdio[2]) copies.push(stderr as number);
     const passed = fds.map((fd) => (fd === "ignore" ? fd : safe(fd)));
     const child = Bun.spawn([native, ...args], {
-      stdio: [...stdio, safe(pair.theirs), ...passed],
+      stdio: [stdio[0], stdio[1], stderr, safe(pair.theirs), ...passed],
       env: sanitizerOptions(),
     });
     child.unref();

@@ -27,7 +27,7 @@ export const results = {
   states: { running: 0, ready: 1, failed: 2, executed: 3 },
 } as const;
 
-/** what the monitor watches: mode 0 a plan, 1 a foreign runtime (argv, env, pidFile), 2 FIFOs only. With hold, output stays unread until a client attaches. */
+/** what the monitor watches: mode 0 a plan, 1 a foreign runtime (argv, env, pidFile), 2 FIFOs only. With hold, output stays unread until a client attaches. A mount at rootfs is kept in use until the last client leaves: what its end costs (overlayfs syncs its upper file system) falls to the monitor and not to who unmounts. */
 export interface MonitorRunOperation {
   op: "monitorRun";
   mode: number;
@@ -40,6 +40,7 @@ export interface MonitorRunOperation {
   consoleSocket?: string;
   hold?: number;
   env?: readonly string[];
+  rootfs?: string;
 }
 
 /** the log file: format 0 json-file, 1 cri, 2 raw; rotated when larger than maxSize (0 never), keeping maxFiles files in all. */
@@ -87,6 +88,7 @@ export const monitorOperations = {
       ["consoleSocket", "str", ""],
       ["hold", "u32", 0],
       ["env", "strs", []],
+      ["rootfs", "str", ""],
     ],
   },
   monitorLog: {

@@ -26,6 +26,7 @@ export function monitorProgram(spec: MonitorSpec): MonitorOperation[] {
       hold: spec.hold ? 1 : 0,
       rows: spec.size?.rows ?? 0,
       columns: spec.size?.columns ?? 0,
+      rootfs: spec.rootfs ?? "",
       ...(spec.run.kind === "runtime"
         ? {
             argv: spec.run.argv,

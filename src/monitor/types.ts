@@ -77,6 +77,8 @@ export interface MonitorSpec {
   hold?: boolean;
   log?: MonitorLog;
   fifos?: { stdin?: string; stdout?: string; stderr?: string };
+  /** A mount that the monitor keeps in use until its clients leave, so that unmounting costs them nothing. */
+  rootfs?: string;
   /** Where OOM kills are seen: a cgroup v1 memory directory or a cgroup v2 directory. */
   oom?: { version: 1 | 2; path: string };
 }

@@ -1,6 +1,6 @@
 /** A busybox rootfs and plans on it, for tests of the native part alone (no OCI bundle, no compiler). */
 import { spawnSync } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, normalize } from "node:path";
 import type { EncodedPlan } from "../../src/monitor/index.ts";
@@ -24,6 +24,19 @@ export function nativeBinaries(): { shipped: string; sanitized: string } {
 
 const applets =
   "sh cat echo sleep id mount ls tty stty head dd true kill ps ip hostname env pwd readlink".split(" ");
+
+/** Collects what the sanitizers say; `text` is empty when all is well. */
+export function sanitizerReports(): { text(): string; remove(): void } {
+  const path = join(mkdtempSync(join(tmpdir(), "corten-native-report-")), "report");
+  process.env["CORTEN_NATIVE_STDERR"] = path;
+  return {
+    text: () => (existsSync(path) ? readFileSync(path, "utf8") : ""),
+    remove() {
+      delete process.env["CORTEN_NATIVE_STDERR"];
+      rmSync(join(path, ".."), { recursive: true, force: true });
+    },
+  };
+}
 
 /** A directory of the test's own with a rootfs in it. */
 export function sandbox(): { dir: string; rootfs: string; remove(): void } {

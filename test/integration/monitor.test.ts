@@ -24,7 +24,14 @@ import {
   spawnMonitor,
 } from "../../src/monitor/index.ts";
 import { syscall } from "../../src/sys/libc.ts";
-import { containerPlan, execPlan, nativeBinaries, type PlanOptions, sandbox } from "../helpers/native.ts";
+import {
+  containerPlan,
+  execPlan,
+  nativeBinaries,
+  type PlanOptions,
+  sandbox,
+  sanitizerReports,
+} from "../helpers/native.ts";
 
 const binaries = nativeBinaries();
 const openPath = 0o10000000;
@@ -64,8 +71,17 @@ const entries = (path: string) =>
 describe.each(["shipped", "sanitized"] as const)("the monitor (%s)", (kind) => {
   let box: ReturnType<typeof sandbox>;
   let started: Monitor[];
-  beforeAll(() => useNative(binaries[kind]));
-  afterAll(() => useNative(undefined));
+  let reports: ReturnType<typeof sanitizerReports>;
+  beforeAll(() => {
+    useNative(binaries[kind]);
+    reports = sanitizerReports();
+  });
+  afterAll(() => {
+    useNative(undefined);
+    const text = reports.text();
+    reports.remove();
+    expect(text).toBe("");
+  });
   beforeEach(() => {
     box = sandbox();
     started = [];
@@ -218,7 +234,7 @@ describe.each(["shipped", "sanitized"] as const)("the monitor (%s)", (kind) => {
     const attached = await monitor.attach({ stdin: false, stdout: true, stderr: false });
     let size = 0;
     for await (const chunk of attached.stdout) size += (chunk as Buffer).length;
-    expect(size).toBe(160 * 65536);
+    expect({ size, exit: (await monitor.exited).exitCode }).toEqual({ size: 160 * 65536, exit: 0 });
   });
 
   test("drops a client that does not read and never blocks the container", async () => {
@@ -411,7 +427,7 @@ setInterval(() => {}, 1000);
     });
     const monitor = await spawnMonitor({
       dir: join(box.dir, "run"),
-      run: runtime(`sh -c 'echo from the process; exit 8' & echo $! > ${pidFile}`),
+      run: runtime(`sh -c 'echo from the process; sleep 0.2; exit 8' & echo $! > ${pidFile}`),
       terminal: false,
       stdin: false,
       log: { path: log(), format: "json-file" },
