@@ -1,6 +1,14 @@
 /** A containerd of the test's own, ours as a process or Debian's, with everything it leaves behind checked. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ContainerdClient, connectContainerd } from "../../src/containerd/client/index.ts";
@@ -114,6 +122,16 @@ async function removeAll(containerd: TestContainerd): Promise<void> {
       await client.tasks.kill({ containerId, signal: 9, all: true }).catch(() => {});
       await client.tasks.wait({ containerId }, { timeoutMs: 10_000 }).catch(() => {});
       await client.tasks.delete({ containerId }).catch(() => {});
+    }
+    // Runtimes leave the directory above a container's: it is the whole namespace's. Others may use "default".
+    if (name === "default") continue;
+    const controllers = readdirSync("/sys/fs/cgroup").map((controller) => join("/sys/fs/cgroup", controller));
+    for (const parent of [...controllers, "/run/containerd/runc"]) {
+      try {
+        rmdirSync(join(parent, name));
+      } catch {
+        // Not there, or not ours alone.
+      }
     }
   }
 }
