@@ -23,14 +23,24 @@ import {
   nativeBinaries,
   type PlanOptions,
   sandbox,
+  sanitizerReports,
 } from "../helpers/native.ts";
 
 const binaries = nativeBinaries();
 
 describe.each(["shipped", "sanitized"] as const)("the plan machine (%s)", (kind) => {
   let box: ReturnType<typeof sandbox>;
-  beforeAll(() => useNative(binaries[kind]));
-  afterAll(() => useNative(undefined));
+  let reports: ReturnType<typeof sanitizerReports>;
+  beforeAll(() => {
+    useNative(binaries[kind]);
+    reports = sanitizerReports();
+  });
+  afterAll(() => {
+    useNative(undefined);
+    const text = reports.text();
+    reports.remove();
+    expect(text).toBe("");
+  });
   beforeEach(() => {
     box = sandbox();
   });
