@@ -71,7 +71,11 @@ export class Transport {
   call(method: string, path: string, options: CallOptions = {}): Promise<Answer> {
     return span("cli", `${method} ${path}`, async () => {
       const { connection, response } = await this.#exchange(method, path, options, {});
-      if (response.status >= 400) throw await daemonError(response, method, path);
+      if (response.status >= 400) {
+        const error = await daemonError(response, method, path);
+        connection.close();
+        throw error;
+      }
       return {
         status: response.status,
         headers: response.headers,

@@ -1,8 +1,5 @@
-import { spawn } from "node:child_process";
 import { existsSync, statSync } from "node:fs";
 import { basename, dirname, posix, resolve } from "node:path";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { isCode } from "../../../base/errors.ts";
 import type { EngineClient } from "../../../engine/client.ts";
 import type { Cli } from "../../cli.ts";
@@ -77,10 +74,7 @@ async function fromContainer(
     throw new StatusError(1, "destination directory must exist");
   const into = exists && !contentsOnly ? target : dirname(resolve(target));
   const name = exists && !contentsOnly ? stat.name : basename(resolve(target));
-  await runTar(
-    ["-x", "-f", "-", "-C", into, "--no-same-owner", ...renamed(stat.name, name)],
-    Readable.from(tar),
-  );
+  await extract(["-x", "-f", "-", "-C", into, "--no-same-owner", ...renamed(stat.name, name)], tar);
 }
 
 async function toContainer(
@@ -115,8 +109,13 @@ async function toContainer(
     targetIsDirectory && contentsOnly
       ? ["-C", full, "."]
       : ["-C", dirname(full), ...renamed(basename(full), name), basename(full)];
-  const child = spawn("tar", ["-c", "-f", "-", ...follow, ...what], { stdio: ["ignore", "pipe", "inherit"] });
-  await client.containers.writeArchive(container, into, child.stdout, options);
+  // Bun's own spawn: through `node:child_process` Bun loses output that came before it was read.
+  const child = Bun.spawn(["tar", "-c", "-f", "-", ...follow, ...what], {
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  await client.containers.writeArchive(container, into, child.stdout as AsyncIterable<Uint8Array>, options);
+  await checkTar(child);
 }
 
 /** Changes the first component of the names in an archive. */
@@ -126,10 +125,20 @@ function renamed(from: string, to: string): string[] {
   return [`--transform=flags=r;s,^${plain(from)}\\($\\|/\\),${plain(to)}\\1,`];
 }
 
-async function runTar(args: string[], input: Readable): Promise<void> {
-  const child = spawn("tar", args, { stdio: ["pipe", "ignore", "inherit"] });
-  const ended = new Promise<number | null>((done, fail) => child.on("close", done).on("error", fail));
-  await pipeline(input, child.stdin).catch(() => {});
-  const code = await ended;
+async function extract(args: string[], tar: AsyncIterable<Uint8Array>): Promise<void> {
+  const child = Bun.spawn(["tar", ...args], { stdin: "pipe", stdout: "ignore", stderr: "inherit" });
+  try {
+    for await (const chunk of tar) {
+      child.stdin.write(chunk);
+      await child.stdin.flush();
+    }
+  } finally {
+    await child.stdin.end();
+  }
+  await checkTar(child);
+}
+
+async function checkTar(child: Bun.Subprocess): Promise<void> {
+  const code = await child.exited;
   if (code !== 0) throw new StatusError(1, `tar ended with exit status ${code}`);
 }
