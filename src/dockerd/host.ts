@@ -43,7 +43,12 @@ export interface RootfsTree {
  * since this folder has no access to system calls, registries or the runtime.
  */
 export interface Host {
-  withTree<T>(mounts: readonly SnapshotMount[], work: (tree: RootfsTree) => Promise<T> | T): Promise<T>;
+  /** The tree `mounts` make, with `binds` (shallow ones first) over it; their places are made where missing. */
+  withTree<T>(
+    mounts: readonly SnapshotMount[],
+    work: (tree: RootfsTree) => Promise<T> | T,
+    binds?: ReadonlyArray<{ source: string; destination: string }>,
+  ): Promise<T>;
   /** The filesystem that a running process sees. */
   withProcessTree<T>(pid: number, work: (tree: RootfsTree) => Promise<T> | T): Promise<T>;
   /** A tmpfs for `/dev/shm` shared between containers. */

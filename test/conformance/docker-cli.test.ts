@@ -198,7 +198,9 @@ for (const [name, binary] of Object.entries(clients)) {
     writeFileSync(join(scratch, "in"), "carried\n");
     await docker("create", "--name", it, registry.busybox, "cat", "/carried");
     expect((await docker("cp", join(scratch, "in"), `${it}:/carried`)).code).toBe(0);
+    expect((await docker("cp", join(scratch, "in"), `${it}:/tmp/`)).code).toBe(0);
     expect((await docker("start", "-a", it)).stdout).toBe("carried\n");
+    expect((await docker("cp", `${it}:/tmp/in`, "-")).stdout).toContain("carried\n");
     expect((await docker("cp", `${it}:/carried`, join(scratch, `out-${short}`))).code).toBe(0);
     expect(readFileSync(join(scratch, `out-${short}`), "utf8")).toBe("carried\n");
     expect((await docker("cp", `${it}:/nosuch`, scratch)).stderr).toContain(

@@ -1,15 +1,23 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Cleanup } from "../../base/cleanup.ts";
 import type { DaemonConfig, Host } from "../../dockerd/index.ts";
-import { MNT_DETACH, mountAll, unmountAll, withMounts } from "../../sys/mount.ts";
+import { MNT_DETACH, mountAll, unmountAll } from "../../sys/mount.ts";
 import { Tree } from "./rootfs-tree.ts";
 
 /** What dockerd does to the machine, through the folders it may not import itself. */
 export function makeHost(config: DaemonConfig): Host {
+  const mountRoot = join(config.execRoot, "mounts");
+  removeLeftMounts(mountRoot);
   return {
-    withTree: (mounts, work) =>
-      withMounts(mounts, async (root) => {
+    withTree: (mounts, work, binds = []) =>
+      withMountsBelow(mountRoot, mounts, async (root) => {
+        // They go with the root, which is detached as a whole.
+        for (const { source, destination } of binds) {
+          using tree = new Tree(root);
+          tree.bind(source, destination);
+        }
         using tree = new Tree(root);
         return await work(tree);
       }),
@@ -62,6 +70,33 @@ export function makeHost(config: DaemonConfig): Host {
     },
     initBinary: () => findInPath(["docker-init", "tini-static", "tini"]),
   };
+}
+
+let counter = 0;
+
+/** Runs `work` with `mounts` at a directory below `parent`, where a daemon that comes after us finds what we leave. */
+async function withMountsBelow<T>(
+  parent: string,
+  mounts: Parameters<Host["withTree"]>[0],
+  work: (root: string) => Promise<T>,
+): Promise<T> {
+  const root = join(parent, `${process.pid}-${counter++}`);
+  mkdirSync(root, { recursive: true, mode: 0o700 });
+  await using cleanup = new Cleanup();
+  cleanup.add(`remove ${root}`, () => rmdirSync(root));
+  mountAll(mounts, root);
+  cleanup.add(`unmount ${root}`, () => unmountAll(root, MNT_DETACH));
+  return await work(root);
+}
+
+/** What a daemon killed while it looked into a container left mounted. Never deletes below a mount. */
+function removeLeftMounts(parent: string): void {
+  if (!existsSync(parent)) return;
+  for (const name of readdirSync(parent)) {
+    const path = join(parent, name);
+    unmountAll(path, MNT_DETACH);
+    rmdirSync(path);
+  }
 }
 
 type Resolver = ReturnType<Host["resolver"]>;

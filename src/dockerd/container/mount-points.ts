@@ -1,4 +1,4 @@
-import { existsSync, realpathSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { posix } from "node:path";
 import { invalid } from "../../base/errors.ts";
 import type { ContainerConfig, HostConfig, Mount } from "../../engine/types.ts";
@@ -260,12 +260,3 @@ function volumesFrom(spec: string, containers: ContainerStore): MountPlan[] {
     ...(mount.name === undefined ? {} : { volume: { name: mount.name } }),
   }));
 }
-
-/** The bind's source as the kernel will see it; Docker shows the path with its links resolved only in errors. */
-export const isDirectory = (path: string): boolean => {
-  try {
-    return statSync(realpathSync(path)).isDirectory();
-  } catch {
-    return false;
-  }
-};

@@ -1,11 +1,14 @@
+import { existsSync } from "node:fs";
+import { join, posix } from "node:path";
 import { invalid, notFound } from "../../base/errors.ts";
 import type { PathStat } from "../../engine/types.ts";
 import type { Container } from "../container/container.ts";
 import type { Call, Daemon, Handler } from "../daemon.ts";
 import type { FileInfo, RootfsTree } from "../host.ts";
+import { byDepth } from "../spec/mounts.ts";
 import { formatNano } from "../time.ts";
 
-/** The container's filesystem: the running one's with its mounts, or else the layer itself. */
+/** The container's filesystem with its mounts, as the running process sees it or as a start would make it. */
 function withFilesystem<T>(
   daemon: Daemon,
   container: Container,
@@ -16,25 +19,33 @@ function withFilesystem<T>(
     return daemon.host.withProcessTree(state.pid, work);
   return daemon.locks.run(id, async () => {
     const { mounts } = await daemon.containerd.snapshots.mounts({ snapshotter, key: id });
-    return daemon.host.withTree(mounts, work);
+    const binds = byDepth(container.record.mounts)
+      .filter((mount) => mount.type !== "tmpfs" && existsSync(mount.source))
+      .map(({ source, subpath, destination }) => ({
+        source: subpath === undefined ? source : join(source, subpath),
+        destination,
+      }));
+    return daemon.host.withTree(mounts, work, binds);
   });
 }
 
 const missing = (container: Container, path: string) =>
   notFound(`Could not find the file ${path} in container ${container.record.name || container.id}`);
 
+/** File types of st_mode, and the bits Go has for them. */
+const goKinds = new Map([
+  [0o040000, 2 ** 31],
+  [0o120000, 2 ** 27],
+  [0o010000, 2 ** 25],
+  [0o140000, 2 ** 24],
+  [0o060000, 2 ** 26],
+  [0o020000, 2 ** 26 + 2 ** 21],
+]);
+
 /** Go's os.FileMode from st_mode. */
-function goMode(mode: number): number {
-  const kinds: Record<number, number> = {
-    9604: 2 ** 31,
-    21609: 2 ** 27,
-    2401: 2 ** 25,
-    26411: 2 ** 24,
-    14406: 2 ** 26,
-    4802: 2 ** 26 + 2 ** 21,
-  };
+export function goMode(mode: number): number {
   let out = mode & 0o777;
-  out += kinds[mode & 0o170000] ?? 0;
+  out += goKinds.get(mode & 0o170000) ?? 0;
   if (mode & 0o4000) out += 2 ** 23;
   if (mode & 0o2000) out += 2 ** 22;
   if (mode & 0o1000) out += 2 ** 20;
@@ -95,7 +106,7 @@ export const archivePut: Handler = async (call) => {
   const { daemon, params, query, body, reply } = call;
   const path = pathOf(call);
   const container = daemon.containers.get(params["id"]!);
-  if (container.record.host.ReadonlyRootfs) throw invalid("container rootfs is marked read-only");
+  refuseReadOnly(container, path);
   await withFilesystem(daemon, container, async (tree) => {
     const info = tree.stat(path);
     if (!info) throw missing(container, path);
@@ -105,3 +116,11 @@ export const archivePut: Handler = async (call) => {
   });
   reply.empty(200);
 };
+
+/** What the container could not write, nobody writes for it. */
+function refuseReadOnly(container: Container, path: string): void {
+  const clean = posix.normalize(`/${path}/`);
+  const mount = byDepth(container.record.mounts).findLast((one) => clean.startsWith(`${one.destination}/`));
+  if (mount && !mount.writable) throw invalid("mounted volume is marked read-only");
+  if (!mount && container.record.host.ReadonlyRootfs) throw invalid("container rootfs is marked read-only");
+}
