@@ -64,7 +64,7 @@ requires("ctr", "containerd", "/bin/busybox")(
       expect((await ctr("task", "ls")).output).toMatch(new RegExp(`${id}\\s+\\d+\\s+PAUSED`));
       expect((await ctr("task", "resume", id)).code).toBe(0);
       expect((await ctr("task", "metrics", id)).output).toContain("memory.usage_in_bytes");
-      expect((await ctr("task", "rm", "--force", id)).code).toBe(137);
+      expect((await ctr("task", "rm", "--force", id)).code).toBe(0);
       expect((await ctr("container", "rm", id)).code).toBe(0);
     } finally {
       rmSync(directory, { recursive: true });
