@@ -196,6 +196,9 @@ function validateResources(
     );
     host.MemorySwappiness = null;
   }
+  // Ways to say "no limit" that are not kept.
+  if (host.MemorySwappiness === -1) host.MemorySwappiness = null;
+  if (host.PidsLimit !== null && host.PidsLimit <= 0) host.PidsLimit = null;
   // Without a figure of its own, a container may swap as much again as it has memory.
   if (host.Memory > 0 && host.MemorySwap === 0) host.MemorySwap = host.Memory * 2;
 }

@@ -57,7 +57,11 @@ export const update: Handler = async (call) => {
     if (state.running && !state.restarting && Object.keys(resources).length > 0)
       await daemon.containerd.tasks.update({
         containerId: container.id,
-        resources: packResources(resourcesOf(next, daemon.facts.device)),
+        resources: packResources({
+          ...resourcesOf(next, daemon.facts.device),
+          // -1 takes a limit away; that it is no limit any more is not in what is kept.
+          ...((resources.PidsLimit ?? 0) < 0 ? { pids: { limit: -1 } } : {}),
+        }),
       });
     record.host = next;
     daemon.containers.save(container);
