@@ -15,7 +15,7 @@ import { startHealth } from "./health.ts";
 import { connectContainer, disconnectContainer } from "./networking.ts";
 import { initDirectory, shmPath } from "./paths.ts";
 import { readAccounts, specOf, userOf } from "./spec-input.ts";
-import { logTarget, makeStdio } from "./stdio.ts";
+import { abandonStdio, logTarget, makeStdio } from "./stdio.ts";
 
 /** Starts a container by the user's word: takes its lock and forgets that it was ever stopped by hand. */
 export function startContainer(daemon: Daemon, container: Container): Promise<void> {
@@ -123,7 +123,7 @@ async function run(daemon: Daemon, container: Container): Promise<void> {
     stdin: record.config.OpenStdin,
     ...(target ? { log: target } : {}),
   });
-  undo.add("leave monitor", () => stdio.monitor?.close());
+  undo.add("end streams", () => abandonStdio(stdio));
   const created = await span("dockerd", "create task", () =>
     client.tasks.create({
       containerId: id,

@@ -68,3 +68,14 @@ export async function makeStdio(
   const monitor = await daemon.monitors.spawnFifo({ dir, terminal, stdin, fifos, ...(log ? { log } : {}) });
   return { paths: { stdin: fifos.stdin ?? "", stdout: fifos.stdout, stderr: fifos.stderr ?? "" }, monitor };
 }
+
+/** Ends the streams of a process that never came to be: a monitor whose FIFOs nobody opens would wait for ever. */
+export function abandonStdio(stdio: Stdio): void {
+  if (!stdio.monitor) return;
+  try {
+    process.kill(stdio.monitor.monitorPid, "SIGKILL");
+  } catch {
+    // It has ended by itself.
+  }
+  stdio.monitor.close();
+}

@@ -7,7 +7,7 @@ import type { Process } from "../../oci/runtime-spec.ts";
 import type { Container } from "../container/container.ts";
 import { containerEvent } from "../container/events.ts";
 import { execDirectory } from "../container/paths.ts";
-import { makeStdio } from "../container/stdio.ts";
+import { abandonStdio, makeStdio } from "../container/stdio.ts";
 import type { Daemon } from "../daemon.ts";
 import { environmentOf, mergeEnvironment } from "../spec/build.ts";
 import { capabilitiesOf } from "../spec/capabilities.ts";
@@ -65,8 +65,8 @@ export async function runExec(
     return attachment;
   } catch (error) {
     await client.tasks.deleteProcess(ids).catch(() => {});
-    stdio.monitor?.close();
     early?.close();
+    abandonStdio(stdio);
     rmSync(dir, { recursive: true, force: true });
     throw error;
   }
