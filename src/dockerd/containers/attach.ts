@@ -5,7 +5,7 @@ import { logPath } from "../container/paths.ts";
 import type { Handler } from "../daemon.ts";
 import { frame, multiplexedType, rawType } from "../http/frames.ts";
 import { atLeast } from "../http/router.ts";
-import { readLog } from "../logs/json-file.ts";
+import { openLog, readLog } from "../logs/json-file.ts";
 
 /** `POST /containers/{id}/attach?logs&stream&stdin&stdout&stderr&detachKeys`: hijacked, with or without an Upgrade. */
 export const attach: Handler = async (call) => {
@@ -36,7 +36,9 @@ export const attach: Handler = async (call) => {
   connection.signal.addEventListener("abort", () => gone.abort());
   containerEvent(daemon, container, "attach");
   if (query.bool("logs"))
-    for await (const entry of readLog(logPath(daemon, container.id), { signal: connection.signal })) {
+    for await (const entry of readLog(await openLog(logPath(daemon, container.id)), {
+      signal: connection.signal,
+    })) {
       if (!want[entry.stream]) continue;
       const data = Buffer.from(entry.text);
       if (!(await connection.write(tty ? data : frame(entry.stream, data)))) break;

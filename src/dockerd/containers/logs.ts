@@ -3,7 +3,7 @@ import { logPath } from "../container/paths.ts";
 import type { Handler } from "../daemon.ts";
 import { frame, multiplexedType, rawType } from "../http/frames.ts";
 import { atLeast } from "../http/router.ts";
-import { readLog } from "../logs/json-file.ts";
+import { openLog, readLog } from "../logs/json-file.ts";
 import { parseTimestamp } from "../time.ts";
 
 /** `GET /containers/{id}/logs?follow&stdout&stderr&since&until&timestamps&tail`. */
@@ -19,6 +19,8 @@ export const logs: Handler = async (call) => {
     throw new CortenError("unimplemented", "configured logging driver does not support reading");
   const { Tty: tty } = container.record.config;
   const timestamps = query.bool("timestamps");
+  // Opened before the client hears of it: some have the container removed before they read.
+  const log = await openLog(logPath(daemon, container.id));
   const out = reply.stream(200, tty || !atLeast(call, "1.42") ? rawType : multiplexedType);
   const follow = query.bool("follow");
   // The run that is followed; the next one, should the policy want it, is another.
@@ -32,7 +34,7 @@ export const logs: Handler = async (call) => {
     : () => {};
   if (!container.state.running) running = false;
   try {
-    const entries = readLog(logPath(daemon, container.id), {
+    const entries = readLog(log, {
       ...(tail === undefined ? {} : { tail }),
       ...(since === undefined ? {} : { since }),
       ...(until === undefined ? {} : { until }),

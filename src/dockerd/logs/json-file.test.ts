@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type LogQuery, readLog } from "./json-file.ts";
+import { type LogQuery, openLog, readLog } from "./json-file.ts";
 
 let directory: string;
 let path: string;
@@ -20,7 +20,8 @@ const never = new AbortController().signal;
 
 async function read(query: Partial<LogQuery> = {}): Promise<string[]> {
   const out: string[] = [];
-  for await (const entry of readLog(path, { signal: never, ...query })) out.push(entry.text.trim());
+  for await (const entry of readLog(await openLog(path), { signal: never, ...query }))
+    out.push(entry.text.trim());
   return out;
 }
 
@@ -62,7 +63,7 @@ test("following gives what is appended, across a rotation, until the end", async
   let running = true;
   let ring = () => {};
   const out: string[] = [];
-  for await (const entry of readLog(path, {
+  for await (const entry of readLog(await openLog(path), {
     signal: never,
     follow: () => running,
     onEnd: (wake) => {
@@ -88,4 +89,13 @@ test("following gives what is appended, across a rotation, until the end", async
 test("a record cut short by a crash is passed over", async () => {
   writeFileSync(path, `${line(0)}{"log":"brok\n${line(1)}`);
   expect(await read()).toEqual(["0", "1"]);
+});
+
+test("what was in an open log is read after its removal", async () => {
+  writeFileSync(path, lines(0, 2));
+  const log = await openLog(path);
+  rmSync(directory, { recursive: true });
+  const out: string[] = [];
+  for await (const entry of readLog(log, { signal: never, follow: () => false })) out.push(entry.text.trim());
+  expect(out).toEqual(["0", "1"]);
 });

@@ -29,14 +29,22 @@ const blockSize = 64 * 1024;
 const longestRecord = 1 << 20;
 const newline = 10;
 
-interface OpenFile {
+export interface OpenFile {
   handle: FileHandle;
   inode: number;
 }
 
-/** The records of a log and its rotated predecessors (`path.1` is the youngest of them), oldest first. */
-export async function* readLog(path: string, query: LogQuery): AsyncGenerator<LogEntry> {
-  const files = await openAll(path);
+/** A log whose files are open: what they hold is read even if the container is removed meanwhile. */
+export interface OpenLog {
+  path: string;
+  files: OpenFile[];
+}
+
+export const openLog = async (path: string): Promise<OpenLog> => ({ path, files: await openAll(path) });
+
+/** The records of a log and its rotated predecessors (`path.1` is the youngest of them), oldest first. Closes it. */
+export async function* readLog(log: OpenLog, query: LogQuery): AsyncGenerator<LogEntry> {
+  const { path, files } = log;
   try {
     let { index, offset } =
       query.tail === undefined ? { index: 0, offset: 0 } : await tailStart(files, query.tail);
