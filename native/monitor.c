@@ -504,7 +504,9 @@ static void finish_if_done(struct monitor *m) {
 
 /* True when nothing is left to do: streams ended, clients served or given up. */
 static bool all_done(struct monitor *m) {
-	if (!m->recorded || (m->rootfs >= 0 && m->clients)) return false;
+	if (!m->recorded) return false;
+	for (const struct client *c = m->clients; c && m->rootfs >= 0; c = c->next)
+		if (c->source.fd >= 0 && c->wants == 0) return false; /* who started us will unmount, and then leave */
 	for (int i = 0; i < 2; i++)
 		/* A process that outlived its parent still writes: its pipe must not break. */
 		if (m->out[i].open || (m->out[i].pending.used > 0 && now_ms() - m->sink_progress < SINK_PATIENCE))

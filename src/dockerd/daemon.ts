@@ -1,5 +1,6 @@
 import type { KeyedMutex } from "../base/async.ts";
 import type { Database } from "../base/database.ts";
+import type { Removal } from "../base/removal.ts";
 import type { ContainerdClient } from "../containerd/client/index.ts";
 import type { Monitor } from "../monitor/index.ts";
 import type { Networks } from "../network/index.ts";
@@ -51,6 +52,8 @@ export interface Daemon {
   /** One state change at a time for each container. */
   readonly locks: KeyedMutex;
   containerdVersion(): Promise<{ version: string; revision: string }>;
+  /** Directories of removed containers, below the data root and the exec root. */
+  readonly removal: { readonly data: Removal; readonly exec: Removal };
   /** True once the daemon ends: nothing is restarted any more. */
   closing: boolean;
 }

@@ -5,6 +5,7 @@ import { KeyedMutex } from "../base/async.ts";
 import { Database } from "../base/database.ts";
 import { asCortenError } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import { Removal } from "../base/removal.ts";
 import { span, withTrace } from "../base/trace.ts";
 import type { ContainerdClient } from "../containerd/client/index.ts";
 import type { Networks } from "../network/index.ts";
@@ -70,6 +71,10 @@ export async function createDockerd(parts: DockerdParts): Promise<Dockerd> {
     volumes: new VolumeStore(db, join(config.dataRoot, "volumes"), parts.host),
     locks: new KeyedMutex(),
     containerdVersion: () => (containerdVersion ??= parts.containerd.version.version({})),
+    removal: {
+      data: new Removal(join(config.dataRoot, "removed")),
+      exec: new Removal(join(config.execRoot, "removed")),
+    },
     closing: false,
   };
   await reconcile(daemon);
@@ -86,6 +91,7 @@ export async function createDockerd(parts: DockerdParts): Promise<Dockerd> {
       }
       server.close();
       parts.networks.retire();
+      await Promise.all([daemon.removal.data.settled, daemon.removal.exec.settled]);
       db[Symbol.dispose]();
     },
   };

@@ -1,7 +1,8 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import { Removal } from "../base/removal.ts";
 import type { ExitRecord } from "../monitor/index.ts";
 import type { Stdio } from "./stdio.ts";
 import type { RuntimeChoice } from "./types.ts";
@@ -42,11 +43,19 @@ export interface TaskRecord {
   processes: ProcessRecord[];
 }
 
+/** Bytes of saves after which a record is written anew. */
+const longestRecord = 1 << 16;
+
 /** Bundles of all namespaces below a state directory: `<state>/io.containerd.runtime.v2.task/<ns>/<id>`. */
 export class Bundles {
   readonly root: string;
+  /** Takes what is to be removed out of the way of whoever waits. */
+  readonly removal: Removal;
+  /** The sizes of the records written by this process. */
+  readonly #sizes = new Map<string, number>();
   constructor(state: string) {
     this.root = join(state, "io.containerd.runtime.v2.task");
+    this.removal = new Removal(join(state, "removed"));
   }
 
   path(namespace: string, id: string): string {
@@ -61,16 +70,29 @@ export class Bundles {
     return path;
   }
 
+  /**
+   * Each save is a line, the last whole one counts: to replace a file makes ext4 write the new one to disk at once.
+   * No fsync either: the state directory is on tmpfs, or dies with the processes it describes.
+   */
   save(record: TaskRecord): void {
     const path = join(this.path(record.namespace, record.id), "task.json");
+    const line = `${JSON.stringify(record)}\n`;
+    const size = this.#sizes.get(path);
+    if (size !== undefined && size < longestRecord) {
+      appendFileSync(path, line);
+      this.#sizes.set(path, size + line.length);
+      return;
+    }
     const temporary = `${path}.new`;
-    // No fsync: the state directory is on tmpfs, or dies with the processes it describes.
-    writeFileSync(temporary, JSON.stringify(record), { mode: 0o600 });
+    writeFileSync(temporary, line, { mode: 0o600 });
     renameSync(temporary, path);
+    this.#sizes.set(path, line.length);
   }
 
   remove(namespace: string, id: string): void {
-    rmSync(this.path(namespace, id), { recursive: true, force: true });
+    const path = this.path(namespace, id);
+    this.#sizes.delete(join(path, "task.json"));
+    this.removal.discard(path);
   }
 
   /** All records; a bundle without a readable one is reported with `undefined`. */
@@ -79,9 +101,7 @@ export class Bundles {
       for (const id of list(join(this.root, namespace))) {
         let record: TaskRecord | undefined;
         try {
-          record = JSON.parse(
-            readFileSync(join(this.path(namespace, id), "task.json"), "utf8"),
-          ) as TaskRecord;
+          record = lastRecord(readFileSync(join(this.path(namespace, id), "task.json"), "utf8"));
           if (record.version !== 1) {
             log.warn(`task ${id} of ${namespace} was written by another version and is left alone`);
             continue;
@@ -92,6 +112,13 @@ export class Bundles {
         yield { namespace, id, record };
       }
   }
+}
+
+/** A line that a kill cut short has no end, and never counted; one alone was written as a whole. */
+function lastRecord(text: string): TaskRecord {
+  const lines = text.split("\n");
+  const last = lines.length > 1 ? lines.at(-2) : text;
+  return JSON.parse(last ?? "") as TaskRecord;
 }
 
 function list(path: string): string[] {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { KeyedMutex, sleep } from "../base/async.ts";
@@ -25,7 +25,7 @@ import { chooseRuntime, openRuntime } from "./runtimes/choose.ts";
 import { memoryCgroupOf } from "./stats.ts";
 import { destinationOf, type Stdio } from "./stdio.ts";
 import { Task, type TaskObserver, type TaskProcess } from "./task.ts";
-import type { MonitorPlace, Publish } from "./types.ts";
+import type { MonitorPlace, OciRuntime, Publish, RuntimeChoice } from "./types.ts";
 
 export interface ShimOptions {
   /** Runtime directory; bundles and runtimes' state live below it. */
@@ -121,8 +121,8 @@ export class Shim {
       span("shim", "mount rootfs", () => mountAll(request.rootfs, rootfs));
       undo.add(`unmount ${rootfs}`, () => unmountAll(rootfs, MNT_DETACH));
     }
-    const task = new Task(record, bundle, openRuntime(runtime), this.#observer);
-    const monitor = withSize(place, spec.process?.consoleSize);
+    const task = new Task(record, bundle, this.#openRuntime(runtime), this.#observer);
+    const monitor = { ...withSize(place, spec.process?.consoleSize), ...(record.mounted ? { rootfs } : {}) };
     try {
       task.init.took(await span("runc", "create", () => task.runtime.create({ id, bundle, spec, monitor })));
     } catch (error) {
@@ -260,18 +260,17 @@ export class Shim {
       if (!isCode(error, "not_found")) throw error;
     });
     span("shim", "unmount rootfs", () => unmountAll(join(task.bundle, "rootfs"), MNT_DETACH));
-    for (const process of [task.init, ...task.execs.values()]) {
-      process.monitor?.close();
-      this.#removeMonitorDir(task, process.record);
-    }
+    for (const process of [task.init, ...task.execs.values()]) process.monitor?.close();
+    // With the monitors' directories that are in it.
     this.#removeBundle(namespace, id);
     this.#tasks.delete(`${namespace}/${id}`);
   }
 
+  #openRuntime(choice: RuntimeChoice): OciRuntime {
+    return openRuntime(choice, (path) => this.bundles.removal.discard(path));
+  }
+
   #removeBundle(namespace: string, id: string): void {
-    const rootfs = join(this.bundles.path(namespace, id), "rootfs");
-    // Never recursively into what may still be mounted: the directory itself must be empty.
-    if (existsSync(rootfs)) rmdirSync(rootfs);
     this.bundles.remove(namespace, id);
   }
 
@@ -302,7 +301,7 @@ export class Shim {
     const task = new Task(
       record,
       this.bundles.path(namespace, id),
-      openRuntime(record.runtime),
+      this.#openRuntime(record.runtime),
       this.#observer,
     );
     this.#tasks.set(`${namespace}/${id}`, task);
@@ -327,7 +326,7 @@ export class Shim {
     if (record) {
       // A daemon killed between the launch and its record leaves a process at the start gate that only its monitor knows.
       for (const { monitorDir } of record.processes) await endUnrecorded(monitorDir);
-      await openRuntime(record.runtime)
+      await this.#openRuntime(record.runtime)
         .remove(id, true)
         .catch((error) => {
           if (!isCode(error, "not_found")) log.warn(`delete of ${id}`, { error: messageOf(error) });
@@ -340,9 +339,10 @@ export class Shim {
   }
 
   /** Drops the connections to the monitors; everything goes on. */
-  close(): void {
+  async close(): Promise<void> {
     for (const task of this.#tasks.values())
       for (const process of [task.init, ...task.execs.values()]) process.monitor?.close();
+    await this.bundles.removal.settled;
   }
 }
 

@@ -1,4 +1,3 @@
-import { rmSync } from "node:fs";
 import { sleep } from "../../base/async.ts";
 import { isCode, messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
@@ -136,7 +135,7 @@ export async function releaseResources(daemon: Daemon, container: Container): Pr
   if (record.host.IpcMode === "shareable")
     await attempt("unmounting shared memory", () => daemon.host.unmount(shmPath(daemon, id)));
   await attempt("removing the runtime directory", () =>
-    rmSync(runDirectory(daemon, id), { recursive: true, force: true }),
+    daemon.removal.exec.discard(runDirectory(daemon, id)),
   );
 }
 

@@ -1,4 +1,3 @@
-import { rmSync } from "node:fs";
 import { conflict, isCode, messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
 import { span } from "../../base/trace.ts";
@@ -58,8 +57,8 @@ export async function removeLocked(
     ).catch((error) => {
       if (!isCode(error, "not_found")) throw error;
     });
-    rmSync(runDirectory(daemon, id), { recursive: true, force: true });
-    rmSync(containerDirectory(daemon, id), { recursive: true, force: true });
+    daemon.removal.exec.discard(runDirectory(daemon, id));
+    daemon.removal.data.discard(containerDirectory(daemon, id));
   } catch (error) {
     state.removing = false;
     state.dead = true;

@@ -30,8 +30,9 @@ export function chooseRuntime(options: Any | undefined, defaultRoot: string): Ru
   throw notFound(`exec: "${name}": executable file not found in $PATH: not found`);
 }
 
-export const openRuntime = (choice: RuntimeChoice): OciRuntime =>
-  choice.binary === undefined ? ownRuntime(choice) : foreignRuntime(choice, choice.binary);
+/** `discard` takes the state directories of removed containers away. */
+export const openRuntime = (choice: RuntimeChoice, discard: (path: string) => void): OciRuntime =>
+  choice.binary === undefined ? ownRuntime(choice, discard) : foreignRuntime(choice, choice.binary);
 
 function findBinary(name: string): string | undefined {
   const candidates = name.includes("/")

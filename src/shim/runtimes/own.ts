@@ -15,7 +15,7 @@ const load = () => {
 };
 
 /** Our runc under our monitor. */
-export function ownRuntime(choice: RuntimeChoice): OciRuntime {
+export function ownRuntime(choice: RuntimeChoice, discard: (path: string) => void): OciRuntime {
   const { root } = choice;
   const launched = (launcher: ReturnType<typeof monitorLauncher>): Launched => {
     const { monitor } = launcher;
@@ -71,7 +71,7 @@ export function ownRuntime(choice: RuntimeChoice): OciRuntime {
       }
     },
     async remove(id, force) {
-      await (await load()).remove(root, id, { force });
+      await (await load()).remove(root, id, { force, discard });
     },
     async pause(id) {
       await (await load()).pause(root, id);
