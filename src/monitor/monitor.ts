@@ -50,6 +50,7 @@ export class Requests {
 export class MonitorClient implements Monitor {
   pid: number;
   readonly monitorPid: number;
+  /** Known when the launch was traced. */
   timings: StepTiming[] = [];
   warnings: StepWarning[] = [];
   readonly #dir: string;

@@ -2,6 +2,7 @@ import { closeSync } from "node:fs";
 import { resolve } from "node:path";
 import { deferred } from "../base/async.ts";
 import { CortenError } from "../base/errors.ts";
+import { traceparent } from "../base/trace.ts";
 import { sealedMemfd } from "./binary.ts";
 import { frameTypes } from "./channel.ts";
 import { answerSync } from "./direct.ts";
@@ -117,7 +118,8 @@ export async function spawnMonitor(spec: MonitorSpec): Promise<Monitor> {
     );
     client = new MonitorClient(dir, channel, 0, pid);
     client.pid = await ready.promise;
-    client.timings = results?.timings() ?? [];
+    // To describe a hundred steps takes longer than to run some of them.
+    if (traceparent()) client.timings = results?.timings() ?? [];
     client.warnings = results?.warnings() ?? [];
     return client;
   } finally {

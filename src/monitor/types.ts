@@ -98,7 +98,7 @@ export interface Monitor {
   readonly pid: number;
   /** The monitor's own process. */
   readonly monitorPid: number;
-  /** Empty after `connectMonitor`. */
+  /** Empty after `connectMonitor`, and when the launch was not traced. */
   readonly timings: StepTiming[];
   readonly warnings: StepWarning[];
   /** Acknowledged: nothing written after it is missed. */

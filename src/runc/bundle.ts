@@ -14,7 +14,8 @@ const largest = 16 * 1024 * 1024;
 export function parseJson(text: string, what: string): unknown {
   if (text.length > largest) throw invalid(`${what} is larger than ${largest} bytes`);
   const large = /\d{16}/.test(text);
-  const nulls = text.includes("null");
+  // As a value, not in a string such as /dev/null.
+  const nulls = /[:[,]\s*null/.test(text);
   const revive = (_key: string, value: unknown, context?: { source?: string }) => {
     if (value === null) return undefined;
     if (typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? ""))
@@ -32,6 +33,12 @@ export function parseJson(text: string, what: string): unknown {
 /** JSON with bigints as plain numbers. */
 export function stringifyJson(value: unknown, indent?: string): string {
   const raw = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON;
+  try {
+    // Without a replacer it is ten times faster, and bigints are rare.
+    return JSON.stringify(value, undefined, indent);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+  }
   return JSON.stringify(value, (_key, item) => (typeof item === "bigint" ? raw(String(item)) : item), indent);
 }
 

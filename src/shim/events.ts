@@ -32,11 +32,11 @@ export function taskEvents(publish: Publish) {
         io: { stdin, stdout, stderr, terminal },
         pid: task.init.record.pid,
       };
-      publish(to(task), "/tasks/create", packAny(events.TaskCreateSchema, event));
+      publish(to(task), "/tasks/create", () => packAny(events.TaskCreateSchema, event));
     },
     start(task: Task) {
       const event = { containerId: task.id, pid: task.init.record.pid };
-      publish(to(task), "/tasks/start", packAny(events.TaskStartSchema, event));
+      publish(to(task), "/tasks/start", () => packAny(events.TaskStartSchema, event));
     },
     delete(task: Task, exit: ExitRecord) {
       const exitedAt = timestampOf(exit.exitedAt);
@@ -47,7 +47,7 @@ export function taskEvents(publish: Publish) {
         exitStatus: exit.exitCode,
         ...(exitedAt ? { exitedAt } : {}),
       };
-      publish(to(task), "/tasks/delete", packAny(events.TaskDeleteSchema, event));
+      publish(to(task), "/tasks/delete", () => packAny(events.TaskDeleteSchema, event));
     },
     exit(task: Task, process: TaskProcess, exit: ExitRecord) {
       const exitedAt = timestampOf(exit.exitedAt);
@@ -58,23 +58,23 @@ export function taskEvents(publish: Publish) {
         exitStatus: exit.exitCode,
         ...(exitedAt ? { exitedAt } : {}),
       };
-      publish(to(task), "/tasks/exit", packAny(events.TaskExitSchema, event));
+      publish(to(task), "/tasks/exit", () => packAny(events.TaskExitSchema, event));
     },
     oom: (task: Task) =>
-      publish(to(task), "/tasks/oom", packAny(events.TaskOOMSchema, { containerId: task.id })),
+      publish(to(task), "/tasks/oom", () => packAny(events.TaskOOMSchema, { containerId: task.id })),
     execAdded: (task: Task, execId: string) =>
       publish(
         to(task),
         "/tasks/exec-added",
-        packAny(events.TaskExecAddedSchema, { containerId: task.id, execId }),
+        () => packAny(events.TaskExecAddedSchema, { containerId: task.id, execId }),
       ),
     execStarted(task: Task, exec: TaskProcess) {
       const event = { containerId: task.id, execId: exec.record.execId, pid: exec.record.pid };
-      publish(to(task), "/tasks/exec-started", packAny(events.TaskExecStartedSchema, event));
+      publish(to(task), "/tasks/exec-started", () => packAny(events.TaskExecStartedSchema, event));
     },
     paused: (task: Task) =>
-      publish(to(task), "/tasks/paused", packAny(events.TaskPausedSchema, { containerId: task.id })),
+      publish(to(task), "/tasks/paused", () => packAny(events.TaskPausedSchema, { containerId: task.id })),
     resumed: (task: Task) =>
-      publish(to(task), "/tasks/resumed", packAny(events.TaskResumedSchema, { containerId: task.id })),
+      publish(to(task), "/tasks/resumed", () => packAny(events.TaskResumedSchema, { containerId: task.id })),
   };
 }

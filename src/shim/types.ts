@@ -41,4 +41,4 @@ export interface RuntimeChoice {
 }
 
 /** What happened to a task, for the daemon's events. */
-export type Publish = (namespace: string, topic: string, event: Any) => void;
+export type Publish = (namespace: string, topic: string, event: () => Any) => void;

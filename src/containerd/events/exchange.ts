@@ -43,14 +43,14 @@ export class Exchange {
     schema: T,
     event: MessageInitShape<T>,
   ): void {
-    // Packing costs; without a listener nobody would see it.
-    if (this.#subscribers.size === 0 && !this.#starting) return;
-    this.publishAny(namespace, topic, packAny(schema, event));
+    this.publishAny(namespace, topic, () => packAny(schema, event));
   }
 
-  publishAny(namespace: string, topic: string, event: Any): void {
+  publishAny(namespace: string, topic: string, event: () => Any): void {
+    // Packing costs; without a listener nobody would see it.
+    if (this.#subscribers.size === 0 && !this.#starting) return;
     checkTopic(topic);
-    this.forward(create(EnvelopeSchema, { timestamp: timestampNow(), namespace, topic, event }));
+    this.forward(create(EnvelopeSchema, { timestamp: timestampNow(), namespace, topic, event: event() }));
   }
 
   /** An event that already has its namespace and time (from a shim, or another daemon). */

@@ -9,7 +9,8 @@ export function eventsService(exchange: Exchange): ServiceImpl<typeof Events> {
     publish(request, context) {
       checkTopic(request.topic);
       if (!request.event) throw invalid("event is missing: invalid argument");
-      exchange.publishAny(namespaceOf(context), request.topic, request.event);
+      const { event } = request;
+      exchange.publishAny(namespaceOf(context), request.topic, () => event);
       return {};
     },
     forward(request) {

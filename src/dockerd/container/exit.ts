@@ -74,7 +74,6 @@ export async function handleExitLocked(daemon: Daemon, container: Container, exi
   const startedAt = parseRfc3339(state.startedAt) ?? 0n;
   const ran = Number(((parseRfc3339(exit.exitedAt) ?? startedAt) - startedAt) / 1_000_000n);
   const restart = shouldRestart(daemon, container, exit.exitCode, ran);
-  await releaseResources(daemon, container);
   for (const exec of container.execs.values()) exec.containerEnded();
   state.running = restart;
   state.restarting = restart;
@@ -83,19 +82,23 @@ export async function handleExitLocked(daemon: Daemon, container: Container, exi
   state.exitCode = exit.exitCode;
   state.finishedAt = exit.exitedAt;
   if (state.health) state.health.Status = "unhealthy";
-  delete record.monitorDir;
-  if (restart) record.restartCount++;
-  daemon.containers.save(container);
   containerEvent(daemon, container, "die", {
     exitCode: String(exit.exitCode),
     execDuration: String(Math.max(0, Math.floor(ran / 1000))),
   });
+  // Who waits for the end need not wait for what it leaves behind; who changes the container waits for its lock.
+  // Killed before the record is saved, the next daemon finds the same status in the monitor's exit record.
   container.announce("next-exit");
+  if (!restart) container.announce("not-running");
+  await releaseResources(daemon, container);
+  delete record.monitorDir;
+  if (restart) record.restartCount++;
+  daemon.containers.save(container);
+  daemon.removal.exec.discard(runDirectory(daemon, id));
   if (restart) {
     scheduleRestart(daemon, container);
     return;
   }
-  container.announce("not-running");
   container.stopping = false;
   if (record.host.AutoRemove) {
     const { removeLocked } = await import("./remove.ts");
@@ -134,9 +137,6 @@ export async function releaseResources(daemon: Daemon, container: Container): Pr
     }
   if (record.host.IpcMode === "shareable")
     await attempt("unmounting shared memory", () => daemon.host.unmount(shmPath(daemon, id)));
-  await attempt("removing the runtime directory", () =>
-    daemon.removal.exec.discard(runDirectory(daemon, id)),
-  );
 }
 
 /** The restart after its pause; a stop, a kill or the daemon's end in between cancels it. */
