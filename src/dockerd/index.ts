@@ -5,6 +5,7 @@ import { KeyedMutex } from "../base/async.ts";
 import { Database } from "../base/database.ts";
 import { asCortenError } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import { MemoryKeeper } from "../base/memory.ts";
 import { Removal } from "../base/removal.ts";
 import { span, withTrace } from "../base/trace.ts";
 import type { ContainerdClient } from "../containerd/client/index.ts";
@@ -79,7 +80,11 @@ export async function createDockerd(parts: DockerdParts): Promise<Dockerd> {
   };
   await reconcile(daemon);
   const router = new Router(daemon, routes, `${product.name}/${product.version} (linux)`);
-  const server = new HttpServer((incoming) => answer(daemon, router, incoming));
+  const memory = new MemoryKeeper();
+  const server = new HttpServer(async (incoming) => {
+    await answer(daemon, router, incoming);
+    memory.worked();
+  });
   return {
     daemon,
     listen: (host) => server.listen(host),

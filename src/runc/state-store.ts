@@ -1,6 +1,7 @@
 /** `<root>/<id>/state.json`: what the runtime keeps of a container. */
 import {
   closeSync,
+  fstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -56,30 +57,52 @@ export function writeState(root: string, state: State): void {
   const fd = openSync(temporary, "w", 0o600);
   try {
     writeSync(fd, stringifyJson(state));
+    remember(join(directory, file), fstatSync(fd, { bigint: true }), state);
   } finally {
     closeSync(fd);
   }
   renameSync(temporary, join(directory, file));
 }
 
+/** The states used last, for a daemon: each verb begins with reading one. Used while the file is the same. */
+const recent = new Map<string, { ino: bigint; mtimeNs: bigint; state: State }>();
+const mostRecent = 8;
+
+function remember(path: string, { ino, mtimeNs }: { ino: bigint; mtimeNs: bigint }, state: State): void {
+  recent.delete(path);
+  if (recent.size >= mostRecent) recent.delete(recent.keys().next().value!);
+  recent.set(path, { ino, mtimeNs, state });
+}
+
+/** The state, not to be changed by the caller. */
 export function readState(root: string, id: string): State {
   const path = join(containerDirectory(root, id), file);
-  let text: string;
+  let fd: number;
   try {
-    text = readFileSync(path, "utf8");
+    fd = openSync(path, "r");
   } catch (error) {
     if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR")
       throw notFound("container does not exist", error);
     throw error;
   }
-  const state = parseJson(text, path) as Partial<State>;
-  if (state.version !== 1 || typeof state.pid !== "number") throw invalid(`${path} is not of this runtime`);
-  return state as State;
+  try {
+    const now = fstatSync(fd, { bigint: true });
+    const known = recent.get(path);
+    if (known && known.ino === now.ino && known.mtimeNs === now.mtimeNs) return known.state;
+    const state = parseJson(readFileSync(fd, "utf8"), path) as Partial<State>;
+    if (state.version !== 1 || typeof state.pid !== "number")
+      throw invalid(`${path} is not of this runtime`);
+    remember(path, now, state as State);
+    return state as State;
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** `discard` takes the directory away, when the caller has a faster way to do so. */
 export function removeState(root: string, id: string, discard?: (path: string) => void): void {
   const directory = containerDirectory(root, id);
+  recent.delete(join(directory, file));
   if (discard) discard(directory);
   else rmSync(directory, { recursive: true, force: true });
 }
