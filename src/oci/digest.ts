@@ -1,6 +1,3 @@
-/** Loaded at the first use: it costs 10 ms, and the command line only wants to know what a digest looks like. */
-const crypto = () => process.getBuiltinModule("node:crypto");
-
 /** `algorithm:hex` (image-spec, descriptor.md#digests). */
 export type Digest = string;
 
@@ -11,7 +8,7 @@ export const isDigest = (text: string): boolean => shape.test(text);
 
 /** The sha256 digest of bytes or of a string's UTF-8. */
 export function digestOf(data: Uint8Array | string): Digest {
-  return `sha256:${crypto().createHash("sha256").update(data).digest("hex")}`;
+  return `sha256:${new Bun.CryptoHasher("sha256").update(data).digest("hex")}`;
 }
 
 /** Splits a digest; throws a TypeError when it is malformed, so that it can never become a path. */

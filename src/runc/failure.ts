@@ -1,5 +1,5 @@
 import { CortenError } from "../base/errors.ts";
-import { PlanError } from "../monitor/index.ts";
+import { PlanError } from "../monitor/failure.ts";
 import type { PlannedOperation } from "./plan/encode.ts";
 
 /** strsignal(3)'s words for what ends hooks as a rule. */
