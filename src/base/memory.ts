@@ -1,7 +1,7 @@
 /** The one file that asks the engine for its memory back. */
 
 /** How long nothing may have ended before the memory goes: the collection stops everything for some ten milliseconds. */
-const quiet = 2000;
+const quiet = 1000;
 
 /**
  * Gives memory back to the system when a burst of work is over: garbage and compiled code, which on the reference

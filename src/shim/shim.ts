@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { KeyedMutex, sleep } from "../base/async.ts";
@@ -277,7 +277,7 @@ export class Shim {
   /** A monitor directory that the client chose belongs to the client. */
   #removeMonitorDir(task: Task, record: ProcessRecord): void {
     if (record.monitorDir.startsWith(`${task.bundle}/`))
-      rmSync(record.monitorDir, { recursive: true, force: true });
+      this.bundles.removal.discard(record.monitorDir);
   }
 
   async update(namespace: string, id: string, resources: LinuxResources): Promise<void> {

@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
 import { packProcess } from "../../containerd/client/typeurl.ts";
@@ -57,17 +57,17 @@ export async function runExec(
         },
       )
       .then(async (exitCode) => {
-        await client.tasks.deleteProcess(ids).catch(() => {});
-        rmSync(dir, { recursive: true, force: true });
         exec.finish(exitCode);
         containerEvent(daemon, container, "exec_die", { execID: exec.id, exitCode: String(exitCode) });
+        await client.tasks.deleteProcess(ids).catch(() => {});
+        daemon.removal.exec.discard(dir);
       });
     return attachment;
   } catch (error) {
     await client.tasks.deleteProcess(ids).catch(() => {});
     early?.close();
     abandonStdio(stdio);
-    rmSync(dir, { recursive: true, force: true });
+    daemon.removal.exec.discard(dir);
     throw error;
   }
 }
