@@ -20,6 +20,7 @@
 #define LINGER_PATIENCE 60000 /* what a client gets to read the rest after the exit */
 #define SINK_PATIENCE 1000 /* what a FIFO's reader gets after the exit */
 #define HOLD_PATIENCE 10000 /* what a client gets to attach after the exit, when output is held for it */
+#define EARLY_LIMIT (256u << 10) /* what a foreign runtime may say before it cannot be held any more */
 #define DRAIN_LIMIT (4u << 20) /* output read after the exit, should a left-over process write on and on */
 
 enum run_mode { RUN_PLAN, RUN_RUNTIME, RUN_FIFO };
@@ -54,6 +55,7 @@ struct stream {
 	struct source source; /* what the container writes */
 	struct source sink; /* a FIFO of a foreign client; its fullness holds back the source */
 	struct queue pending;
+	struct queue early; /* what came while the foreign runtime worked: the container's only if that succeeds */
 	struct line line;
 	bool open;
 };
@@ -81,8 +83,6 @@ struct monitor {
 	uint64_t exit_ms, sink_progress; /* monotonic */
 	char error[512];
 	char exit_record[1024];
-	char tail[512]; /* of the runtime's stderr, for its failure */
-	size_t tail_used;
 	struct log log;
 };
 
@@ -201,10 +201,23 @@ static int stream_index(const struct monitor *m, const struct stream *s) {
 	return (int)(s - m->out);
 }
 
-static void stream_end(struct monitor *m, struct stream *s) {
-	if (!s->open) return;
-	s->open = false;
-	source_close(m, &s->source);
+static void stream_pass(struct monitor *m, struct stream *s, const char *data, size_t n) {
+	int index = stream_index(m, s);
+	log_write(&m->log, (enum log_stream)index, &s->line, data, n);
+	for (struct client *c = m->clients; c; c = c->next)
+		if (!c->lagged && c->wants & (index == STREAM_STDOUT ? ATTACH_STDOUT : ATTACH_STDERR))
+			client_send(m, c, index == STREAM_STDOUT ? FRAME_STDOUT : FRAME_STDERR, data, n);
+	if (s->sink.fd >= 0 && (queue_add(&s->pending, data, n) < 0 || queue_flush(&s->pending, s->sink.fd) < 0))
+		source_close(m, &s->sink);
+	if (s->sink.fd < 0) s->pending.used = 0;
+}
+
+/* Passes on what was held, and ends the stream when nothing more can come. */
+static void stream_settle(struct monitor *m, struct stream *s) {
+	if (s->early.used > 0) stream_pass(m, s, s->early.bytes, s->early.used);
+	free(s->early.bytes);
+	s->early = (struct queue){0};
+	if (s->open) return;
 	log_finish(&m->log, (enum log_stream)stream_index(m, s), &s->line);
 	if (s->pending.used == 0) source_close(m, &s->sink);
 }
@@ -215,23 +228,14 @@ static bool stream_read(struct monitor *m, struct stream *s) {
 	static char data[CHUNK];
 	ssize_t n = read(s->source.fd, data, sizeof data);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) return errno == EINTR;
-	if (n <= 0) {
-		stream_end(m, s); /* a pty whose slaves are closed says EIO */
+	if (n <= 0) { /* a pty whose slaves are closed says EIO */
+		s->open = false;
+		source_close(m, &s->source);
+		if (m->runtime == 0) stream_settle(m, s);
 		return false;
 	}
-	int index = stream_index(m, s);
-	if (m->runtime > 0 && (index == STREAM_STDERR || m->terminal)) {
-		size_t keep = (size_t)n < sizeof m->tail - 1 ? (size_t)n : sizeof m->tail - 1;
-		memcpy(m->tail, data + n - keep, keep);
-		m->tail_used = keep;
-	}
-	log_write(&m->log, (enum log_stream)index, &s->line, data, (size_t)n);
-	for (struct client *c = m->clients; c; c = c->next)
-		if (!c->lagged && c->wants & (index == STREAM_STDOUT ? ATTACH_STDOUT : ATTACH_STDERR))
-			client_send(m, c, index == STREAM_STDOUT ? FRAME_STDOUT : FRAME_STDERR, data, (size_t)n);
-	if (s->sink.fd >= 0 && (queue_add(&s->pending, data, (size_t)n) < 0 || queue_flush(&s->pending, s->sink.fd) < 0))
-		source_close(m, &s->sink);
-	if (s->sink.fd < 0) s->pending.used = 0;
+	if (s->early.used >= EARLY_LIMIT) stream_settle(m, s);
+	if (m->runtime == 0 || queue_add(&s->early, data, (size_t)n) < 0) stream_pass(m, s, data, (size_t)n);
 	return true;
 }
 
@@ -253,12 +257,9 @@ static void sink_ready(struct monitor *m, struct source *source, uint32_t events
 	(void)events;
 	struct stream *s = (struct stream *)((char *)source - offsetof(struct stream, sink));
 	m->sink_progress = now_ms();
-	if (queue_flush(&s->pending, source->fd) < 0) {
-		s->pending.used = 0;
-		source_close(m, source);
-	} else if (s->pending.used == 0 && !s->open) {
-		source_close(m, source);
-	}
+	bool broken = queue_flush(&s->pending, source->fd) < 0;
+	if (broken) s->pending.used = 0;
+	if (broken || (s->pending.used == 0 && !s->open)) source_close(m, source);
 }
 
 static void stream_open(struct monitor *m, int index, int fd) {
@@ -551,12 +552,14 @@ static void take_master(struct monitor *m, int master) {
 }
 
 static void fail_runtime(struct monitor *m, const char *text) {
-	char message[640];
 	while (stream_read(m, &m->out[1]) || stream_read(m, &m->out[0])) continue;
-	m->tail[m->tail_used] = 0;
-	int n = snprintf(message, sizeof message, "%s", m->tail_used ? m->tail : text);
-	for (struct client *c = m->clients; c; c = c->next) client_send(m, c, FRAME_FAILED, message, (size_t)n);
-	snprintf(m->error, sizeof m->error, "%.500s", message);
+	struct queue *words = &m->out[STREAM_STDERR].early; /* no output of a container that never was */
+	if (words->used == 0) queue_add(words, text, strlen(text));
+	int n = words->used < sizeof m->error ? (int)words->used : (int)sizeof m->error - 1;
+	const char *last = words->bytes + words->used - n;
+	for (struct client *c = m->clients; c; c = c->next) client_send(m, c, FRAME_FAILED, last, (size_t)n);
+	snprintf(m->error, sizeof m->error, "%.*s", n, last);
+	words->used = m->out[STREAM_STDOUT].early.used = 0;
 	m->hold = false;
 	m->runtime = 0;
 	process_ended(m, 0xff00);
@@ -593,6 +596,7 @@ static void runtime_ended(struct monitor *m, int status) {
 		return;
 	}
 	m->runtime = 0;
+	for (int i = 0; i < 2; i++) stream_settle(m, &m->out[i]);
 	announce(m, pid);
 	pid_t waited = waitpid(pid, &status, WNOHANG);
 	if (waited == pid) {

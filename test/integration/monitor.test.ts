@@ -438,11 +438,36 @@ setInterval(() => {}, 1000);
     await expect(
       spawnMonitor({
         dir: join(box.dir, "run2"),
-        run: runtime("echo container with id exists >&2; exit 1"),
+        run: runtime("echo looking; echo container with id exists >&2; exit 1"),
         terminal: false,
         stdin: false,
+        log: { path: join(box.dir, "log2"), format: "json-file" },
       }),
     ).rejects.toThrow("container with id exists");
+    // It is the failure's text, and no output of a container that never was.
+    expect(readFileSync(join(box.dir, "log2"), "utf8")).toBe("");
+  });
+
+  test("holds what a foreign runtime says while it works, without ever blocking it", async () => {
+    const pidFile = join(box.dir, "pid");
+    const attempt = (dir: string, end: string) =>
+      spawnMonitor({
+        dir: join(box.dir, dir),
+        run: {
+          kind: "runtime",
+          argv: ["/bin/sh", "-c", `seq 1 100000 >&2; (exec sleep 0.1) & echo $! > ${pidFile}; ${end}`],
+          pidFile,
+        },
+        terminal: false,
+        stdin: false,
+        log: { path: join(box.dir, `${dir}.log`), format: "raw" },
+      });
+    const monitor = await attempt("fine", "exit 0");
+    expect((await monitor.exited).exitCode).toBe(0);
+    const all = Array.from({ length: 100_000 }, (_, index) => `${index + 1}\n`).join("");
+    expect(readFileSync(join(box.dir, "fine.log"), "utf8") === all).toBe(true);
+    monitor.close();
+    await expect(attempt("failed", "echo no such thing >&2; exit 1")).rejects.toThrow("no such thing");
   });
 
   test("keeps the pipe of a process that outlives its parent, and still tells the exit", async () => {
