@@ -16,7 +16,7 @@
 
 #define CHUNK 16384
 #define CLIENT_LIMIT (256u << 10) /* output waiting for one client; more of it holds back the container's pipe … */
-#define CLIENT_PATIENCE 3000 /* … for at most so many milliseconds without progress: then the client is dropped */
+#define CLIENT_PATIENCE 3000 /* … for at most so many milliseconds without progress, unless it asked for more */
 #define LINGER_PATIENCE 60000 /* what a client gets to read the rest after the exit */
 #define SINK_PATIENCE 1000 /* what a FIFO's reader gets after the exit */
 #define HOLD_PATIENCE 10000 /* what a client gets to attach after the exit, when output is held for it */
@@ -24,7 +24,7 @@
 #define DRAIN_LIMIT (4u << 20) /* output read after the exit, should a left-over process write on and on */
 
 enum run_mode { RUN_PLAN, RUN_RUNTIME, RUN_FIFO };
-enum attach { ATTACH_STDIN = 1, ATTACH_STDOUT = 2, ATTACH_STDERR = 4 };
+enum attach { ATTACH_STDIN = 1, ATTACH_STDOUT = 2, ATTACH_STDERR = 4, ATTACH_WAIT = 8 };
 
 struct monitor;
 struct source {
@@ -181,20 +181,26 @@ static void client_ack(struct monitor *m, struct client *c, uint32_t id, int err
 
 /* ---- the container's output ---- */
 
-/* A client that reads, if slowly, gets everything: the container's pipe waits for it as it would in a shell. */
+/*
+ * A client that reads, if slowly, gets everything: the container's pipe waits for it as it would in a shell. The exit
+ * does not wait for one that may take for ever: what the pipes still hold is little.
+ */
 static bool held_back(const struct monitor *m) {
 	for (const struct client *c = m->clients; c; c = c->next)
-		if (c->out.used > CLIENT_LIMIT && !c->lagged) return true;
+		if (c->out.used > CLIENT_LIMIT && !c->lagged && !(c->wants & ATTACH_WAIT && m->exited && !m->recorded)) return true;
 	return false;
 }
 
-/* A client that does not read at all learns that the rest is missing, and no longer counts. */
-static void drop_laggards(struct monitor *m) {
+/* A client that neither reads nor asked to be waited for learns that the rest is missing. True while one may become it. */
+static bool drop_laggards(struct monitor *m) {
+	bool waiting = false;
 	for (struct client *c = m->clients; c; c = c->next) {
-		if (c->out.used <= CLIENT_LIMIT || c->lagged || now_ms() - c->progress < CLIENT_PATIENCE) continue;
-		c->lagged = true;
-		client_send(m, c, FRAME_LAGGED, NULL, 0);
+		if (c->out.used <= CLIENT_LIMIT || c->lagged || c->wants & ATTACH_WAIT) continue;
+		c->lagged = now_ms() - c->progress >= CLIENT_PATIENCE;
+		if (c->lagged) client_send(m, c, FRAME_LAGGED, NULL, 0);
+		else waiting = true;
 	}
+	return waiting;
 }
 
 static int stream_index(const struct monitor *m, const struct stream *s) {
@@ -333,7 +339,7 @@ static void client_request(struct monitor *m, struct client *c, uint8_t type, co
 	int r = 0;
 	switch (type) {
 	case FRAME_ATTACH:
-		c->wants = v[1] & 7;
+		c->wants = v[1] & 15;
 		m->hold = false;
 		break;
 	case FRAME_STDIN_CLOSE: stdin_close(m); break;
@@ -517,7 +523,8 @@ static bool all_done(struct monitor *m) {
 		if (c->source.fd < 0 || ioctl(c->source.fd, SIOCOUTQ, &unread) < 0) continue;
 		if (unread != c->unread) c->progress = now_ms();
 		c->unread = unread;
-		if ((c->out.used > 0 || unread > 0) && now_ms() - c->progress < LINGER_PATIENCE) return false;
+		if ((c->out.used > 0 || unread > 0) && (c->wants & ATTACH_WAIT || now_ms() - c->progress < LINGER_PATIENCE))
+			return false;
 	}
 	return true;
 }
@@ -822,15 +829,14 @@ int monitor_main(int argc, char **argv) {
 	watch(m, &m->stdin_fifo, EPOLLIN);
 	while (!all_done(m)) {
 		struct epoll_event events[16];
+		/* Only while someone is waited for with a limit does the clock matter. */
+		bool waiting = drop_laggards(m) || m->closing_stdin || (m->exited && !(m->recorded && (m->out[0].open || m->out[1].open)));
 		output_update(m);
-		/* Only while someone is waited for does the clock matter. */
-		bool waiting = held_back(m) || m->closing_stdin || (m->exited && !(m->recorded && (m->out[0].open || m->out[1].open)));
 		int n = epoll_wait(m->epoll, events, 16, waiting ? 50 : -1);
 		for (int i = 0; i < n; i++) {
 			struct source *s = events[i].data.ptr;
 			if (s->fd >= 0) s->ready(m, s, events[i].events);
 		}
-		drop_laggards(m);
 		if (m->closing_stdin) stdin_close(m);
 		finish_if_done(m);
 		clients_sweep(m);

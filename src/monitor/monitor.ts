@@ -6,7 +6,7 @@ import { Channel, frameTypes } from "./channel.ts";
 import { readExit } from "./exit.ts";
 import type { Attachment, ExitRecord, Monitor, StepTiming, StepWarning } from "./types.ts";
 
-const attachFlags = { stdin: 1, stdout: 2, stderr: 4 };
+const attachFlags = { stdin: 1, stdout: 2, stderr: 4, wait: 8 };
 
 /** Requests that the monitor acknowledges, by their number, over one channel. */
 export class Requests {
@@ -155,7 +155,9 @@ async function attach(
       finish();
     },
   });
+  // Our streams pass their reader's pace on, and so does the monitor to the container: nothing is lost to a slow one.
   const flags =
+    attachFlags.wait |
     (want.stdin ? attachFlags.stdin : 0) |
     (want.stdout ? attachFlags.stdout : 0) |
     (want.stderr ? attachFlags.stderr : 0);

@@ -101,7 +101,7 @@ export interface Monitor {
   /** Empty after `connectMonitor`, and when the launch was not traced. */
   readonly timings: StepTiming[];
   readonly warnings: StepWarning[];
-  /** Acknowledged: nothing written after it is missed. */
+  /** Acknowledged: nothing written after it is missed. The container's output waits for who does not read. */
   attach(want: { stdin: boolean; stdout: boolean; stderr: boolean }): Promise<Attachment>;
   resize(rows: number, columns: number): Promise<void>;
   /** By pidfd; throws not_found when the process has ended. */

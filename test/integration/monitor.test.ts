@@ -261,6 +261,36 @@ describe.each(["shipped", "sanitized"] as const)("the monitor (%s)", (kind) => {
     lazy.destroy();
   });
 
+  test("waits for a client that asked for it, which blocks neither other clients nor signals nor the exit", async () => {
+    const writing = "read go; dd if=/dev/zero bs=65536 count=160 2>/dev/null; echo over >&2";
+    const monitor = await start(writing, { stdin: true, log: undefined as never }, { before: zeroDevice });
+    const slow = await monitor.attach({ stdin: true, stdout: true, stderr: true });
+    slow.stdin!.write("go\n");
+    // Longer than a client that did not ask is given.
+    await Bun.sleep(3500);
+    expect(readExit(join(box.dir, "run"))).toBeUndefined();
+    let size = 0;
+    for await (const chunk of slow.stdout) size += (chunk as Buffer).length;
+    expect({ size, errors: await text(slow.stderr) }).toEqual({ size: 160 * 65536, errors: "over\n" });
+    expect((await monitor.exited).exitCode).toBe(0);
+
+    const endless = "dd if=/dev/zero bs=65536 2>/dev/null";
+    const stuck = await start(
+      endless,
+      { dir: join(box.dir, "run2"), log: undefined as never },
+      { before: zeroDevice },
+    );
+    const lazy = await stuck.attach({ stdin: false, stdout: true, stderr: false });
+    await Bun.sleep(200);
+    const memory = readFileSync(`/proc/${stuck.monitorPid}/smaps_rollup`, "utf8");
+    if (kind === "shipped") expect(Number(memory.match(/Private_Dirty: +(\d+)/)![1])).toBeLessThan(1024);
+    const other = await stuck.attach({ stdin: false, stdout: false, stderr: true });
+    await stuck.signal(9);
+    expect((await stuck.exited).exitCode).toBe(137);
+    other.close();
+    lazy.close();
+  });
+
   test("holds the output of an exec until its client has attached", async () => {
     const monitor = await start("echo early; exit 5", { hold: true });
     await Bun.sleep(50);
