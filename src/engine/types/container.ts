@@ -7,7 +7,7 @@ import type {
   Resources,
   RestartPolicy,
 } from "./container-config.ts";
-import type { Descriptor, Platform } from "./image.ts";
+import type { Descriptor } from "./image.ts";
 
 export type ContainerStatus =
   | "created"

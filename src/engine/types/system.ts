@@ -1,5 +1,5 @@
 import type { ContainerSummary } from "./container.ts";
-import type { ImageSummary, Platform } from "./image.ts";
+import type { ImageSummary } from "./image.ts";
 import type { Volume } from "./volume.ts";
 
 /** `GET /version`. */
