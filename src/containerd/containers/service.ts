@@ -36,8 +36,13 @@ export class ContainerStore {
       namespace,
       id,
     );
-    if (!row) throw notFound(`container "${id}" in namespace "${namespace}": not found`);
+    if (!row) throw missing(namespace, id);
     return fromBinary(ContainerSchema, row["record"] as Uint8Array);
+  }
+
+  /** Fails as `get` does, without reading the record. */
+  check(namespace: string, id: string): void {
+    if (!this.#exists(namespace, id)) throw missing(namespace, id);
   }
 
   list(namespace: string, filters: readonly string[]): Container[] {
@@ -108,6 +113,9 @@ export class ContainerStore {
     );
   }
 }
+
+const missing = (namespace: string, id: string) =>
+  notFound(`container "${id}" in namespace "${namespace}": not found`);
 
 function checkContainer(container: Container, what: string): void {
   const invalid = (why: string) => invalidArgument(`${what} failed validation: ${why}: invalid argument`);

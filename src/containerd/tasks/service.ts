@@ -28,7 +28,7 @@ export function tasksService(containers: ContainerStore, shim: Shim): ServiceImp
   /** The container must be known, and have a task. */
   const running = (context: CallContext, id: string) => {
     const namespace = namespaceOf(context);
-    containers.get(namespace, id);
+    containers.check(namespace, id);
     shim.find(namespace, id);
     return { id, api: task(namespace) };
   };

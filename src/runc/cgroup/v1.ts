@@ -1,7 +1,7 @@
 /** Resources (runtime-spec: config-linux, Control groups) → the files of cgroup v1. */
 import { conflict, invalid } from "../../base/errors.ts";
 import type { LinuxBlockIO, LinuxCPU, LinuxMemory, LinuxResources } from "../../oci/runtime-spec.ts";
-import { errnoOf, readControl, readControlIfPresent, writeControl } from "../../sys/cgroup/index.ts";
+import { errnoOf, readControl, readControlIfPresent, writeControl, writeControls } from "../../sys/cgroup/index.ts";
 import { devicePolicy, deviceTransition, parseDevicesList } from "./devices.ts";
 
 type Directories = Readonly<Record<string, string>>;
@@ -24,8 +24,18 @@ export function applyV1(directories: Directories, resources: LinuxResources): vo
   });
   within("devices", devices !== undefined, (directory) => {
     const present = parseDevicesList(readControl(directory, "devices.list"));
-    for (const { file, rule } of deviceTransition(present, devicePolicy(devices ?? [])))
-      writeControl(directory, file, rule);
+    const writes = deviceTransition(present, devicePolicy(devices ?? []));
+    for (let at = 0; at < writes.length; ) {
+      const { file } = writes[at]!;
+      const end = writes.findIndex((write, index) => index > at && write.file !== file);
+      const run = writes.slice(at, end < 0 ? undefined : end);
+      writeControls(
+        directory,
+        file,
+        run.map(({ rule }) => rule),
+      );
+      at += run.length;
+    }
   });
   within("memory", isMemorySet(memory), (directory) => setMemory(directory, memory ?? {}));
   within("cpu", isCpuSet(cpu), (directory) => setCpu(directory, cpu ?? {}));

@@ -28,6 +28,11 @@ function failure(error: unknown, message: string): CortenError {
 
 /** Writes one value to a control file in one write(2), as the kernel's parsers need it. */
 export function writeControl(directory: string, file: string, value: string): void {
+  writeControls(directory, file, [value]);
+}
+
+/** As `writeControl`, for a file that takes one rule at a time. */
+export function writeControls(directory: string, file: string, values: readonly string[]): void {
   const path = join(directory, file);
   let fd: number;
   try {
@@ -36,8 +41,9 @@ export function writeControl(directory: string, file: string, value: string): vo
   } catch (error) {
     throw failure(error, `open ${path}: ${errnoText(error)}`);
   }
+  let value = "";
   try {
-    writeSync(fd, value);
+    for (value of values) writeSync(fd, value);
   } catch (error) {
     throw failure(error, `failed to write ${JSON.stringify(value)}: write ${path}: ${errnoText(error)}`);
   } finally {

@@ -32,8 +32,11 @@ function inheritCpuset(directory: string): void {
   for (const file of ["cpuset.cpus", "cpuset.mems"]) {
     if (readControlIfPresent(directory, file) !== "") continue;
     const parent = dirname(directory);
-    if (readControlIfPresent(parent, file) === "") inheritCpuset(parent);
-    const value = readControlIfPresent(parent, file);
+    let value = readControlIfPresent(parent, file);
+    if (value === "") {
+      inheritCpuset(parent);
+      value = readControlIfPresent(parent, file);
+    }
     if (value) writeControl(directory, file, value);
   }
 }

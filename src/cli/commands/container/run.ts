@@ -80,12 +80,21 @@ async function runAttached(
   undo: Array<() => void>,
 ): Promise<number> {
   const detachKeys = values["detach-keys"] || cli.config.detachKeys || "";
-  const stream = await client.containers.attach(id, {
-    stdin: Boolean(body.AttachStdin),
-    stdout: Boolean(body.AttachStdout),
-    stderr: Boolean(body.AttachStderr),
-    detachKeys,
-  });
+  // Side by side: the start is to come after both.
+  const abandon = new AbortController();
+  const waiting = client.containers.wait(id, values.rm ? "removed" : "next-exit", abandon.signal);
+  waiting.catch(() => {});
+  const stream = await client.containers
+    .attach(id, {
+      stdin: Boolean(body.AttachStdin),
+      stdout: Boolean(body.AttachStdout),
+      stderr: Boolean(body.AttachStderr),
+      detachKeys,
+    })
+    .catch((error) => {
+      abandon.abort();
+      throw error;
+    });
   const output = Boolean(body.AttachStdout || body.AttachStderr);
   const stdio = connectStdio(cli, stream, {
     stdin: Boolean(body.AttachStdin),
@@ -95,7 +104,7 @@ async function runAttached(
     detachKeys,
   });
   stdio.catch(() => {});
-  const { exited } = await client.containers.wait(id, values.rm ? "removed" : "next-exit");
+  const { exited } = await waiting;
   try {
     await client.containers.start(id);
   } catch (error) {
