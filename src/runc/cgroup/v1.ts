@@ -1,7 +1,13 @@
 /** Resources (runtime-spec: config-linux, Control groups) → the files of cgroup v1. */
 import { conflict, invalid } from "../../base/errors.ts";
 import type { LinuxBlockIO, LinuxCPU, LinuxMemory, LinuxResources } from "../../oci/runtime-spec.ts";
-import { errnoOf, readControl, readControlIfPresent, writeControl, writeControls } from "../../sys/cgroup/index.ts";
+import {
+  errnoOf,
+  readControl,
+  readControlIfPresent,
+  writeControl,
+  writeControls,
+} from "../../sys/cgroup/index.ts";
 import { devicePolicy, deviceTransition, parseDevicesList } from "./devices.ts";
 
 type Directories = Readonly<Record<string, string>>;
