@@ -90,8 +90,7 @@ export function readState(root: string, id: string): State {
     const known = recent.get(path);
     if (known && known.ino === now.ino && known.mtimeNs === now.mtimeNs) return known.state;
     const state = parseJson(readFileSync(fd, "utf8"), path) as Partial<State>;
-    if (state.version !== 1 || typeof state.pid !== "number")
-      throw invalid(`${path} is not of this runtime`);
+    if (state.version !== 1 || typeof state.pid !== "number") throw invalid(`${path} is not of this runtime`);
     remember(path, now, state as State);
     return state as State;
   } finally {
