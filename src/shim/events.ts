@@ -63,10 +63,8 @@ export function taskEvents(publish: Publish) {
     oom: (task: Task) =>
       publish(to(task), "/tasks/oom", () => packAny(events.TaskOOMSchema, { containerId: task.id })),
     execAdded: (task: Task, execId: string) =>
-      publish(
-        to(task),
-        "/tasks/exec-added",
-        () => packAny(events.TaskExecAddedSchema, { containerId: task.id, execId }),
+      publish(to(task), "/tasks/exec-added", () =>
+        packAny(events.TaskExecAddedSchema, { containerId: task.id, execId }),
       ),
     execStarted(task: Task, exec: TaskProcess) {
       const event = { containerId: task.id, execId: exec.record.execId, pid: exec.record.pid };

@@ -276,8 +276,7 @@ export class Shim {
 
   /** A monitor directory that the client chose belongs to the client. */
   #removeMonitorDir(task: Task, record: ProcessRecord): void {
-    if (record.monitorDir.startsWith(`${task.bundle}/`))
-      this.bundles.removal.discard(record.monitorDir);
+    if (record.monitorDir.startsWith(`${task.bundle}/`)) this.bundles.removal.discard(record.monitorDir);
   }
 
   async update(namespace: string, id: string, resources: LinuxResources): Promise<void> {
