@@ -1,6 +1,18 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { conflict } from "../../base/errors.ts";
+import { rawSyscall } from "../../sys/libc.ts";
 
 /** True for a process that runs: not for one that is gone, and not for a zombie nobody has reaped yet. */
 export function isAlive(pid: number): boolean {
@@ -14,25 +26,49 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** Claims the pid file for this process; refuses while another live process holds it. */
+/**
+ * Claims the pid file for this process; refuses while another live process holds it. Of daemons that start at the same
+ * time a lock on the file lets one through; the kernel gives it back when its holder dies.
+ */
 export function claimPidFile(path: string): () => void {
-  let holder = Number.NaN;
-  try {
-    holder = Number(readFileSync(path, "utf8").trim());
-  } catch {
-    // No file: nobody.
-  }
-  if (Number.isInteger(holder) && holder > 0 && holder !== process.pid && isAlive(holder))
-    throw conflict(
-      `process with PID ${holder} is still running: ensure dockerd is not running or delete ${path}`,
-    );
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  writeFileSync(path, `${process.pid}`, { mode: 0o644 });
+  const fd = openLocked(path);
+  const holder = Number(readFileSync(fd, "utf8").trim());
+  // A daemon that locks nothing (Docker's own) may have written it.
+  if (Number.isInteger(holder) && holder > 0 && holder !== process.pid && isAlive(holder)) {
+    closeSync(fd);
+    throw stillRunning(String(holder), path);
+  }
+  ftruncateSync(fd);
+  writeSync(fd, `${process.pid}`, 0);
   return () => {
-    try {
-      if (Number(readFileSync(path, "utf8").trim()) === process.pid) rmSync(path);
-    } catch {
-      // Removed already.
-    }
+    if (isFileAt(fd, path)) rmSync(path);
+    closeSync(fd);
   };
 }
+
+const lockExclusive = 2;
+const lockWithoutWaiting = 4;
+
+/** The file of that name, locked by us: not one that its last holder removed while we opened it. */
+function openLocked(path: string): number {
+  for (;;) {
+    const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o644);
+    if (rawSyscall("flock", fd, lockExclusive | lockWithoutWaiting) < 0) {
+      const holder = readFileSync(fd, "utf8").trim();
+      closeSync(fd);
+      throw stillRunning(holder || "unknown", path);
+    }
+    if (isFileAt(fd, path)) return fd;
+    closeSync(fd);
+  }
+}
+
+function isFileAt(fd: number, path: string): boolean {
+  const found = statSync(path, { throwIfNoEntry: false });
+  const ours = fstatSync(fd);
+  return found !== undefined && found.ino === ours.ino && found.dev === ours.dev;
+}
+
+const stillRunning = (holder: string, path: string) =>
+  conflict(`process with PID ${holder} is still running: ensure dockerd is not running or delete ${path}`);
