@@ -11,7 +11,7 @@ import type { Launched, MonitorPlace, OciRuntime, RuntimeChoice } from "../types
 export function foreignRuntime(choice: RuntimeChoice, binary: string): OciRuntime {
   mkdirSync(choice.root, { recursive: true, mode: 0o711 });
   const globals = ["--root", choice.root, ...(choice.systemdCgroup ? ["--systemd-cgroup"] : [])];
-  const run = (args: string[], input?: string) => runBinary(binary, [...globals, ...args], input);
+  const run = (args: string[]) => runBinary(binary, [...globals, ...args]);
 
   /** Starts `create` or `exec` below a monitor, which adopts the container's process. */
   const launch = async (
@@ -90,7 +90,11 @@ export function foreignRuntime(choice: RuntimeChoice, binary: string): OciRuntim
       await run(["resume", id]);
     },
     async update(id, resources) {
-      await run(["update", "--resources", "-", id], JSON.stringify(resources));
+      // Not through stdin: ours would be a socket, and crun opens /dev/stdin, which a socket cannot be.
+      using work = temporaryDirectory();
+      const file = join(work.path, "resources.json");
+      writeFileSync(file, JSON.stringify(resources), { mode: 0o600 });
+      await run(["update", "--resources", file, id]);
     },
     async isPaused(id) {
       return (JSON.parse(await run(["state", id])) as { status?: string }).status === "paused";
@@ -103,16 +107,16 @@ export function foreignRuntime(choice: RuntimeChoice, binary: string): OciRuntim
 }
 
 function temporaryDirectory(): Disposable & { path: string } {
-  const path = mkdtempSync(join(tmpdir(), "corten-pty-"));
+  const path = mkdtempSync(join(tmpdir(), "corten-runtime-"));
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
 const outputLimit = 16 << 20;
 
 /** Runs a verb to its end; its failure carries the runtime's own words. */
-function runBinary(binary: string, args: string[], input?: string): Promise<string> {
+function runBinary(binary: string, args: string[]): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(binary, args, { stdio: ["pipe", "pipe", "pipe"] });
+    const child = spawn(binary, args, { stdio: ["ignore", "pipe", "pipe"] });
     const parts = { stdout: "", stderr: "" };
     for (const name of ["stdout", "stderr"] as const)
       child[name].setEncoding("utf8").on("data", (text: string) => {
@@ -123,8 +127,6 @@ function runBinary(binary: string, args: string[], input?: string): Promise<stri
       if (code === 0) resolve(parts.stdout);
       else reject(failure(parts.stderr.trim() || `${binary} ended with ${signal ?? `status ${code}`}`));
     });
-    child.stdin.on("error", () => {});
-    child.stdin.end(input ?? "");
   });
 }
 
