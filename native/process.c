@@ -149,15 +149,40 @@ static int op_console(struct machine *m, const struct op_console *o) {
 	return 0;
 }
 
-static int op_stdio_owner(const struct op_stdio_owner *o) {
+static bool is_null_device(const struct stat *st) {
+	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3);
+}
+
+/*
+ * The launcher's null device is the host's inode, whose mode and owner a container's root could change through
+ * /proc/self/fd: the container's own takes its place. Where that is gone or something else, an empty memfd serves.
+ */
+static int own_null(struct machine *m, int fd) {
+	struct stat st;
+	char path[64];
+	auto_fd found = open("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC), null = -1;
+	if (found >= 0 && fstat(found, &st) == 0 && is_null_device(&st)) {
+		snprintf(path, sizeof path, "self/fd/%d", found);
+		null = openat(m->proc, path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	}
+	if (null < 0) null = memfd_create("null", MFD_CLOEXEC);
+	TRY(sys(null));
+	return sys(dup2(null, fd)) < 0 ? -errno : 0;
+}
+
+static int op_stdio_owner(struct machine *m, const struct op_stdio_owner *o) {
 	for (int i = 0; i < 3; i++) {
 		struct stat st;
 		if (fstat(i, &st) < 0) {
 			if (errno == EBADF) continue;
 			return -errno;
 		}
-		/* The null device may be the host's own inode. */
-		if (st.st_uid == o->uid.u || (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))) continue;
+		if (is_null_device(&st)) {
+			int r = own_null(m, i);
+			if (r < 0) return fail(m, r, "the null device as descriptor %d", i);
+			continue;
+		}
+		if (st.st_uid == o->uid.u) continue;
 		if (fchown(i, (uid_t)o->uid.u, (gid_t)-1) < 0 && errno != EINVAL && errno != EPERM && errno != EROFS)
 			return -errno;
 	}
@@ -440,7 +465,7 @@ int process_operation(struct machine *m, uint16_t number, const struct arg *a) {
 	case OP_KEYRING: return sys(syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, a[0].s)) < 0 ? -errno : 0;
 	case OP_SETSID: return (int)sys(setsid());
 	case OP_CONSOLE: return op_console(m, (const void *)a);
-	case OP_STDIO_OWNER: return op_stdio_owner((const void *)a);
+	case OP_STDIO_OWNER: return op_stdio_owner(m, (const void *)a);
 	case OP_HOOK: return op_hook(m, (const void *)a);
 	case OP_BOUNDING_SET: return op_bounding_set(a[0].u);
 	case OP_USER: return op_user(m, (const void *)a);

@@ -330,7 +330,7 @@ export interface ConsoleOperation {
   bindConsole?: number;
 }
 
-/** give stdin, stdout, stderr to the container's user, except the null device and what belongs to it already. */
+/** give stdin, stdout, stderr to the container's user, except what belongs to it already; the null device of the host becomes the container's. */
 export interface StdioOwnerOperation {
   op: "stdioOwner";
   uid: number;
