@@ -1,6 +1,6 @@
 /** The one file that touches `bun:sqlite`. */
 import { type SQLQueryBindings, Database as Sqlite } from "bun:sqlite";
-import { mkdirSync } from "node:fs";
+import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 
 export type Value = string | number | bigint | Uint8Array | null;
@@ -19,7 +19,12 @@ export class Database implements Disposable {
    * applied run in one transaction. WAL with synchronous=NORMAL: a killed process loses nothing committed.
    */
   constructor(path: string, migrations: readonly string[]) {
-    if (path !== ":memory:") mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
+    if (path !== ":memory:") {
+      mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
+      // Records hold environments and credentials; the log and the index take their mode from this file.
+      closeSync(openSync(path, "a", 0o600));
+      for (const file of [path, `${path}-wal`, `${path}-shm`]) tighten(file);
+    }
     this.#db = new Sqlite(path, { create: true, strict: true, safeIntegers: false });
     this.#db.run("PRAGMA journal_mode = WAL");
     this.#db.run("PRAGMA synchronous = NORMAL");
@@ -68,5 +73,14 @@ export class Database implements Disposable {
 
   [Symbol.dispose](): void {
     this.#db.close();
+  }
+}
+
+/** A file of an earlier version was readable by all. */
+function tighten(path: string): void {
+  try {
+    chmodSync(path, 0o600);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
   }
 }
