@@ -11,6 +11,7 @@ import { abandonStdio, makeStdio } from "../container/stdio.ts";
 import type { Daemon } from "../daemon.ts";
 import { environmentOf, mergeEnvironment } from "../spec/build.ts";
 import { capabilitiesOf } from "../spec/capabilities.ts";
+import { rlimitsOf } from "../spec/resources.ts";
 import { parseSecurityOptions } from "../spec/security.ts";
 import { resolveUser } from "../spec/user.ts";
 import type { Exec } from "./exec.ts";
@@ -86,7 +87,7 @@ async function attachTo(daemon: Daemon, exec: Exec, dir: string): Promise<Attach
   return attachment;
 }
 
-/** The process as Docker derives it from the container's: its own user, environment, and no limits of its own. */
+/** The process as Docker derives it from the container's: its own user and environment, the container's limits. */
 async function processOf(daemon: Daemon, container: Container, exec: Exec): Promise<Process> {
   const { record } = container;
   const { config, host } = record;
@@ -108,6 +109,7 @@ async function processOf(daemon: Daemon, container: Container, exec: Exec): Prom
     exec.config.user ? [] : (host.GroupAdd ?? []),
   );
   const environment = environmentOf({ Env: config.Env, Tty: exec.config.tty }, config.Hostname);
+  const rlimits = rlimitsOf(host.Ulimits, daemon.config.defaultUlimits);
   return {
     ...(exec.config.tty ? { terminal: true } : {}),
     user,
@@ -119,6 +121,7 @@ async function processOf(daemon: Daemon, container: Container, exec: Exec): Prom
       ...(user.uid === 0 ? { effective: capabilities, permitted: capabilities } : {}),
     },
     ...(security.noNewPrivileges ? { noNewPrivileges: true } : {}),
+    ...(rlimits.length > 0 ? { rlimits } : {}),
     oomScoreAdj: host.OomScoreAdj,
   };
 }
