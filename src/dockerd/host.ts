@@ -47,10 +47,18 @@ export interface Host {
   withTree<T>(
     mounts: readonly SnapshotMount[],
     work: (tree: RootfsTree) => Promise<T> | T,
-    binds?: ReadonlyArray<{ source: string; destination: string }>,
+    binds?: ReadonlyArray<{
+      source: string;
+      /** Below the source, resolved inside of it. */
+      subpath?: string | undefined;
+      destination: string;
+      readonly: boolean;
+    }>,
   ): Promise<T>;
   /** The filesystem that a running process sees. */
   withProcessTree<T>(pid: number, work: (tree: RootfsTree) => Promise<T> | T): Promise<T>;
+  /** A path that shows what `subpath` leads to inside of the volume `source`, until `end()`. */
+  bindSubpath(source: string, subpath: string): { path: string; end(): void };
   /** A tmpfs for `/dev/shm` shared between containers. */
   mountTmpfs(path: string, options: string[]): void;
   /** A mount for a local volume with options of `mount(8)`. */

@@ -259,6 +259,36 @@ function mountByDescriptors(mount: Mount, data: readonly string[], flags: number
   }
 }
 
+const OPEN_TREE_CLONE = 1;
+const AT_EMPTY_PATH = 0x1000;
+const AT_RECURSIVE = 0x8000;
+const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
+
+/**
+ * Binds what the descriptor `from` leads to, with all mounted below it, on what `target` leads to. It gets its
+ * attributes before it appears anywhere, and takes no part in the propagation of its origin.
+ */
+export function bindDescriptor(from: number, target: number, options: { readonly?: boolean } = {}): void {
+  const tree = syscall(
+    "open_tree",
+    [from, "", OPEN_TREE_CLONE | O_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE],
+    "bind",
+  );
+  try {
+    const set = (flags: number, attribute: number, propagation: number) => {
+      const value = Buffer.alloc(32);
+      value.writeBigUInt64LE(BigInt(attribute), 0);
+      value.writeBigUInt64LE(BigInt(propagation), 16);
+      syscall("mount_setattr", [tree, "", AT_EMPTY_PATH | flags, value, value.length], "bind");
+    };
+    set(AT_RECURSIVE, 0, MS_PRIVATE);
+    if (options.readonly) set(0, 1, 0);
+    syscall("move_mount", [tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH], "bind");
+  } finally {
+    rawSyscall("close", tree);
+  }
+}
+
 /** Mounts all of `mounts` at `root`; when one fails, those made before are undone. */
 export function mountAll(mounts: readonly Mount[], root: string): void {
   let done = 0;

@@ -1,9 +1,20 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Cleanup } from "../../base/cleanup.ts";
 import type { DaemonConfig, Host } from "../../dockerd/index.ts";
 import { MNT_DETACH, mountAll, unmountAll } from "../../sys/mount.ts";
+import { O_PATH } from "../../sys/open.ts";
 import { Tree } from "./rootfs-tree.ts";
 
 /** What dockerd does to the machine, through the folders it may not import itself. */
@@ -14,9 +25,9 @@ export function makeHost(config: DaemonConfig): Host {
     withTree: (mounts, work, binds = []) =>
       withMountsBelow(mountRoot, mounts, async (root) => {
         // They go with the root, which is detached as a whole.
-        for (const { source, destination } of binds) {
+        for (const { source, subpath, destination, readonly } of binds) {
           using tree = new Tree(root);
-          tree.bind(source, destination);
+          withSource(source, subpath, (fd) => tree.bind(fd, destination, { readonly }));
         }
         using tree = new Tree(root);
         return await work(tree);
@@ -24,6 +35,23 @@ export function makeHost(config: DaemonConfig): Host {
     async withProcessTree(pid, work) {
       using tree = new Tree(`/proc/${pid}/root`);
       return await work(tree);
+    },
+    bindSubpath(source, subpath) {
+      const root = join(mountRoot, `${process.pid}-${counter++}`);
+      const end = () => {
+        unmountAll(root, MNT_DETACH);
+        rmdirSync(root);
+      };
+      mkdirSync(root, { recursive: true, mode: 0o700 });
+      try {
+        mountAll([{ type: "tmpfs", source: "tmpfs", options: ["mode=700", "size=4k"] }], root);
+        using tree = new Tree(root);
+        withSource(source, subpath, (fd) => tree.bind(fd, "/source"));
+        return { path: join(root, "source"), end };
+      } catch (error) {
+        end();
+        throw error;
+      }
     },
     mountTmpfs: (path, options) => mountAll([{ type: "tmpfs", source: "shm", options }], path),
     mountVolume: ({ type, source, options }, path) => {
@@ -70,6 +98,21 @@ export function makeHost(config: DaemonConfig): Host {
     },
     initBinary: () => findInPath(["docker-init", "tini-static", "tini"]),
   };
+}
+
+/** What a mount shows: `subpath` leads nowhere outside of `source`, whatever links are in there. */
+function withSource(source: string, subpath: string | undefined, work: (fd: number) => void): void {
+  const fd = subpath === undefined ? openSync(source, O_PATH) : openBelow(source, subpath);
+  try {
+    work(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function openBelow(source: string, subpath: string): number {
+  using tree = new Tree(source);
+  return tree.openPath(subpath);
 }
 
 let counter = 0;

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, readSync, statSync } from "node:fs";
+import { closeSync, fstatSync, readSync } from "node:fs";
 import { posix } from "node:path";
 import { invalid } from "../../base/errors.ts";
 import type { FileInfo, RootfsTree } from "../../dockerd/index.ts";
@@ -7,7 +7,7 @@ import { copyTree } from "../../store/layer/copy-tree.ts";
 import { endOfArchive, formatEntry, padding, type TarEntryType } from "../../store/tar/index.ts";
 import { cString, readDirectory } from "../../sys/directory.ts";
 import { rawSyscall } from "../../sys/libc.ts";
-import { mountAll } from "../../sys/mount.ts";
+import { bindDescriptor } from "../../sys/mount.ts";
 import { O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, O_WRONLY } from "../../sys/open.ts";
 import { openInRoot, Rootfs } from "../../sys/rootfs/index.ts";
 import {
@@ -75,21 +75,26 @@ export class Tree implements RootfsTree, Disposable {
 
   makeFile(path: string): void {
     closeSync(this.#root.mkdirAll(posix.dirname(path)));
-    closeSync(this.#root.open(path, O_WRONLY | O_CREAT, 0o644));
+    closeSync(this.#root.open(path, O_WRONLY | O_CREAT | O_NONBLOCK, 0o644));
   }
 
-  /** Mounts a file or directory of the host at `path`, wherever that leads inside of the tree. */
-  bind(source: string, path: string): void {
+  /** Mounts what a descriptor leads to at `path`, wherever that leads inside of the tree. */
+  bind(from: number, path: string, options: { readonly?: boolean } = {}): void {
     if (!this.#root.stat(path)) {
-      if (statSync(source).isDirectory()) this.makeDirectory(path, 0o755, { uid: 0, gid: 0 });
+      if (fstatSync(from).isDirectory()) this.makeDirectory(path, 0o755, { uid: 0, gid: 0 });
       else this.makeFile(path);
     }
     const fd = this.#root.open(path, O_PATH);
     try {
-      mountAll([{ type: "bind", source, options: ["rbind"] }], `/proc/self/fd/${fd}`);
+      bindDescriptor(from, fd, options);
     } finally {
       closeSync(fd);
     }
+  }
+
+  /** A descriptor (O_PATH) of what `path` leads to; the caller's to close. */
+  openPath(path: string): number {
+    return this.#root.open(path, O_PATH);
   }
 
   async copyOut(path: string, destination: string): Promise<void> {

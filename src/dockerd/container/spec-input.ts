@@ -42,6 +42,8 @@ export async function readAccounts(
 export interface SpecContext {
   user: User;
   networkNamespace?: string;
+  /** Where a volume's subpath is bound, by its mount's destination. */
+  subpaths?: ReadonlyMap<string, string>;
 }
 
 /** The spec of a container about to start (or, for `explain`, that could). */
@@ -73,7 +75,7 @@ export function specOf(daemon: Daemon, record: ContainerRecord, context: SpecCon
     ...(context.networkNamespace === undefined ? {} : { networkNamespace: context.networkNamespace }),
     shared,
     ...(shm === undefined ? {} : { shmPath: shm }),
-    mounts: resolvedMounts(record),
+    mounts: resolvedMounts(record, context.subpaths),
     security,
     seccomp: seccompOf(daemon, record, security),
     ...(initPath === undefined ? {} : { initPath }),
@@ -86,10 +88,17 @@ export function specOf(daemon: Daemon, record: ContainerRecord, context: SpecCon
 export const userOf = (record: ContainerRecord, accounts: { passwd: string; group: string }): User =>
   resolveUser(record.config.User, accounts, record.host.GroupAdd ?? []);
 
-function resolvedMounts(record: ContainerRecord): ResolvedMount[] {
+function resolvedMounts(
+  record: ContainerRecord,
+  subpaths: ReadonlyMap<string, string> | undefined,
+): ResolvedMount[] {
   const out: ResolvedMount[] = record.mounts.map((mount) => ({
     type: mount.type === "tmpfs" ? "tmpfs" : "bind",
-    source: mount.subpath === undefined ? mount.source : `${mount.source}/${mount.subpath}`,
+    // Without a bind of its own (for `explain`) the name is only shown.
+    source:
+      mount.subpath === undefined
+        ? mount.source
+        : (subpaths?.get(mount.destination) ?? `${mount.source}/${mount.subpath}`),
     destination: mount.destination,
     writable: mount.writable,
     recursive: mount.recursive,

@@ -8,7 +8,7 @@ import type { Monitor } from "../../monitor/index.ts";
 import type { Daemon } from "../daemon.ts";
 import { packSpecExact } from "../spec/pack.ts";
 import { now } from "../time.ts";
-import type { Container } from "./container.ts";
+import type { Container, ContainerRecord } from "./container.ts";
 import { containerEvent } from "./events.ts";
 import { watchExit } from "./exit.ts";
 import { startHealth } from "./health.ts";
@@ -85,8 +85,12 @@ async function run(daemon: Daemon, container: Container): Promise<void> {
   undo.add("disconnect networks", () => disconnectContainer(daemon, container));
   const networkNamespace = await connectContainer(daemon, container);
   prepareVolumes(daemon, container, undo);
+  // Needed until the container has its own mounts; taken away whether the start succeeds or not.
+  await using bound = new Cleanup();
+  const subpaths = bindSubpaths(daemon, record, bound);
   const spec = specOf(daemon, record, {
     user,
+    subpaths,
     ...(networkNamespace === undefined ? {} : { networkNamespace }),
   });
   const runtime = runtimeOf(daemon, record.host.Runtime);
@@ -162,6 +166,17 @@ async function run(daemon: Daemon, container: Container): Promise<void> {
   containerEvent(daemon, container, "start");
   startHealth(daemon, container);
   exit.go();
+}
+
+function bindSubpaths(daemon: Daemon, record: ContainerRecord, bound: Cleanup): Map<string, string> {
+  const paths = new Map<string, string>();
+  for (const { source, subpath, destination } of record.mounts) {
+    if (subpath === undefined) continue;
+    const { path, end } = daemon.host.bindSubpath(source, subpath);
+    bound.add(`unbind ${subpath}`, end);
+    paths.set(destination, path);
+  }
+  return paths;
 }
 
 /** Volumes that need mounting, bind sources that are to be made, and the shared memory of `--ipc shareable`. */

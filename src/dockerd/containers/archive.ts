@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { join, posix } from "node:path";
+import { posix } from "node:path";
 import { invalid, notFound } from "../../base/errors.ts";
 import type { PathStat } from "../../engine/types.ts";
 import type { Container } from "../container/container.ts";
@@ -21,9 +21,11 @@ function withFilesystem<T>(
     const { mounts } = await daemon.containerd.snapshots.mounts({ snapshotter, key: id });
     const binds = byDepth(container.record.mounts)
       .filter((mount) => mount.type !== "tmpfs" && existsSync(mount.source))
-      .map(({ source, subpath, destination }) => ({
-        source: subpath === undefined ? source : join(source, subpath),
+      .map(({ source, subpath, destination, writable }) => ({
+        source,
+        subpath,
         destination,
+        readonly: !writable,
       }));
     return daemon.host.withTree(mounts, work, binds);
   });
