@@ -6,6 +6,7 @@ import { CortenError, isCode, messageOf, notFound } from "../../base/errors.ts";
 import { type Monitor, spawnMonitor } from "../../monitor/index.ts";
 import { statsOfProcess } from "../stats.ts";
 import type { Launched, MonitorPlace, OciRuntime, RuntimeChoice } from "../types.ts";
+import { oomWatch } from "./oom.ts";
 
 /** Another OCI runtime by runc's command line, which crun, runsc and Kata's all have. */
 export function foreignRuntime(choice: RuntimeChoice, binary: string): OciRuntime {
@@ -54,9 +55,10 @@ export function foreignRuntime(choice: RuntimeChoice, binary: string): OciRuntim
   };
 
   return {
-    create: ({ id, bundle, monitor }) =>
-      launch(
-        monitor,
+    async create({ id, bundle, spec, monitor }) {
+      const oom = await oomWatch(spec, id, choice.systemdCgroup);
+      return launch(
+        { ...monitor, ...(oom ? { oom } : {}) },
         [
           "create",
           "--bundle",
@@ -66,7 +68,8 @@ export function foreignRuntime(choice: RuntimeChoice, binary: string): OciRuntim
         ],
         id,
         bundle,
-      ),
+      );
+    },
     async start(id) {
       await run(["start", id]);
     },

@@ -1,11 +1,10 @@
 import { CortenError, conflict, isCode, messageOf, notFound } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
 import { monitorLauncher } from "../../monitor/index.ts";
-import type { Spec } from "../../oci/runtime-spec.ts";
 import type * as Runc from "../../runc/index.ts";
-import { cgroupLayout } from "../../sys/cgroup/index.ts";
 import { packStats } from "../stats.ts";
-import type { Launched, MonitorPlace, OciRuntime, RuntimeChoice } from "../types.ts";
+import type { Launched, OciRuntime, RuntimeChoice } from "../types.ts";
+import { oomWatch } from "./oom.ts";
 
 /** The runtime is a library of this program: no process is started but the container's own and its monitor. */
 let loading: Promise<typeof Runc> | undefined;
@@ -97,13 +96,3 @@ export function ownRuntime(choice: RuntimeChoice, discard: (path: string) => voi
 /** What runc's command line puts before its errors; clients of containerd compare the whole. */
 const inRuncsWords = (what: string, error: unknown) =>
   new CortenError("unknown", `${what}: ${messageOf(error)}`, { cause: error });
-
-/** The cgroup in which the monitor is to see OOM kills. */
-async function oomWatch(spec: Spec, id: string, systemd: boolean): Promise<MonitorPlace["oom"]> {
-  const { containerDirectories } = await import("../../runc/cgroup/manager.ts");
-  const layout = cgroupLayout();
-  const directories = containerDirectories(layout, spec, id, systemd);
-  const version = layout.mode === "v2" ? 2 : 1;
-  const path = directories[version === 2 ? "" : "memory"];
-  return path === undefined ? undefined : { version, path };
-}
