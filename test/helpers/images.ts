@@ -12,6 +12,8 @@ export interface TestRegistry extends AsyncDisposable {
   readonly address: string;
   /** The busybox image's reference in this registry: hard-linked applets in /bin, as real busybox images have. */
   readonly busybox: string;
+  /** Where the registry keeps all of it, for a second one made of a copy. */
+  readonly data: string;
 }
 
 /** A port nobody listens on at this moment. */
@@ -138,5 +140,5 @@ export async function startTestRegistry(): Promise<TestRegistry> {
     await stop();
     throw error;
   }
-  return { address, busybox: `${address}/busybox:1`, [Symbol.asyncDispose]: stop };
+  return { address, busybox: `${address}/busybox:1`, data: join(root, "data"), [Symbol.asyncDispose]: stop };
 }
