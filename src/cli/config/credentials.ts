@@ -39,12 +39,12 @@ function decode(stored: StoredAuth, serveraddress: string): AuthConfig {
   return out;
 }
 
-/** Keeps credentials after a login. */
+/** Keeps credentials after a login; true when new ones went into `config.json`, where anybody with the file reads them. */
 export async function storeCredentials(
   directory: string,
   config: ConfigFile,
   auth: AuthConfig,
-): Promise<void> {
+): Promise<boolean> {
   const registry = auth.serveraddress ?? "";
   const helper = helperOf(config, registry);
   if (helper) {
@@ -55,9 +55,11 @@ export async function storeCredentials(
     changeConfig(directory, (file) => {
       file.auths = { ...file.auths, [registry]: {} };
     });
-    return;
+    return false;
   }
   const encoded = Buffer.from(`${auth.username ?? ""}:${auth.password ?? ""}`).toString("base64");
+  const before = config.auths?.[registry];
+  if (before?.auth === encoded && before.identitytoken === auth.identitytoken) return false;
   changeConfig(directory, (file) => {
     file.auths = {
       ...file.auths,
@@ -66,6 +68,7 @@ export async function storeCredentials(
         : { auth: encoded },
     };
   });
+  return true;
 }
 
 /** Forgets them; true when there were any. */

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { defineCommand } from "../../command.ts";
 import { credentialsFor, hostOf, storeCredentials } from "../../config/credentials.ts";
 import { StatusError } from "../../errors.ts";
@@ -32,6 +33,12 @@ export default defineCommand({
       const stored = await credentialsFor(cli.config, server);
       username = stored?.username ?? "";
       password = stored?.password ?? "";
+      if (username !== "" && password !== "") {
+        cli.err.line(`Authenticating with existing credentials... [Username: ${username}]`);
+        cli.err.line(
+          `\n Info -> To login with a different account, run '${cli.program} logout' followed by '${cli.program} login'\n\n`,
+        );
+      }
     }
     if (username === "" || password === "") {
       const { ask } = await import("../../streams/prompt.ts");
@@ -43,10 +50,14 @@ export default defineCommand({
     const client = await cli.client();
     const auth = { username, password, serveraddress: server };
     const { Status, IdentityToken } = await client.system.auth(auth);
-    await storeCredentials(cli.configDirectory, cli.config, {
+    const openly = await storeCredentials(cli.configDirectory, cli.config, {
       ...auth,
       ...(IdentityToken ? { identitytoken: IdentityToken, password: "" } : {}),
     });
+    if (openly)
+      cli.err.line(
+        `\nWARNING! Your credentials are stored unencrypted in '${join(cli.configDirectory, "config.json")}'.\nConfigure a credential helper to remove this warning. See\nhttps://docs.docker.com/go/credential-store/\n`,
+      );
     if (Status) cli.out.line(Status);
   },
 });

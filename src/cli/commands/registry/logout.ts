@@ -10,11 +10,9 @@ export default defineCommand({
   async run({ cli, args }) {
     const given = args[0] ? hostOf(args[0]) : "";
     const isHub = ["", "docker.io", "index.docker.io"].includes(given);
-    const known = await eraseCredentials(cli.configDirectory, cli.config, isHub ? hub : given);
-    cli.out.line(
-      known
-        ? `Removing login credentials for ${isHub ? hub : given}`
-        : `Not logged in to ${isHub ? hub : given}`,
-    );
+    const server = isHub ? hub : given;
+    // Said before it is known whether there are any, as docker does: scripts match it.
+    cli.out.line(`Removing login credentials for ${server}`);
+    await eraseCredentials(cli.configDirectory, cli.config, server);
   },
 });

@@ -1,0 +1,133 @@
+/** A terminal of the test's own: a program runs on a pty, and what its screen shows at the end can be read. */
+
+/** Just enough of a VT100 for what command lines write: text, CR, LF, BS, cursor up and down, erasing. */
+export class Screen {
+  readonly #columns: number;
+  readonly #rows: string[][] = [[]];
+  #row = 0;
+  #column = 0;
+  constructor(columns: number) {
+    this.#columns = columns;
+  }
+
+  write(text: string): void {
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences begin with one
+    for (const token of text.match(/\x1b\[[?0-9;]*[A-Za-z]|[\s\S]/gu) ?? []) this.#token(token);
+  }
+
+  #token(token: string): void {
+    if (token.startsWith("\x1b[")) this.#control(token.at(-1)!, token.slice(2, -1));
+    else if (token === "\r") this.#column = 0;
+    else if (token === "\b") this.#column = Math.max(0, this.#column - 1);
+    else if (token === "\n") this.#line(this.#row + 1);
+    else if (token >= " ") {
+      if (this.#column >= this.#columns) {
+        this.#line(this.#row + 1);
+        this.#column = 0;
+      }
+      const row = this.#rows[this.#row]!;
+      while (row.length < this.#column) row.push(" ");
+      row[this.#column++] = token;
+    }
+  }
+
+  #control(kind: string, argument: string): void {
+    const count = Number(argument) || 1;
+    const row = this.#rows[this.#row]!;
+    if (kind === "A") this.#row = Math.max(0, this.#row - count);
+    else if (kind === "B") this.#line(this.#row + count);
+    else if (kind === "C") this.#column += count;
+    else if (kind === "D") this.#column = Math.max(0, this.#column - count);
+    else if (kind === "K") this.#rows[this.#row] = argument === "2" ? [] : row.slice(0, this.#column);
+    else if (kind === "J" && argument !== "") this.#rows.fill([], 0);
+  }
+
+  #line(row: number): void {
+    this.#row = row;
+    while (this.#rows.length <= row) this.#rows.push([]);
+  }
+
+  /** What is shown, without trailing blanks. */
+  text(): string {
+    return this.#rows
+      .map((row) => row.join("").trimEnd())
+      .join("\n")
+      .trimEnd();
+  }
+}
+
+export interface OnTerminal extends AsyncDisposable {
+  /** All that was written. */
+  readonly raw: string;
+  readonly screen: Screen;
+  readonly exited: Promise<number>;
+  type(text: string): void;
+  resize(columns: number, rows: number): void;
+  /** Resolves when the text has been written after what an earlier call waited for. */
+  waitFor(text: string): Promise<void>;
+}
+
+/** Runs a program on a terminal of this size. */
+export function onTerminal(
+  argv: string[],
+  options: { columns?: number; rows?: number; env?: Record<string, string> } = {},
+): OnTerminal {
+  const { columns = 120, rows = 30 } = options;
+  const screen = new Screen(columns);
+  const decoder = new TextDecoder();
+  let raw = "";
+  let seen = 0;
+  let wake = () => {};
+  const terminal = new Bun.Terminal({
+    cols: columns,
+    rows,
+    data(_, bytes) {
+      const text = decoder.decode(bytes, { stream: true });
+      raw += text;
+      screen.write(text);
+      wake();
+    },
+  });
+  const child = Bun.spawn(argv, {
+    env: { ...process.env, TERM: "xterm", ...options.env },
+    terminal,
+  });
+  return {
+    get raw() {
+      return raw;
+    },
+    screen,
+    // What was written last may still be on its way when the process is gone.
+    exited: child.exited.then(async (code) => {
+      for (let before = -1; before !== raw.length; await Bun.sleep(30)) before = raw.length;
+      return code;
+    }),
+    type: (text) => void terminal.write(text),
+    resize(newColumns, newRows) {
+      terminal.resize(newColumns, newRows);
+      // The kernel tells only a session whose controlling terminal this is, and Bun makes it none.
+      child.kill("SIGWINCH");
+    },
+    async waitFor(text) {
+      const limit = Date.now() + 30_000;
+      for (;;) {
+        const at = raw.indexOf(text, seen);
+        if (at >= 0) {
+          seen = at + text.length;
+          return;
+        }
+        if (Date.now() > limit)
+          throw new Error(`waited 30 s for ${JSON.stringify(text)} after:\n${JSON.stringify(raw)}`);
+        await new Promise<void>((next) => {
+          wake = next;
+          setTimeout(next, 1000);
+        });
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await child.exited;
+      terminal.close();
+    },
+  };
+}
