@@ -23,7 +23,7 @@ import { create as createExec } from "./exec/create.ts";
 import { inspect as inspectExec } from "./exec/inspect.ts";
 import { resize as resizeExec } from "./exec/resize.ts";
 import { start as startExec } from "./exec/start.ts";
-import { notImplemented, notInSwarm } from "./http/not-implemented.ts";
+import { leaveNoSwarm, notImplemented, notInSwarm } from "./http/not-implemented.ts";
 import { buildDeb } from "./images/build-deb.ts";
 import { create as createImage } from "./images/create.ts";
 import { history } from "./images/history.ts";
@@ -124,6 +124,7 @@ export const routes: readonly Route[] = [
   ["DELETE /volumes/{name}", removeVolume],
 
   ["GET /swarm", notInSwarm],
+  ["POST /swarm/leave", leaveNoSwarm],
   ["GET /nodes", notInSwarm],
   ["GET /services", notInSwarm],
   ["GET /tasks", notInSwarm],

@@ -176,7 +176,7 @@ export class Container {
     });
   }
 
-  /** The container has exited (and may restart: then only those who wait for the next exit hear of it). */
+  /** Tells those who wait for one of these conditions, once, that it has come. */
   announce(...conditions: WaitFor[]): void {
     const { state } = this.record;
     for (const condition of conditions) {

@@ -88,8 +88,8 @@ export async function handleExitLocked(daemon: Daemon, container: Container, exi
   });
   // Who waits for the end need not wait for what it leaves behind; who changes the container waits for its lock.
   // Killed before the record is saved, the next daemon finds the same status in the monitor's exit record.
-  container.announce("next-exit");
-  if (!restart) container.announce("not-running");
+  // One that restarts was not running for a moment: as with Docker, that ends a wait.
+  container.announce("next-exit", "not-running");
   await releaseResources(daemon, container);
   delete record.monitorDir;
   if (restart) record.restartCount++;

@@ -32,13 +32,15 @@ export const start: Handler = async (call) => {
     reply.empty(200);
     return;
   }
-  const { tty, stdin, stdout, stderr } = exec.config;
+  const { stdin, stdout, stderr } = exec.config;
+  // How the stream is framed is said by this request alone: a client reads it as it asked for it here.
+  const tty = request.Tty ?? false;
   const connection = await reply.hijack(tty || !atLeast(call, "1.42") ? rawType : multiplexedType);
   try {
     const attachment = await runExec(daemon, container, exec, { attach: true, ...consoleSize });
     if (attachment)
       await pumpStreams(connection, attachment, {
-        want: { stdin, stdout, stderr },
+        want: { stdin, stdout, stderr: stderr && !exec.config.tty },
         tty,
         closeStdin: true,
         detachKeys: parseDetachKeys(exec.config.detachKeys),

@@ -15,3 +15,8 @@ export const notInSwarm: Handler = () => {
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.',
   );
 };
+
+/** `POST /swarm/leave` there: clients that clean up (docker-py does) take this status for done. */
+export const leaveNoSwarm: Handler = () => {
+  throw new CortenError("unavailable", "This node is not part of a swarm");
+};
