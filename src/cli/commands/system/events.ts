@@ -34,17 +34,22 @@ export default defineCommand({
       ...(values.since === "" ? {} : { since: timestamp(values.since) }),
       ...(values.until === "" ? {} : { until: timestamp(values.until) }),
     });
-    for await (const event of events)
+    for await (const event of events) {
+      // As Go writes a map.
+      if (event.Actor.Attributes) event.Actor.Attributes = sorted(event.Actor.Attributes);
       cli.out.line(template ? renderTyped(template, event) : eventText(event));
+    }
   },
 });
 
+const sorted = (attributes: Record<string, string>) =>
+  Object.fromEntries(Object.entries(attributes).sort(([a], [b]) => (a < b ? -1 : 1)));
+
 function eventText(event: EventMessage): string {
-  // Nanoseconds are beyond 2^53: their lower digits come from the text of the number, as near as it is.
-  const nanoseconds = event.timeNano ? Math.trunc(event.timeNano % 1e9) : 0;
+  // Nanoseconds are beyond 2^53: the shortest text that reads as the number keeps microseconds, its remainder does not.
+  const nanoseconds = event.timeNano ? Number(String(event.timeNano).slice(-9)) : 0;
   const time = event.time || Math.trunc((event.timeNano ?? 0) / 1e9);
   const attributes = Object.entries(event.Actor.Attributes ?? {})
-    .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([key, value]) => `${key}=${value}`)
     .join(", ");
   const shown = attributes === "" ? "" : ` (${attributes})`;
