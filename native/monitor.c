@@ -572,8 +572,7 @@ static void fail_runtime(struct monitor *m, const char *text) {
 	process_ended(m, 0xff00);
 }
 
-static void foreign_ready(struct monitor *m, struct source *s, uint32_t events) {
-	(void)events;
+static void foreign_ready(struct monitor *m, struct source *s, __attribute__((unused)) uint32_t events) {
 	watch(m, s, 0);
 	snprintf(m->error, sizeof m->error, "the status of process %d is not known: it is no child of the monitor", m->pid);
 	process_ended(m, 0xff00);
@@ -582,10 +581,7 @@ static void foreign_ready(struct monitor *m, struct source *s, uint32_t events) 
 /* The foreign runtime is done: its container's process is ours now, as the subreaper above it. */
 static void runtime_ended(struct monitor *m, int status) {
 	char text[32];
-	if (status != 0) {
-		fail_runtime(m, "the runtime failed without a message");
-		return;
-	}
+	if (status != 0) return fail_runtime(m, "the runtime failed without a message");
 	if (m->terminal && m->console_socket.fd >= 0) {
 		int master = -1;
 		auto_fd peer = accept4(m->console_socket.fd, NULL, NULL, SOCK_CLOEXEC);
@@ -598,10 +594,7 @@ static void runtime_ended(struct monitor *m, int status) {
 	ssize_t n = file < 0 ? -1 : read(file, text, sizeof text - 1);
 	text[n > 0 ? n : 0] = 0;
 	pid_t pid = (pid_t)strtol(text, NULL, 10);
-	if (pid <= 0) {
-		fail_runtime(m, "the runtime wrote no pid file");
-		return;
-	}
+	if (pid <= 0) return fail_runtime(m, "the runtime wrote no pid file");
 	m->runtime = 0;
 	for (int i = 0; i < 2; i++) stream_settle(m, &m->out[i]);
 	announce(m, pid);
@@ -620,10 +613,9 @@ static void runtime_ended(struct monitor *m, int status) {
  * While a foreign runtime works only it is waited for: its process is our child as soon as it ends, and may end before
  * we know its number. Afterwards everything that comes to us as subreaper is.
  */
-static void signals_ready(struct monitor *m, struct source *s, uint32_t events) {
+static void signals_ready(struct monitor *m, struct source *s, __attribute__((unused)) uint32_t events) {
 	struct signalfd_siginfo info;
 	int status;
-	(void)events;
 	if (read(s->fd, &info, sizeof info) < 0) return;
 	if (m->runtime > 0 && waitpid(m->runtime, &status, WNOHANG) == m->runtime) runtime_ended(m, status);
 	if (m->runtime > 0) return;

@@ -161,29 +161,19 @@ static int own_null(struct machine *m, int fd) {
 	struct stat st;
 	char path[64];
 	auto_fd found = open("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC), null = -1;
-	if (found >= 0 && fstat(found, &st) == 0 && is_null_device(&st)) {
-		snprintf(path, sizeof path, "self/fd/%d", found);
-		null = openat(m->proc, path, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	}
+	snprintf(path, sizeof path, "self/fd/%d", found);
+	if (found >= 0 && fstat(found, &st) == 0 && is_null_device(&st)) null = openat(m->proc, path, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (null < 0) null = memfd_create("null", MFD_CLOEXEC);
-	TRY(sys(null));
-	return sys(dup2(null, fd)) < 0 ? -errno : 0;
+	return null < 0 || dup2(null, fd) < 0 ? fail(m, -errno, "the null device as descriptor %d", fd) : 0;
 }
 
 static int op_stdio_owner(struct machine *m, const struct op_stdio_owner *o) {
 	for (int i = 0; i < 3; i++) {
 		struct stat st;
-		if (fstat(i, &st) < 0) {
-			if (errno == EBADF) continue;
-			return -errno;
-		}
-		if (is_null_device(&st)) {
-			int r = own_null(m, i);
-			if (r < 0) return fail(m, r, "the null device as descriptor %d", i);
-			continue;
-		}
-		if (st.st_uid == o->uid.u) continue;
-		if (fchown(i, (uid_t)o->uid.u, (gid_t)-1) < 0 && errno != EINVAL && errno != EPERM && errno != EROFS)
+		if (fstat(i, &st) < 0) continue; /* closed */
+		if (is_null_device(&st)) TRY(own_null(m, i));
+		else if (st.st_uid != o->uid.u && fchown(i, (uid_t)o->uid.u, (gid_t)-1) < 0 && errno != EINVAL && errno != EPERM &&
+			 errno != EROFS)
 			return -errno;
 	}
 	return 0;

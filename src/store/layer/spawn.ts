@@ -29,8 +29,9 @@ export type UnpackReply = { ok: AppliedLayer } | { error: { code: ErrorCode; mes
 export const isCompiled = import.meta.url.includes("/$bunfs/");
 
 function command(): [string, ...string[]] {
+  // Not execPath: the executable may have been replaced under the running daemon, and this is still the old one.
   return isCompiled
-    ? [process.execPath, unpackProgram]
+    ? ["/proc/self/exe", unpackProgram]
     : [process.execPath, fileURLToPath(new URL("./unpack-process.ts", import.meta.url))];
 }
 
