@@ -3,7 +3,7 @@
  * took and leaves nothing behind. `make demo` runs it with dist/corten.
  */
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { get } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -124,14 +124,28 @@ async function main(): Promise<void> {
 
 /** Ends the daemon that the first command started; it takes its bridge and rules with it. */
 async function end(): Promise<void> {
-  const pidFile = join(root, "run/corten.pid");
+  const pidFile = join(root, "run/docker.pid");
   if (existsSync(pidFile)) {
     const pid = Number(readFileSync(pidFile, "utf8"));
     process.kill(pid, "SIGTERM");
     for (let attempt = 0; attempt < 200 && alive(pid); attempt++)
       await new Promise((next) => setTimeout(next, 50));
   }
+  const daemons = readdirSync("/proc").filter((entry) => /^\d+$/.test(entry) && names(Number(entry), root));
+  if (daemons.length > 0) {
+    console.error(`the demo left processes behind: ${daemons.join(" ")}`);
+    process.exitCode = 1;
+  }
   rmSync(root, { recursive: true, force: true });
+}
+
+/** True for a process whose command line names the path. */
+function names(pid: number, path: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(path);
+  } catch {
+    return false;
+  }
 }
 
 function alive(pid: number): boolean {
