@@ -17,7 +17,8 @@ const table: Record<string, readonly string[]> = {
   network: ["sys", "base"],
   containerd: ["store", "registry", "deb", "shim", "sys", "oci", "proto", "base"],
   engine: ["base"],
-  dockerd: ["containerd/client", "network", "monitor", "engine", "oci", "proto", "base"],
+  build: ["containerd/client", "sys", "oci", "proto", "base"],
+  dockerd: ["containerd/client", "build", "network", "monitor", "engine", "oci", "proto", "base"],
   cli: ["engine", "oci", "base"],
 };
 const everything = new Set(["cmd", "main.ts"]);

@@ -1,0 +1,263 @@
+/** What a build is asked for, what it needs from whoever embeds it, and what its parts give each other. */
+import type { ContainerdClient } from "../containerd/client/index.ts";
+import type { Digest } from "../oci/digest.ts";
+import type { Descriptor, ImageConfig, Platform } from "../oci/image-spec.ts";
+import type { Operation, Vertex } from "./graph.ts";
+import type { Progress } from "./progress.ts";
+
+/** One layer of a result: a committed snapshot and, once it was written, its blob. */
+export interface Layer {
+  /** Name of the committed snapshot whose parent is the layer below. */
+  snapshot: string;
+  /** What the layer's tar is called uncompressed; known for pulled layers and for those exported before. */
+  diffId?: Digest;
+  /** The blob in the content store. */
+  blob?: Descriptor;
+}
+
+/** What a vertex comes to. A root filesystem is a chain of layers; a local directory is a path on this host. */
+export type Result =
+  | {
+      kind: "layers";
+      /** Canonical name of the content for the keys of what is built on it. */
+      key: Digest;
+      /** Bottom first; none is the empty root filesystem. */
+      layers: readonly Layer[];
+    }
+  | {
+      kind: "directory";
+      key: Digest;
+      /** A directory of ours that nobody changes while the build runs. */
+      path: string;
+      /** .dockerignore's patterns: what they exclude is not there. */
+      exclude: readonly string[];
+      /** Remembers digests of files by path, size, mtime, ctime and inode, where that is safe (`files/hash.ts`). */
+      hashes?: FileHashes;
+    };
+
+/** Digests of regular files that were computed before; the key is made of all that changes with the content. */
+export interface FileHashes {
+  get(path: string, stamp: string): Digest | undefined;
+  set(path: string, stamp: string, digest: Digest): void;
+}
+
+/** What an executor is given. Everything made through `client` is held by the build's lease. */
+export interface Execution {
+  readonly vertex: Vertex;
+  readonly client: ContainerdClient;
+  readonly snapshotter: string;
+  readonly inputs: readonly Result[];
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+  readonly request: BuildRequest;
+  readonly services: BuildServices;
+}
+
+/** Evaluates the operations of one kind. */
+export interface Executor<O extends Operation> {
+  /**
+   * What the inputs' contents say about the result (COPY: digests of the chosen files, their modes and owners), so
+   * that equal content hits the cache whatever it was made from. Absent or undefined: the inputs' keys decide.
+   */
+  contentKey?(operation: O, execution: Execution): Promise<Digest | undefined>;
+  /** Makes the result. Layers it adds are committed snapshots; on failure nothing of it is left. */
+  execute(operation: O, execution: Execution): Promise<Result>;
+}
+
+/** A network namespace for RUN steps; dockerd makes it on its default bridge, tests have none. */
+export interface BuildNetwork {
+  /** Path of the namespace's file; `hosts` and `resolvConf` are the files' contents. */
+  open(
+    mode: "default" | `container:${string}`,
+    options: { extraHosts: readonly string[]; hostname: string },
+  ): Promise<BuildSandbox>;
+}
+
+export interface BuildSandbox {
+  /** Absent: the host's network. */
+  path: string | undefined;
+  hosts: string;
+  resolvConf: string;
+  /** Where a container is its provider. */
+  close(): Promise<void>;
+}
+
+/** How the output of a RUN's process is read; dockerd passes monitors, a foreign containerd gets FIFOs. */
+export interface BuildStdio {
+  /** Names for the task's create request, and the output as it comes; it ends with the process. */
+  open(id: string): Promise<{
+    stdout: string;
+    stderr: string;
+    read(onOutput: (stream: 1 | 2, data: Uint8Array) => void): Promise<void>;
+    close(): Promise<void>;
+  }>;
+}
+
+/** How an image's name becomes an image in the store: dockerd's pull, `deb:` images, local names and ids. */
+export interface ImageResolver {
+  resolve(
+    reference: string,
+    options: {
+      platform: Platform;
+      /** --pull: ask the registry even when a local image bears the name. */
+      pull: boolean;
+      auth: RegistryAuth | undefined;
+      onProgress?: (status: {
+        id: string;
+        name: string;
+        current: number;
+        total: number;
+        done: boolean;
+      }) => void;
+      signal: AbortSignal;
+    },
+  ): Promise<ResolvedImage>;
+}
+
+export interface ResolvedImage {
+  /** Normalised, as in `ImageSource.reference`. */
+  reference: string;
+  /** Target of the image record: an index or a manifest. */
+  target: Descriptor;
+  manifest: Descriptor;
+  config: ImageConfig;
+}
+
+/** Looks up the user and password for a registry's host; undefined is anonymous. */
+export type RegistryAuth = (
+  host: string,
+) => Promise<
+  { username?: string; password?: string; identityToken?: string; registryToken?: string } | undefined
+>;
+
+/** Directories of the client. `open` gives a directory on this host that stays as it is until `close`. */
+export interface Contexts {
+  open(
+    name: string,
+    options: { exclude: readonly string[]; signal: AbortSignal; progress?: (bytes: number) => void },
+  ): Promise<{ path: string; hashes?: FileHashes; close(): Promise<void> }>;
+  /** One file of a context (Dockerfile, .dockerignore); undefined when there is none. At most `limit` bytes. */
+  read(name: string, path: string, limit: number): Promise<Uint8Array | undefined>;
+  has(name: string): boolean;
+}
+
+export interface Secrets {
+  /** undefined: the client has none of this id. */
+  get(id: string): Promise<Uint8Array | undefined>;
+}
+
+export interface SshAgents {
+  /** A socket on this host that speaks to the client's agent; undefined: none of this id. */
+  open(id: string): Promise<{ path: string; close(): Promise<void> } | undefined>;
+}
+
+/** `--output`: type and its attributes as the user wrote them. */
+export interface OutputSpec {
+  type: "image" | "docker" | "oci" | "tar" | "local" | "cacheonly";
+  attributes: Readonly<Record<string, string>>;
+  /** Where a tar (docker, oci, tar) goes; absent for docker: the store. */
+  write?: (chunk: Uint8Array) => Promise<void>;
+  /** Where `local` (and oci with tar=false) writes: a directory of this host, when the client shares it. */
+  directory?: string;
+}
+
+export interface CacheSpec {
+  type: "inline" | "registry" | "local";
+  attributes: Readonly<Record<string, string>>;
+  /** For `local`: the client's directory on this host. */
+  directory?: string;
+}
+
+export interface BuildRequest {
+  /** Unique; what `/build/cancel` and Status name. */
+  id: string;
+  contexts: Contexts;
+  /** Path of the Dockerfile in the context `dockerfileContext` (default `context`); default `Dockerfile`. */
+  filename?: string;
+  dockerfileContext?: string;
+  target?: string;
+  buildArgs: Readonly<Record<string, string>>;
+  labels: Readonly<Record<string, string>>;
+  platforms: readonly Platform[];
+  noCache: boolean;
+  noCacheFilter: readonly string[];
+  pull: boolean;
+  /** --build-context: name → docker-image://…, oci-layout://…, target:…, https://…, git URL, or local:NAME of `contexts`. */
+  namedContexts: Readonly<Record<string, string>>;
+  /** `docker build URL`: a git or http URL instead of the context. */
+  remoteContext?: string;
+  extraHosts: readonly string[];
+  network: RunNetwork;
+  shmSize?: number;
+  ulimits: readonly { name: string; soft: number; hard: number }[];
+  cgroupParent?: string;
+  hostname?: string;
+  resources?: Extract<Operation, { kind: "run" }>["resources"];
+  /** `network.host`, `security.insecure`. */
+  entitlements: readonly string[];
+  secrets: Secrets;
+  ssh: SshAgents;
+  auth: RegistryAuth;
+  outputs: readonly OutputSpec[];
+  cacheFrom: readonly CacheSpec[];
+  cacheTo: readonly CacheSpec[];
+  /** `provenance`, `sbom` → attributes (`mode=max`, …). */
+  attestations: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** Seconds since 1970; times of layers, config and history. */
+  sourceDateEpoch?: number;
+  /** Image names (`-t`), normalised. */
+  tags: readonly string[];
+  /** --check: only the lint; nothing is evaluated. */
+  check?: boolean;
+  /** --call outline|targets. */
+  call?: string;
+  /** Classic --squash. */
+  squash?: boolean;
+  progress: Progress;
+  signal: AbortSignal;
+}
+
+export type RunNetwork = Extract<Operation, { kind: "run" }>["network"];
+
+/** What the embedding program gives every build. */
+export interface BuildServices {
+  readonly client: ContainerdClient;
+  readonly snapshotter: string;
+  /** Below the data root: cache.db, caches of RUN --mount=type=cache, uploaded contexts. */
+  readonly root: string;
+  /** Below the exec root: bundles of running steps. */
+  readonly execRoot: string;
+  readonly images: ImageResolver;
+  readonly network: BuildNetwork;
+  readonly stdio: BuildStdio;
+  /** Runtime of RUN steps; default `io.containerd.runc.v2`. */
+  readonly runtime?: { name: string; options?: unknown };
+  /** Cgroup that RUN steps are made in. */
+  readonly cgroupParent: string;
+  /** Steps at once; default the number of processors, at least 2. */
+  readonly parallelism?: number;
+}
+
+/** One platform's outcome as the frontend describes it. */
+export interface BuildTarget {
+  platform: Platform;
+  /** The root filesystem; undefined is `scratch` with nothing on it. */
+  vertex: Vertex | undefined;
+  /** Without rootfs and history's layer binding, which the exporter adds. */
+  config: ImageConfig;
+  /** Entries in order; those without `empty_layer` belong to the layers of the result, counted from the top. */
+  history: readonly { created_by: string; comment?: string; author?: string; empty_layer?: boolean }[];
+}
+
+export interface ExporterInput {
+  targets: readonly { target: BuildTarget; result: Extract<Result, { kind: "layers" }> | undefined }[];
+}
+
+/** BuildKit's exporter response: `containerimage.digest`, `containerimage.config.digest`, `image.name`, … */
+export type ExporterResponse = Record<string, string>;
+
+export interface BuildResult {
+  response: ExporterResponse;
+  /** Id (config digest) of the image for this machine's platform, if an image was made. */
+  imageId?: Digest;
+}
