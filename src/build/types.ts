@@ -2,7 +2,8 @@
 import type { ContainerdClient } from "../containerd/client/index.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Descriptor, ImageConfig, Platform } from "../oci/image-spec.ts";
-import type { Operation, Vertex } from "./graph.ts";
+import type { Spec } from "../oci/runtime-spec.ts";
+import type { Operation, RunOperation, Vertex } from "./graph.ts";
 import type { Progress } from "./progress.ts";
 
 /** One layer of a result: a committed snapshot and, once it was written, its blob. */
@@ -51,6 +52,7 @@ export interface Execution {
   readonly signal: AbortSignal;
   readonly request: BuildRequest;
   readonly services: BuildServices;
+  readonly caches: CacheMounts;
 }
 
 /** Evaluates the operations of one kind. */
@@ -66,7 +68,7 @@ export interface Executor<O extends Operation> {
 
 /** A network namespace for RUN steps; dockerd makes it on its default bridge, tests have none. */
 export interface BuildNetwork {
-  /** Path of the namespace's file; `hosts` and `resolvConf` are the files' contents. */
+  /** `hosts` and `resolvConf` are the files' contents. */
   open(
     mode: "default" | `container:${string}`,
     options: { extraHosts: readonly string[]; hostname: string },
@@ -74,23 +76,64 @@ export interface BuildNetwork {
 }
 
 export interface BuildSandbox {
-  /** Absent: the host's network. */
+  /** Path of the namespace's file; "private": a new one with nothing in it; absent: the host's. */
   path: string | undefined;
   hosts: string;
   resolvConf: string;
-  /** Where a container is its provider. */
   close(): Promise<void>;
 }
 
 /** How the output of a RUN's process is read; dockerd passes monitors, a foreign containerd gets FIFOs. */
 export interface BuildStdio {
-  /** Names for the task's create request, and the output as it comes; it ends with the process. */
-  open(id: string): Promise<{
+  open(directory: string): Promise<{
+    /** Names for the task's create request. */
     stdout: string;
     stderr: string;
-    read(onOutput: (stream: 1 | 2, data: Uint8Array) => void): Promise<void>;
-    close(): Promise<void>;
+    /**
+     * Called between the task's create and its start; resolves with the end of the output. `abandon` ends it
+     * when the task never came to be.
+     */
+    read(onOutput: (stream: 1 | 2, data: Uint8Array) => void): Promise<{ ended: Promise<void> }>;
+    abandon(): void;
   }>;
+}
+
+/** A RUN step as the runtime spec is made from it, by whoever makes those of containers. */
+export interface StepSpec {
+  id: string;
+  args: readonly string[];
+  /** Complete: nothing is added. */
+  env: readonly string[];
+  cwd: string;
+  user: { uid: number; gid: number; additionalGids: number[] };
+  hostname: string;
+  /** undefined: the host's network; "private": a new namespace with nothing in it. */
+  networkNamespace: string | undefined;
+  insecure: boolean;
+  mounts: readonly {
+    type: "bind" | "tmpfs";
+    source: string;
+    destination: string;
+    writable: boolean;
+    data?: string;
+  }[];
+  shmSize?: number;
+  ulimits: readonly { name: string; soft: number; hard: number }[];
+  resources?: RunOperation["resources"];
+  cgroupParent: string;
+}
+
+/** The directories of RUN --mount=type=cache. */
+export interface CacheMounts {
+  mount(
+    id: string,
+    options: {
+      sharing: "shared" | "private" | "locked";
+      /** Fills a new one. */
+      initial?: (path: string) => Promise<void>;
+      signal: AbortSignal;
+    },
+  ): Promise<{ path: string; release(): Promise<void> }>;
 }
 
 /** How an image's name becomes an image in the store: dockerd's pull, `deb:` images, local names and ids. */
@@ -192,7 +235,7 @@ export interface BuildRequest {
   ulimits: readonly { name: string; soft: number; hard: number }[];
   cgroupParent?: string;
   hostname?: string;
-  resources?: Extract<Operation, { kind: "run" }>["resources"];
+  resources?: RunOperation["resources"];
   /** `network.host`, `security.insecure`. */
   entitlements: readonly string[];
   secrets: Secrets;
@@ -217,7 +260,7 @@ export interface BuildRequest {
   signal: AbortSignal;
 }
 
-export type RunNetwork = Extract<Operation, { kind: "run" }>["network"];
+export type RunNetwork = RunOperation["network"];
 
 /** What the embedding program gives every build. */
 export interface BuildServices {
@@ -230,6 +273,8 @@ export interface BuildServices {
   readonly images: ImageResolver;
   readonly network: BuildNetwork;
   readonly stdio: BuildStdio;
+  /** The runtime spec of a step. */
+  spec(step: StepSpec): Spec;
   /** Runtime of RUN steps; default `io.containerd.runc.v2`. */
   readonly runtime?: { name: string; options?: unknown };
   /** Cgroup that RUN steps are made in. */

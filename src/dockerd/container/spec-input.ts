@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { release } from "node:os";
+import { resolveUser } from "../../base/accounts.ts";
 import { conflict, invalid } from "../../base/errors.ts";
 import type { LinuxSeccomp, Spec, User } from "../../oci/runtime-spec.ts";
 import { defaultSeccomp, resolveProfile, type SeccompProfile } from "../../oci/seccomp-default.ts";
@@ -9,7 +10,6 @@ import { buildSpec } from "../spec/build.ts";
 import { capabilitiesOf } from "../spec/capabilities.ts";
 import type { ResolvedMount } from "../spec/mounts.ts";
 import { parseSecurityOptions, type SecurityOptions } from "../spec/security.ts";
-import { resolveUser } from "../spec/user.ts";
 import type { ContainerRecord } from "./container.ts";
 import { hostnamePath, hostsPath, resolvConfPath, shmPath } from "./paths.ts";
 

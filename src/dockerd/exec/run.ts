@@ -1,4 +1,5 @@
 import { mkdirSync } from "node:fs";
+import { resolveUser } from "../../base/accounts.ts";
 import { messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
 import { packProcess } from "../../containerd/client/typeurl.ts";
@@ -13,7 +14,6 @@ import { environmentOf, mergeEnvironment } from "../spec/build.ts";
 import { capabilitiesOf } from "../spec/capabilities.ts";
 import { rlimitsOf } from "../spec/resources.ts";
 import { parseSecurityOptions } from "../spec/security.ts";
-import { resolveUser } from "../spec/user.ts";
 import type { Exec } from "./exec.ts";
 
 const accountsLimit = 4 << 20;

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { resolveUser } from "../../base/accounts.ts";
 import type { CreateContainerRequest } from "../../engine/types.ts";
 import type { Mount, Process, Spec } from "../../oci/runtime-spec.ts";
 import { defaultConfig } from "../config.ts";
@@ -10,7 +11,6 @@ import recorded from "./build.golden.json";
 import { buildSpec } from "./build.ts";
 import { allCapabilities } from "./capabilities.ts";
 import { parseSecurityOptions } from "./security.ts";
-import { resolveUser } from "./user.ts";
 
 /**
  * build.golden.json: requests to a real dockerd 20.10 (root dir /containers, volumes in /volumes), and the

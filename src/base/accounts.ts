@@ -1,5 +1,4 @@
-import { CortenError, invalid } from "../../base/errors.ts";
-import type { User } from "../../oci/runtime-spec.ts";
+import { CortenError, invalid } from "./errors.ts";
 
 interface Passwd {
   name: string;
@@ -49,7 +48,7 @@ export function resolveUser(
   wanted: string,
   files: { passwd: string; group: string },
   groupAdd: readonly string[] = [],
-): User {
+): { uid: number; gid: number; additionalGids: number[] } {
   const [userText = "", groupText = ""] = wanted.split(":", 2);
   const userId = numeric(userText);
   const found = parsePasswd(files.passwd).find((entry) =>

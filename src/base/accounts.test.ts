@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { resolveUser } from "./user.ts";
+import { resolveUser } from "./accounts.ts";
 
 const files = {
   passwd: "root:x:0:0::/root:/bin/sh\nalice:x:1000:1001::/:/bin/sh\n5:x:77:77::/:/bin/sh\n",
