@@ -1,5 +1,5 @@
 /** What a build is asked for, what it needs from whoever embeds it, and what its parts give each other. */
-import type { ContainerdClient } from "../containerd/client/index.ts";
+import type { ContainerdClient, Resolver } from "../containerd/client/index.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Descriptor, ImageConfig, Platform } from "../oci/image-spec.ts";
 import type { Spec } from "../oci/runtime-spec.ts";
@@ -271,6 +271,8 @@ export interface BuildServices {
   /** Below the exec root: bundles of running steps. */
   readonly execRoot: string;
   readonly images: ImageResolver;
+  /** Connections to registries for push and for caches; absent: neither is possible. The caller closes it. */
+  readonly registry?: (auth: RegistryAuth, signal: AbortSignal) => Resolver;
   readonly network: BuildNetwork;
   readonly stdio: BuildStdio;
   /** The runtime spec of a step. */

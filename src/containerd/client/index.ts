@@ -1,5 +1,6 @@
 /** What the rest of the program sees of a containerd, ours or another. */
 
+export type { Resolver } from "../../registry/index.ts";
 export { blobStream, readBlob, writeBlob } from "./blob.ts";
 export { connectContainerd, type InProcessServices, inProcess } from "./connect.ts";
 export { fromDescriptor, toDescriptor } from "./descriptor.ts";
