@@ -44,6 +44,10 @@ export interface GitSource {
   keepGitDir: boolean;
   /** The commit `ref` must come to; a mismatch fails the build. */
   checksum?: string;
+  /** The repository's submodules stay empty. */
+  skipSubmodules?: boolean;
+  /** Files get the commit's time (SOURCE_DATE_EPOCH); absent: that of the checkout. */
+  commitTimes?: boolean;
 }
 
 export interface HttpSource {

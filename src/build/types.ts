@@ -1,7 +1,7 @@
 /** What a build is asked for, what it needs from whoever embeds it, and what its parts give each other. */
 import type { ContainerdClient, Resolver } from "../containerd/client/index.ts";
 import type { Digest } from "../oci/digest.ts";
-import type { Descriptor, ImageConfig, Platform } from "../oci/image-spec.ts";
+import type { Descriptor, History, ImageConfig, Platform } from "../oci/image-spec.ts";
 import type { Spec } from "../oci/runtime-spec.ts";
 import type { Operation, RunOperation, Vertex } from "./graph.ts";
 import type { Progress } from "./progress.ts";
@@ -166,6 +166,12 @@ export interface ResolvedImage {
   config: ImageConfig;
 }
 
+/** What the frontend asks before there is a graph: files of a remote context (its Dockerfile). */
+export interface SourceReader {
+  /** Evaluates a git, http or files vertex and reads a file of its result; undefined when there is none. */
+  readFile(source: Vertex, path: string, limit: number): Promise<Uint8Array | undefined>;
+}
+
 /** Looks up the user and password for a registry's host; undefined is anonymous. */
 export type RegistryAuth = (
   host: string,
@@ -292,8 +298,11 @@ export interface BuildTarget {
   vertex: Vertex | undefined;
   /** Without rootfs and history's layer binding, which the exporter adds. */
   config: ImageConfig;
-  /** Entries in order; those without `empty_layer` belong to the layers of the result, counted from the top. */
-  history: readonly { created_by: string; comment?: string; author?: string; empty_layer?: boolean }[];
+  /**
+   * The base image's entries, then the Dockerfile's. Those without `empty_layer` belong to the layers of the result,
+   * counted from the top. Without `created`: the time of the build.
+   */
+  history: readonly History[];
 }
 
 export interface ExporterInput {
