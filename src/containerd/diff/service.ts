@@ -45,7 +45,8 @@ export function diffService(content: NamespacedContent): ServiceImpl<typeof Diff
       if (!compression) throw unimplemented(`unsupported diff media type: ${mediaType}: not implemented`);
       const epoch = request.sourceDateEpoch;
       const made = writeDiff(
-        { mounts: request.left.map(fromMount) },
+        // No mounts at all are an empty tree, as containerd's differ has it.
+        request.left.length === 0 ? undefined : { mounts: request.left.map(fromMount) },
         { mounts: request.right.map(fromMount) },
         { compression, ...(epoch ? { sourceDateEpoch: new Date(Number(epoch.seconds) * 1000) } : {}) },
       );

@@ -129,6 +129,15 @@ async function* layer(
       return;
     }
   }
+  // The view of a committed snapshot on the view of its parent: what it adds is its uppermost layer.
+  const [own, ...parents] = overlay ? [] : (lowersOf(upper) ?? []);
+  if (own !== undefined && parents[0] !== undefined && below && parents.join("\0") === below.join("\0")) {
+    const changes = await listUpper(own, new LowerLayers(parents), parents[0]);
+    if (changes) {
+      yield* writeChanges(own, changes, epoch);
+      return;
+    }
+  }
   using before = lower ? open(lower) : undefined;
   using after = open(upper);
   yield* writeChanges(after.path, await compareTrees(before?.path, after.path), epoch);
