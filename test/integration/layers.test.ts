@@ -19,9 +19,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
+import { type EntryLike, tarOf } from "../../src/archive/tar/make.ts";
 import { digestOf } from "../../src/oci/digest.ts";
 import { type ApplyOptions, applyLayer, type LayerTarget } from "../../src/store/index.ts";
-import { type EntryLike, tarOf } from "../../src/store/tar/make.ts";
 import { withMounts } from "../../src/sys/mount.ts";
 import { AT_FDCWD } from "../../src/sys/stat.ts";
 import { listXattrsAt, setXattrAt } from "../../src/sys/xattr.ts";

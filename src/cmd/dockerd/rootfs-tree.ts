@@ -1,10 +1,10 @@
 import { closeSync, fstatSync, readSync } from "node:fs";
 import { posix } from "node:path";
+import { endOfArchive, formatEntry, padding, type TarEntryType } from "../../archive/tar/index.ts";
 import { invalid } from "../../base/errors.ts";
 import type { FileInfo, RootfsTree } from "../../dockerd/index.ts";
 import { applyLayer } from "../../store/index.ts";
 import { copyTree } from "../../store/layer/copy-tree.ts";
-import { endOfArchive, formatEntry, padding, type TarEntryType } from "../../store/tar/index.ts";
 import { cString, readDirectory } from "../../sys/directory.ts";
 import { rawSyscall } from "../../sys/libc.ts";
 import { bindDescriptor } from "../../sys/mount.ts";

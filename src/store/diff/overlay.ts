@@ -1,9 +1,9 @@
 /** The quick way: the upper directory of an overlay holds exactly what differs from the layers below. */
 import { closeSync, openSync } from "node:fs";
+import { isWhiteout } from "../../archive/directories.ts";
+import type { LowerLayers } from "../../archive/lowers.ts";
 import { openDirectoryAt } from "../../sys/directory.ts";
 import { getXattrAt } from "../../sys/xattr.ts";
-import { isWhiteout } from "../layer/directories.ts";
-import type { LowerLayers } from "../layer/lowers.ts";
 import {
   Breather,
   type Change,

@@ -4,6 +4,15 @@ import { createHash } from "node:crypto";
 import { closeSync, openSync } from "node:fs";
 import { Readable } from "node:stream";
 import { createGzip, createZstdCompress } from "node:zlib";
+import { LowerLayers } from "../../archive/lowers.ts";
+import { baseOf, join, opaqueName, parentOf, whiteoutPrefix } from "../../archive/paths.ts";
+import {
+  endOfArchive,
+  formatEntry,
+  padding,
+  type TarEntry,
+  type TarEntryType,
+} from "../../archive/tar/index.ts";
 import { conflict } from "../../base/errors.ts";
 import { displayName } from "../../sys/directory.ts";
 import { rawSyscall, SyscallError } from "../../sys/libc.ts";
@@ -21,10 +30,7 @@ import {
   splitDevice,
 } from "../../sys/stat.ts";
 import { unpackTargetOf } from "../layer/apply.ts";
-import { LowerLayers } from "../layer/lowers.ts";
-import { baseOf, join, opaqueName, parentOf, whiteoutPrefix } from "../layer/paths.ts";
 import type { DiffOptions, LayerDiff, LayerTarget } from "../layer/types.ts";
-import { endOfArchive, formatEntry, padding, type TarEntry, type TarEntryType } from "../tar/index.ts";
 import { type Change, compareTrees, openFileAt, readFully, readLink, typeOf } from "./change.ts";
 import { listUpper } from "./overlay.ts";
 

@@ -1,11 +1,11 @@
 /** One layer through the whole pipeline: decompress, hash, extract. */
 import { createHash } from "node:crypto";
+import { decompress } from "../../archive/decompress.ts";
+import { Extractor } from "../../archive/extract.ts";
+import { LowerLayers } from "../../archive/lowers.ts";
+import { TarReader } from "../../archive/tar/reader.ts";
 import { CortenError, conflict } from "../../base/errors.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { TarReader } from "../tar/reader.ts";
-import { decompress } from "./decompress.ts";
-import { Extractor } from "./extract.ts";
-import { LowerLayers } from "./lowers.ts";
 import type { AppliedLayer, LayerLimits } from "./types.ts";
 
 /** Far beyond real layers, but an archive made to fill the disk or the memory ends here. */

@@ -2,11 +2,11 @@
  * Puts the entries of a layer into a directory (image-spec layer.md, "Applying Changesets"). Every lookup is
  * made inside the root by the kernel; what is there already is replaced, except a directory by a directory.
  */
-import { conflict, invalid } from "../../base/errors.ts";
-import { cString, displayName, readDirectory, removeTreeAt } from "../../sys/directory.ts";
-import { rawSyscall, SyscallError } from "../../sys/libc.ts";
-import { O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } from "../../sys/open.ts";
-import { setTimesAt, setTimesFd } from "../../sys/rootfs/index.ts";
+import { conflict, invalid } from "../base/errors.ts";
+import { cString, displayName, readDirectory, removeTreeAt } from "../sys/directory.ts";
+import { rawSyscall, SyscallError } from "../sys/libc.ts";
+import { O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } from "../sys/open.ts";
+import { setTimesAt, setTimesFd } from "../sys/rootfs/index.ts";
 import {
   AT_SYMLINK_NOFOLLOW,
   makeDevice,
@@ -18,14 +18,14 @@ import {
   S_IFMT,
   S_IFREG,
   statAt,
-} from "../../sys/stat.ts";
-import { trySetXattrAt, trySetXattrFd } from "../../sys/xattr.ts";
-import type { TarEntry } from "../tar/entry.ts";
-import type { TarSink } from "../tar/reader.ts";
+} from "../sys/stat.ts";
+import { trySetXattrAt, trySetXattrFd } from "../sys/xattr.ts";
 import { copyData, copyMetadata, writeFully } from "./copy-file.ts";
 import { Directories, isWhiteout, setOpaque } from "./directories.ts";
 import type { LowerLayers } from "./lowers.ts";
 import { baseOf, cleanPath, join, parentOf, type Whiteout, whiteoutOf } from "./paths.ts";
+import type { TarEntry } from "./tar/entry.ts";
+import type { TarSink } from "./tar/reader.ts";
 
 const ENOENT = -2;
 const EEXIST = -17;

@@ -1,10 +1,10 @@
 /** Copies one entry of a tree with everything the kernel keeps about it. */
-import { cString, displayName } from "../../sys/directory.ts";
-import { rawSyscall, SyscallError, syscall } from "../../sys/libc.ts";
-import { O_CLOEXEC, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } from "../../sys/open.ts";
-import { setTimesAt } from "../../sys/rootfs/index.ts";
-import { AT_SYMLINK_NOFOLLOW, S_IFLNK, S_IFMT, type Stat } from "../../sys/stat.ts";
-import { listXattrsAt, trySetXattrAt } from "../../sys/xattr.ts";
+import { cString, displayName } from "../sys/directory.ts";
+import { rawSyscall, SyscallError, syscall } from "../sys/libc.ts";
+import { O_CLOEXEC, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } from "../sys/open.ts";
+import { setTimesAt } from "../sys/rootfs/index.ts";
+import { AT_SYMLINK_NOFOLLOW, S_IFLNK, S_IFMT, type Stat } from "../sys/stat.ts";
+import { listXattrsAt, trySetXattrAt } from "../sys/xattr.ts";
 
 const FICLONE = 0x40049409;
 const EOPNOTSUPP = -95;

@@ -1,7 +1,7 @@
 /** A layer's bytes, uncompressed: gzip, zstd or plain, told apart by their first bytes. */
 import { Readable } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
-import { asCortenError, invalid, unimplemented } from "../../base/errors.ts";
+import { asCortenError, invalid, unimplemented } from "../base/errors.ts";
 
 export type Compression = "gzip" | "zstd" | "none";
 

@@ -1,10 +1,10 @@
 /** The read-only directories below an overlay's upper, looked at as the overlay would merge them. */
-import { cString } from "../../sys/directory.ts";
-import { rawSyscall, SyscallError } from "../../sys/libc.ts";
-import { O_CLOEXEC, O_DIRECTORY, O_PATH, O_RDONLY } from "../../sys/open.ts";
-import { openInRoot } from "../../sys/rootfs/index.ts";
-import { AT_FDCWD, S_IFCHR, S_IFDIR, S_IFMT, type Stat, statAt } from "../../sys/stat.ts";
-import { getXattrAt } from "../../sys/xattr.ts";
+import { cString } from "../sys/directory.ts";
+import { rawSyscall, SyscallError } from "../sys/libc.ts";
+import { O_CLOEXEC, O_DIRECTORY, O_PATH, O_RDONLY } from "../sys/open.ts";
+import { openInRoot } from "../sys/rootfs/index.ts";
+import { AT_FDCWD, S_IFCHR, S_IFDIR, S_IFMT, type Stat, statAt } from "../sys/stat.ts";
+import { getXattrAt } from "../sys/xattr.ts";
 import { baseOf, parentOf } from "./paths.ts";
 
 export interface LowerEntry {

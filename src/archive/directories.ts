@@ -2,13 +2,13 @@
  * The directories of a layer's target: opened inside the root, made when missing, kept open while entries
  * go on naming them.
  */
-import { conflict } from "../../base/errors.ts";
-import { cString, displayName, removeTreeAt } from "../../sys/directory.ts";
-import { rawSyscall, SyscallError } from "../../sys/libc.ts";
-import { O_CLOEXEC, O_DIRECTORY, O_PATH, O_RDONLY } from "../../sys/open.ts";
-import { openInRoot } from "../../sys/rootfs/index.ts";
-import { AT_FDCWD, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, type Stat, statAt } from "../../sys/stat.ts";
-import { trySetXattrAt } from "../../sys/xattr.ts";
+import { conflict } from "../base/errors.ts";
+import { cString, displayName, removeTreeAt } from "../sys/directory.ts";
+import { rawSyscall, SyscallError } from "../sys/libc.ts";
+import { O_CLOEXEC, O_DIRECTORY, O_PATH, O_RDONLY } from "../sys/open.ts";
+import { openInRoot } from "../sys/rootfs/index.ts";
+import { AT_FDCWD, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, type Stat, statAt } from "../sys/stat.ts";
+import { trySetXattrAt } from "../sys/xattr.ts";
 import { copyMetadata } from "./copy-file.ts";
 import type { LowerLayers } from "./lowers.ts";
 import { baseOf, cleanPath, join, parentOf } from "./paths.ts";

@@ -1,6 +1,6 @@
 /** Paths of archive entries, as byte strings without a leading slash; "" is the root. */
-import { invalid } from "../../base/errors.ts";
-import { displayName } from "../../sys/directory.ts";
+import { invalid } from "../base/errors.ts";
+import { displayName } from "../sys/directory.ts";
 
 /** Removes empty and `.` parts and resolves `..` by name; a path that leads out of the layer is refused. */
 export function cleanPath(path: string, what: string): string {
