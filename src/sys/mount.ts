@@ -191,17 +191,27 @@ const attributes: ReadonlyArray<readonly [flag: number, attribute: number]> = [
  * of descriptors in one classic mount.
  */
 function mountByParts(mount: Mount, data: readonly string[], flags: number, target: string): void {
-  const what = `${mount.type} ${mount.source} on ${target}`;
+  const mounted = makeMount(mount, data, flags, `${mount.type} ${mount.source} on ${target}`);
+  if (mounted === undefined) {
+    mountByDescriptors(mount, data, flags, target);
+    return;
+  }
+  try {
+    syscall("move_mount", [mounted, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH], target);
+  } finally {
+    rawSyscall("close", mounted);
+  }
+}
+
+/** A mount that is nowhere yet, by its descriptor; undefined when the kernel cannot take `lowerdir` layer by layer. */
+function makeMount(mount: Mount, data: readonly string[], flags: number, what: string): number | undefined {
   const fs = syscall("fsopen", [mount.type, FSOPEN_CLOEXEC], what);
   try {
     for (const option of data) {
       if (mount.type === "overlay" && option.startsWith("lowerdir=")) {
         for (const lower of splitLowerdir(option.slice("lowerdir=".length))) {
           const result = rawSyscall("fsconfig", fs, FSCONFIG_SET_STRING, "lowerdir+", lower, 0);
-          if (result === -22) {
-            mountByDescriptors(mount, data, flags, target);
-            return;
-          }
+          if (result === -22) return undefined;
           if (result < 0) throw new SyscallError("fsconfig", -result, `lowerdir ${lower}`);
         }
         continue;
@@ -220,15 +230,28 @@ function mountByParts(mount: Mount, data: readonly string[], flags: number, targ
     syscall("fsconfig", [fs, FSCONFIG_CMD_CREATE, null, null, 0], what);
     let attribute = 0;
     for (const [flag, bit] of attributes) if (flags & flag) attribute |= bit;
-    const mounted = syscall("fsmount", [fs, FSMOUNT_CLOEXEC, attribute], what);
-    try {
-      syscall("move_mount", [mounted, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH], what);
-    } finally {
-      rawSyscall("close", mounted);
-    }
+    return syscall("fsmount", [fs, FSMOUNT_CLOEXEC, attribute], what);
   } finally {
     rawSyscall("close", fs);
   }
+}
+
+/**
+ * A directory descriptor of what `mounts` make, which is mounted nowhere: it ends with the descriptor, also when we are
+ * killed (kernels before 6.7 have it at a temporary directory for a moment). The end of an overlay with an upper directory syncs that file system; one without costs nothing.
+ */
+export function openMounts(mounts: readonly Mount[]): number {
+  const [mount] = mounts;
+  if (mount && mounts.length === 1) {
+    const { flags, data } = parseMountOptions(mount.options);
+    // A bind is the directory itself. That it may be read-only binds those who write through it, not us.
+    if (flags & MS_BIND)
+      return syscall("openat", [AT_FDCWD, mount.source, O_PATH | O_DIRECTORY | O_CLOEXEC], mount.source);
+    const made = makeMount(mount, data, flags, `${mount.type} ${mount.source}`);
+    if (made !== undefined) return made;
+  }
+  using mounted = mountTemporarily(mounts);
+  return syscall("openat", [AT_FDCWD, mounted.path, O_PATH | O_DIRECTORY | O_CLOEXEC], mounted.path);
 }
 
 /** Splits overlayfs' list at colons that are not escaped with a backslash. */
