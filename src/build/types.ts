@@ -53,16 +53,24 @@ export interface Execution {
   readonly request: BuildRequest;
   readonly services: BuildServices;
   readonly caches: CacheMounts;
+  /** Runs `undo` at the end of the build that this work was begun for: closes clients' directories and the like. */
+  defer(what: string, undo: () => unknown): void;
 }
 
 /** Evaluates the operations of one kind. */
 export interface Executor<O extends Operation> {
   /**
-   * What the inputs' contents say about the result (COPY: digests of the chosen files, their modes and owners), so
-   * that equal content hits the cache whatever it was made from. Absent or undefined: the inputs' keys decide.
+   * What the inputs' contents say about the result (COPY: the base's key, digests of the chosen files, their modes and
+   * owners), so that equal content hits the cache whatever it was made from. It is the whole key: the solver adds
+   * nothing to it. For a source it says what it is now (git: the commit). Absent or undefined: the operation and the
+   * inputs' keys decide. The input that is the operation's `base` comes with its key but without its layers, because
+   * a base is not made for a key; others are complete.
    */
   contentKey?(operation: O, execution: Execution): Promise<Digest | undefined>;
-  /** Makes the result. Layers it adds are committed snapshots; on failure nothing of it is left. */
+  /**
+   * Makes the result. Layers it adds are committed snapshots; on failure nothing of it is left. The `key` of a source's
+   * result counts when it has no `contentKey`; of other operations the solver sets it.
+   */
   execute(operation: O, execution: Execution): Promise<Result>;
 }
 
