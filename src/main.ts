@@ -2,8 +2,8 @@
  * One executable, many programs. The program is the basename the executable was called by, or else the first
  * word; everything that is no program is a docker verb. Programs are imported lazily: start-up is a feature.
  */
-import { basename } from "node:path";
 import { asCortenError } from "./base/errors.ts";
+import { basename } from "./base/lazy.ts";
 
 type Program = (argv: string[]) => Promise<number>;
 

@@ -1,4 +1,5 @@
-import { AsyncLocalStorage } from "node:async_hooks";
+import type { AsyncLocalStorage } from "node:async_hooks";
+import { asyncHooks } from "./lazy.ts";
 
 /**
  * Tracing in OpenTelemetry's data model (trace id of 16 bytes, span id of 8, times in Unix nanoseconds),
@@ -37,7 +38,8 @@ interface Context {
 const randomHex = (bytes: number) =>
   Buffer.from(crypto.getRandomValues(new Uint8Array(bytes))).toString("hex");
 
-const storage = new AsyncLocalStorage<Context>();
+/** Made by the first trace: most commands have none. */
+let storage: AsyncLocalStorage<Context> | undefined;
 
 const base = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
 /** Wall-clock nanoseconds since 1970 that never run backwards within the process. */
@@ -51,12 +53,13 @@ export function withTrace<T>(traceparent: string | undefined, sink: (span: Span)
     spanId: parsed?.[2] ?? "",
     sink,
   };
+  storage ??= new (asyncHooks().AsyncLocalStorage)<Context>();
   return storage.run(context, work);
 }
 
 /** The `traceparent` to hand to the next process, or undefined when nothing is traced. */
 export function traceparent(): string | undefined {
-  const context = storage.getStore();
+  const context = storage?.getStore();
   if (!context) return undefined;
   return `00-${context.traceId}-${context.spanId || "0000000000000001"}-01`;
 }
@@ -68,8 +71,8 @@ export function span<T>(
   work: () => T,
   attributes: Record<string, string | number | boolean> = {},
 ): T {
-  const parent = storage.getStore();
-  if (!parent) return work();
+  const parent = storage?.getStore();
+  if (!storage || !parent) return work();
   const spanId = randomHex(8);
   const startTimeUnixNano = nowNano();
   const end = () =>
@@ -99,7 +102,7 @@ export function span<T>(
 
 /** Adds a span that was timed elsewhere (the native init's steps) below the current one. */
 export function recordSpan(layer: Layer, name: string, start: bigint, end: bigint): void {
-  const parent = storage.getStore();
+  const parent = storage?.getStore();
   parent?.sink({
     traceId: parent.traceId,
     spanId: randomHex(8),

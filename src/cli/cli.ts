@@ -1,6 +1,6 @@
 /** What every verb works with: the program's streams, its configuration, and the daemon. */
 import { isCode } from "../base/errors.ts";
-import { EngineClient, type PingResult } from "../engine/client.ts";
+import { EngineClient } from "../engine/client.ts";
 import { type ConfigFile, configDirectory, readConfig } from "./config/file.ts";
 import { chooseDaemon, contextName, type Daemon, type HostChoice } from "./config/host.ts";
 import { isTerminal, Output } from "./streams/output.ts";
@@ -18,7 +18,6 @@ export class Cli {
   readonly err = new Output(2);
   #config: ConfigFile | undefined;
   #client: Promise<EngineClient> | undefined;
-  #ping: PingResult | undefined;
   #daemon: Promise<Daemon> | undefined;
 
   constructor(program: string, options: GlobalOptions) {
@@ -50,16 +49,17 @@ export class Cli {
 
   /** The daemon's client, its API version settled. Starts our own daemon when it is wanted and does not answer. */
   client(): Promise<EngineClient> {
-    this.#client ??= this.#connect();
+    this.#client ??= this.#connect((client) => client.negotiate());
     return this.#client;
   }
 
-  /** What the daemon said of itself when the connection was made. */
-  get ping(): PingResult | undefined {
-    return this.#ping;
+  /** The same without a call to ask for the version: for the verbs that are run most (see `EngineClient.assume`). */
+  quickClient(): Promise<EngineClient> {
+    this.#client ??= this.#connect((client) => client.assume());
+    return this.#client;
   }
 
-  async #connect(): Promise<EngineClient> {
+  async #connect(settle: (client: EngineClient) => Promise<unknown>): Promise<EngineClient> {
     const daemon = await this.daemon();
     const apiVersion = process.env["DOCKER_API_VERSION"];
     const client = new EngineClient({
@@ -69,12 +69,12 @@ export class Cli {
       ...(apiVersion ? { apiVersion: apiVersion.replace(/^v/, "") } : {}),
     });
     try {
-      this.#ping = await client.negotiate();
+      await settle(client);
     } catch (error) {
       if (!daemon.ours || !isCode(error, "unavailable")) throw error;
       const { startDaemon } = await import("./daemon.ts");
       await startDaemon(this, client);
-      this.#ping = await client.negotiate();
+      await settle(client);
     }
     return client;
   }

@@ -1,5 +1,5 @@
 /** The docker-compatible command line. Called `corten`, or `docker` when the executable bears that name. */
-import { basename } from "node:path";
+import { basename } from "../base/lazy.ts";
 import { runCommandLine } from "../cli/main.ts";
 
 export async function main(argv: string[]): Promise<number> {

@@ -1,8 +1,6 @@
 /** `config.json` of the docker command line: defaults, credentials, proxies. */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { homedir } from "node:os";
-import { join } from "node:path";
 import { CortenError, messageOf } from "../../base/errors.ts";
+import { fs, os } from "../../base/lazy.ts";
 
 export interface StoredAuth {
   auth?: string;
@@ -38,15 +36,15 @@ export interface ConfigFile {
 
 /** Where the file is: `--config`, else DOCKER_CONFIG, else `~/.docker`. */
 export function configDirectory(given: string | undefined): string {
-  return given || process.env["DOCKER_CONFIG"] || join(process.env["HOME"] || homedir(), ".docker");
+  return given || process.env["DOCKER_CONFIG"] || `${process.env["HOME"] || os().homedir()}/.docker`;
 }
 
 /** Reads it; a missing file is an empty one, a broken one an error that names it. */
 export function readConfig(directory: string): ConfigFile {
-  const path = join(directory, "config.json");
+  const path = `${directory}/config.json`;
   let text: string;
   try {
-    text = readFileSync(path, "utf8");
+    text = readText(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return {};
     throw new CortenError("unknown", `WARNING: Error loading config file: ${path}: ${messageOf(error)}`);
@@ -61,12 +59,23 @@ export function readConfig(directory: string): ConfigFile {
   }
 }
 
+/** By a mapping, which needs nothing loaded; what cannot be mapped (an empty file, a pipe) is read. */
+function readText(path: string): string {
+  try {
+    return new TextDecoder().decode(Bun.mmap(path, { shared: false }));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") throw error;
+    return fs().readFileSync(path, "utf8");
+  }
+}
+
 /** Replaces the file whole, keeping what this program does not know of. */
 export function changeConfig(directory: string, change: (config: ConfigFile) => void): void {
   const config = readConfig(directory);
   change(config);
+  const { mkdirSync, renameSync, writeFileSync } = fs();
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const path = join(directory, "config.json");
+  const path = `${directory}/config.json`;
   const temporary = `${path}.${process.pid}`;
   writeFileSync(temporary, JSON.stringify(config, null, "\t"), { mode: 0o600 });
   renameSync(temporary, path);

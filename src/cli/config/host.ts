@@ -1,7 +1,6 @@
 /** Which daemon to talk to: `-H`, `--context`, DOCKER_HOST, DOCKER_CONTEXT, the current context, or our own. */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { CortenError } from "../../base/errors.ts";
+import { fs } from "../../base/lazy.ts";
 import type { Endpoint, TlsOptions } from "../../engine/client.ts";
 import type { ConfigFile } from "./file.ts";
 
@@ -27,9 +26,9 @@ export interface Daemon {
 /** Corten's directories; CORTEN_ROOT moves all of it, so that engines can run side by side. */
 export function defaultRoots(): { dataRoot: string; execRoot: string; socket: string } {
   const root = process.env["CORTEN_ROOT"];
-  const dataRoot = root ? join(root, "lib") : "/var/lib/corten";
-  const execRoot = root ? join(root, "run") : "/run/corten";
-  return { dataRoot, execRoot, socket: join(execRoot, "corten.sock") };
+  const dataRoot = root ? `${root}/lib` : "/var/lib/corten";
+  const execRoot = root ? `${root}/run` : "/run/corten";
+  return { dataRoot, execRoot, socket: `${execRoot}/corten.sock` };
 }
 
 /** The name of the context in use, as `version` shows it. */
@@ -67,9 +66,9 @@ function tlsOptions(choice: HostChoice, configDirectory: string): TlsOptions | u
   if (!verify && !choice.tls && (process.env["DOCKER_TLS"] ?? "") === "") return undefined;
   const directory = process.env["DOCKER_CERT_PATH"] || configDirectory;
   const read = (given: string, leaf: string) => {
-    const path = given || join(directory, leaf);
+    const path = given || `${directory}/${leaf}`;
     try {
-      return readFileSync(path, "utf8");
+      return fs().readFileSync(path, "utf8");
     } catch (error) {
       if (given === "" && (error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
       throw new CortenError(

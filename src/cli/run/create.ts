@@ -1,6 +1,6 @@
 /** Makes the container of `run` and `create`: pulls what is missing, writes the id file, shows the warnings. */
-import { closeSync, existsSync, openSync, rmSync, writeSync } from "node:fs";
 import { isCode, messageOf } from "../../base/errors.ts";
+import { fs } from "../../base/lazy.ts";
 import type { EngineClient } from "../../engine/client.ts";
 import type { CreateContainerRequest, HostConfig, Sent } from "../../engine/types.ts";
 import { versionLess } from "../../engine/version.ts";
@@ -57,8 +57,9 @@ export async function createContainer(
     const image = nameOf(body.Image ?? "");
     const platform = values.platform === "" ? "" : parsePlatform(values.platform);
     if (values.pull === "always" && image) await pull(cli, client, body.Image ?? "", values);
-    const { rows, columns } = cli.out.size();
+    const { rows, columns } = body.Tty ? cli.out.size() : { rows: 0, columns: 0 };
     body.HostConfig.ConsoleSize = [rows, columns];
+    if (dependsOnVersion(body)) await client.negotiate();
     forVersion(body, client.apiVersion);
     const attempt = () => client.containers.create(body, { name: values.name, platform });
     let created: Awaited<ReturnType<typeof attempt>>;
@@ -73,14 +74,14 @@ export async function createContainer(
     for (const warning of [...(created.Warnings ?? []), ...localDnsWarnings(body)])
       cli.err.line(`WARNING: ${warning}`);
     if (idFile) {
-      writeSync(idFile.fd, created.Id);
+      fs().writeSync(idFile.fd, created.Id);
       written = true;
     }
     return created.Id;
   } finally {
     if (idFile) {
-      closeSync(idFile.fd);
-      if (!written) rmSync(idFile.path, { force: true });
+      fs().closeSync(idFile.fd);
+      if (!written) fs().rmSync(idFile.path, { force: true });
     }
   }
 }
@@ -98,15 +99,27 @@ async function pull(cli: Cli, client: EngineClient, image: string, values: Creat
 }
 
 function openIdFile(path: string): { path: string; fd: number } {
-  if (existsSync(path))
+  if (fs().existsSync(path))
     throw new Error(`container ID file found, make sure the other container isn't running or delete ${path}`);
   try {
-    return { path, fd: openSync(path, "w", 0o666) };
+    return { path, fd: fs().openSync(path, "w", 0o666) };
   } catch (error) {
     const reason =
       (error as NodeJS.ErrnoException).code === "ENOENT" ? "no such file or directory" : messageOf(error);
     throw new Error(`failed to create the container ID file: open ${path}: ${reason}`);
   }
+}
+
+const endpointsOf = (body: CreateRequest) => Object.values(body.NetworkingConfig?.EndpointsConfig ?? {});
+
+/** Whether `forVersion` may have something to do: else nobody need ask for the daemon's version first. */
+function dependsOnVersion(body: CreateRequest): boolean {
+  return Boolean(
+    body.Healthcheck?.StartInterval ||
+      body.HostConfig.Annotations ||
+      body.HostConfig.Mounts?.some((mount) => mount.BindOptions?.ReadOnlyForceRecursive) ||
+      endpointsOf(body).some((endpoint) => endpoint?.MacAddress),
+  );
 }
 
 /** Leaves out what an older daemon does not know, or refuses it. */
@@ -117,7 +130,7 @@ function forVersion(body: CreateRequest, apiVersion: string): void {
       '"specify health-check start interval" requires API version 1.44, but the Docker daemon API version is ' +
         apiVersion,
     );
-  const endpoints = Object.values(body.NetworkingConfig?.EndpointsConfig ?? {});
+  const endpoints = endpointsOf(body);
   if (older("1.44")) {
     if (body.HostConfig.Mounts?.some((mount) => mount.BindOptions?.ReadOnlyForceRecursive))
       throw new Error("bind-recursive=readonly requires API v1.44 or later");

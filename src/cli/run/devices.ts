@@ -1,5 +1,5 @@
 /** `--device`: `host[:container][:rwm]`, or a CDI name `vendor.com/class=device`. */
-import { posix } from "node:path";
+import { path } from "../../base/lazy.ts";
 import type { DeviceMapping, DeviceRequest } from "../../engine/types.ts";
 
 const cdiName = /^[A-Za-z][\w.-]*[A-Za-z0-9]\/[A-Za-z][\w-]*=[A-Za-z0-9][\w.:-]*$/;
@@ -27,12 +27,20 @@ function parseDevice(text: string): DeviceMapping {
   const parts = text.split(":");
   if (parts.length > 3 || parts[0] === "") throw new Error(`bad format for path: ${text}`);
   let [source, target, mode] = parts as [string, string?, string?];
-  if (parts.length === 1) source = posix.normalize(source).replace(/(.)\/$/, "$1");
+  if (parts.length === 1)
+    source = path()
+      .posix.normalize(source)
+      .replace(/(.)\/$/, "$1");
   else if (parts.length === 2 && isMode(target!)) {
     mode = target;
     target = undefined;
-    source = posix.normalize(source).replace(/(.)\/$/, "$1");
-  } else if (parts.length === 2) target = posix.normalize(target!).replace(/(.)\/$/, "$1");
+    source = path()
+      .posix.normalize(source)
+      .replace(/(.)\/$/, "$1");
+  } else if (parts.length === 2)
+    target = path()
+      .posix.normalize(target!)
+      .replace(/(.)\/$/, "$1");
   else if (!isMode(mode!)) throw new Error(`bad mode specified: ${mode}`);
   const inside = target ?? source;
   if (!inside.startsWith("/")) throw new Error(`${inside} is not an absolute path`);

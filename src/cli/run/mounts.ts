@@ -1,5 +1,5 @@
 /** `--mount`, `-v` and `--tmpfs`. */
-import { isAbsolute, resolve } from "node:path";
+import { path } from "../../base/lazy.ts";
 import type { Mount } from "../../engine/types.ts";
 import { parseBool } from "../flags/flag.ts";
 import { parseBytes } from "../format/units.ts";
@@ -46,7 +46,7 @@ export function parseMount(text: string): Mount {
         break;
       case "source":
       case "src":
-        mount.Source = !isAbsolute(value) && value.startsWith(".") ? resolve(value) : value;
+        mount.Source = value.startsWith(".") ? path().resolve(value) : value;
         break;
       case "target":
       case "dst":
@@ -182,8 +182,8 @@ export function parseVolumes(texts: readonly string[]): {
       continue;
     }
     const [host, rest] = cut(text, ":");
-    const relative = isFilePath(source) && rest !== undefined && !isAbsolute(host) && host.startsWith(".");
-    binds.push(relative ? `${resolve(host)}:${rest}` : text);
+    const relative = isFilePath(source) && rest !== undefined && host.startsWith(".");
+    binds.push(relative ? `${path().resolve(host)}:${rest}` : text);
   }
   return { binds, volumes };
 }

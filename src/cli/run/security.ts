@@ -1,5 +1,5 @@
 /** `--security-opt`: seccomp profiles are files here and content in the API. */
-import { readFileSync } from "node:fs";
+import { fs } from "../../base/lazy.ts";
 import { goQuote } from "../format/quote.ts";
 
 export interface Security {
@@ -32,7 +32,7 @@ export function parseSecurity(texts: readonly string[]): Security {
 function readProfile(path: string): string {
   let text: string;
   try {
-    text = readFileSync(path, "utf8");
+    text = fs().readFileSync(path, "utf8");
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
     const reason = missing ? `open ${path}: no such file or directory` : (error as Error).message;

@@ -1,5 +1,5 @@
 /** Texts of single flags turned into what the API takes; errors in docker's words. */
-import { readFileSync } from "node:fs";
+import { fs } from "../../base/lazy.ts";
 import type {
   DeviceRequest,
   RestartPolicy,
@@ -73,7 +73,7 @@ export function checkLabel(text: string): string {
 export function readKeyValueFile(path: string, lookup?: (name: string) => string | undefined): string[] {
   let bytes: Buffer;
   try {
-    bytes = readFileSync(path);
+    bytes = fs().readFileSync(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT")
       throw new Error(`open ${path}: no such file or directory`);

@@ -1,5 +1,5 @@
 /** stdout and stderr by file descriptor: touching `process.stdout` costs 13 ms, which most verbs never need. */
-import { fstatSync, readlinkSync, write, writeSync } from "node:fs";
+import { fs } from "../../base/lazy.ts";
 
 /** What a shell reports for a program that SIGPIPE ended. */
 const brokenPipeExit = 141;
@@ -16,7 +16,7 @@ export class Output {
     let bytes = typeof data === "string" ? Buffer.from(data) : data;
     while (bytes.length > 0) {
       try {
-        bytes = bytes.subarray(writeSync(this.fd, bytes));
+        bytes = bytes.subarray(fs().writeSync(this.fd, bytes));
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException;
         if (code === "EPIPE") process.exit(brokenPipeExit);
@@ -35,7 +35,7 @@ export class Output {
     let bytes = data;
     while (bytes.length > 0) {
       const written = await new Promise<number>((resolve, reject) =>
-        write(this.fd, bytes, (error, count) => (error ? reject(error) : resolve(count))),
+        fs().write(this.fd, bytes, (error, count) => (error ? reject(error) : resolve(count))),
       ).catch(async (error: NodeJS.ErrnoException) => {
         if (error.code === "EPIPE") process.exit(brokenPipeExit);
         if (error.code !== "EAGAIN") throw error;
@@ -63,8 +63,8 @@ export class Output {
 /** True for a terminal. Only a character device that looks like one is worth the cost of asking `node:tty`. */
 export function isTerminal(fd: number): boolean {
   try {
-    if (!fstatSync(fd).isCharacterDevice()) return false;
-    if (readlinkSync(`/proc/self/fd/${fd}`) === "/dev/null") return false;
+    if (!fs().fstatSync(fd).isCharacterDevice()) return false;
+    if (fs().readlinkSync(`/proc/self/fd/${fd}`) === "/dev/null") return false;
   } catch {
     return false;
   }

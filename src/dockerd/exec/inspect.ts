@@ -1,9 +1,10 @@
 import type { ExecInspect } from "../../engine/types.ts";
 import type { Handler } from "../daemon.ts";
 
-/** `GET /exec/{id}/json`. */
-export const inspect: Handler = ({ daemon, params, reply }) => {
+/** `GET /exec/{id}/json`; our own command line adds `?wait=1`, which answers when the exec has ended. */
+export const inspect: Handler = async ({ daemon, params, query, reply }) => {
   const exec = daemon.execs.get(params["id"]!);
+  if (query.bool("wait") && exec.started) await exec.ended();
   const { config } = exec;
   const answer: ExecInspect = {
     ID: exec.id,

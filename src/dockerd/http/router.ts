@@ -1,4 +1,5 @@
 import { CortenError, invalid } from "../../base/errors.ts";
+import { assumedApiVersion } from "../../engine/version.ts";
 import type { Shape } from "./decode.ts";
 import { decode } from "./decode.ts";
 import { Query } from "./query.ts";
@@ -6,7 +7,7 @@ import type { Reply } from "./reply.ts";
 import type { RequestBody, RequestHead } from "./request.ts";
 import type { Incoming } from "./server.ts";
 
-export const apiVersion = "1.47";
+export const apiVersion = assumedApiVersion;
 export const minApiVersion = "1.24";
 
 export type Method = "GET" | "POST" | "PUT" | "DELETE" | "HEAD";

@@ -1,4 +1,4 @@
-import { defaultApiVersion, minimumApiVersion, versionLess } from "../version.ts";
+import { assumedApiVersion, defaultApiVersion, minimumApiVersion, versionLess } from "../version.ts";
 import { Containers } from "./containers.ts";
 import { Execs } from "./exec.ts";
 import { Images } from "./images.ts";
@@ -46,6 +46,15 @@ export class EngineClient implements Disposable {
       if (versionLess(theirs, this.transport.apiVersion)) this.transport.apiVersion = theirs;
     }
     return ping;
+  }
+
+  /**
+   * In place of `negotiate`, without a call of its own: connects, and leaves it to the first call to find out that the
+   * daemon is older. Not for calls whose body is a stream, or depends on the version.
+   */
+  async assume(): Promise<void> {
+    if (!this.#fixed) this.transport.assume(assumedApiVersion);
+    await this.transport.open();
   }
 
   [Symbol.dispose](): void {

@@ -31,4 +31,10 @@ export class Execs {
   inspect(id: string): Promise<ExecInspect> {
     return this.#transport.json("GET", at(id, "/json"));
   }
+
+  /** As `inspect`, answered by our own daemon when the exec has ended; undefined when another one is asked. */
+  async ended(id: string): Promise<ExecInspect | undefined> {
+    if (!this.#transport.corten) return undefined;
+    return this.#transport.json("GET", at(id, "/json"), { query: { wait: 1 } });
+  }
 }

@@ -48,6 +48,28 @@ test("a chunked answer is put together and the connection used again", async () 
   expect(connections).toBe(1);
 });
 
+test("a version that was assumed and is too new for the daemon is replaced by the daemon's, and the call made again", async () => {
+  using engine = client();
+  received = "";
+  await engine.assume();
+  answer =
+    'HTTP/1.1 400 Bad Request\r\nApi-Version: 1.41\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"message":"x"}';
+  await engine.execs.inspect("a").catch(() => {});
+  expect(received.match(/GET \S+/g)).toEqual(["GET /v1.47/exec/a/json", "GET /v1.41/exec/a/json"]);
+  expect(engine.apiVersion).toBe("1.41");
+});
+
+test("an error that is not about the assumed version is not asked for again", async () => {
+  using engine = client();
+  received = "";
+  await engine.assume();
+  answer =
+    'HTTP/1.1 400 Bad Request\r\nApi-Version: 1.50\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"message":"x"}';
+  const error = await engine.execs.inspect("a").catch((error) => error);
+  expect(error.message).toBe("Error response from daemon: x");
+  expect(received.match(/GET/g)).toHaveLength(1);
+});
+
 test("a daemon's error keeps its text and becomes a code", async () => {
   answer =
     'HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 22\r\n\r\n{"message":"No such x"}'.replace(

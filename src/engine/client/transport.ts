@@ -5,6 +5,7 @@
 import { CortenError, type ErrorCode, isCode } from "../../base/errors.ts";
 import { span, traceparent } from "../../base/trace.ts";
 import type { ErrorResponse } from "../types.ts";
+import { versionLess } from "../version.ts";
 import { type Body, type HttpResponse, readResponse, sendRequest } from "./http.ts";
 import { Connection, type Endpoint } from "./socket.ts";
 import { readAll } from "./streams.ts";
@@ -56,6 +57,9 @@ export class Transport {
   readonly #options: TransportOptions;
   /** Set by negotiation (`client.negotiate`) or by DOCKER_API_VERSION. */
   apiVersion: string;
+  /** Nobody was asked for `apiVersion`; the first answer tells. */
+  #assumed = false;
+  #server = "";
   #idle: Connection | undefined;
 
   constructor(options: TransportOptions, apiVersion: string) {
@@ -65,6 +69,22 @@ export class Transport {
 
   get hostName(): string {
     return this.#options.hostName;
+  }
+
+  /** Uses this version until the daemon refuses it. */
+  assume(version: string): void {
+    this.apiVersion = version;
+    this.#assumed = true;
+  }
+
+  /** True once an answer has come from our own daemon, which knows more than the API says. */
+  get corten(): boolean {
+    return this.#server.startsWith("Corten/");
+  }
+
+  /** Has a connection ready for the next call. */
+  async open(): Promise<void> {
+    this.#idle ??= await this.#connect();
   }
 
   /** One call whose success is in 200–399; anything else is thrown with the daemon's own message. */
@@ -121,7 +141,26 @@ export class Transport {
     });
   }
 
+  /** Sends and gets an answer; a version that was assumed and is refused is replaced, and the call made again. */
   async #exchange(
+    method: string,
+    path: string,
+    options: CallOptions,
+    upgrade: Record<string, string>,
+  ): Promise<{ connection: Connection; response: HttpResponse }> {
+    const exchanged = await this.#exchangeOnce(method, path, options, upgrade);
+    const { headers, status } = exchanged.response;
+    this.#server = headers.get("server") ?? this.#server;
+    if (!this.#assumed) return exchanged;
+    this.#assumed = false;
+    const theirs = headers.get("api-version");
+    if (status !== 400 || !theirs || !versionLess(theirs, this.apiVersion)) return exchanged;
+    exchanged.connection.close();
+    this.apiVersion = theirs;
+    return this.#exchangeOnce(method, path, options, upgrade);
+  }
+
+  async #exchangeOnce(
     method: string,
     path: string,
     options: CallOptions,

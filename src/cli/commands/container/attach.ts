@@ -4,7 +4,8 @@ import { bool, string } from "../../flags/flag.ts";
 import { connectStdio } from "../../streams/hijack.ts";
 import { followSize } from "../../streams/resize.ts";
 import { forwardSignals } from "../../streams/signals.ts";
-import { checkTerminal, exitCode } from "./run.ts";
+import { checkTerminal } from "../../streams/terminal.ts";
+import { exitCode } from "./run.ts";
 
 export default defineCommand({
   usage: "CONTAINER",

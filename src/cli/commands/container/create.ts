@@ -10,7 +10,7 @@ export default defineCommand({
   ownsShortHelp: true,
   async run({ cli, args, values, changed }) {
     const body = await bodyOf(cli, "create", values, changed, args);
-    const client = await cli.client();
+    const client = await cli.quickClient();
     cli.out.line(await createContainer(cli, client, body, values));
   },
 });

@@ -3,7 +3,8 @@ import { defineCommand } from "../../command.ts";
 import { StatusError } from "../../errors.ts";
 import { bool, list, string } from "../../flags/flag.ts";
 import { checkEnv, readKeyValueFile } from "../../run/values.ts";
-import { checkTerminal } from "./run.ts";
+import { connectStdio } from "../../streams/hijack.ts";
+import { checkTerminal } from "../../streams/terminal.ts";
 
 export default defineCommand({
   usage: "CONTAINER COMMAND [ARG...]",
@@ -25,14 +26,17 @@ export default defineCommand({
       ...values["env-file"].flatMap((path) => readKeyValueFile(path, (name) => process.env[name])),
       ...values.env,
     ];
-    const client = await cli.client();
-    // Before the exec is made, so that what cannot work leaves nothing behind in the daemon.
+    const client = await cli.quickClient();
     const container = args[0]!;
-    await client.containers.inspect(container);
     const stdin = values.interactive && !values.detach;
-    if (!values.detach) checkTerminal(cli, stdin, values.tty);
-    const { rows, columns } = cli.out.size();
-    const size: { ConsoleSize?: [number, number] } = values.tty ? { ConsoleSize: [rows, columns] } : {};
+    let size: { ConsoleSize?: [number, number] } = {};
+    if (values.tty) {
+      // Before the exec is made, so that what cannot work leaves nothing behind in the daemon.
+      await client.containers.inspect(container);
+      if (!values.detach) checkTerminal(cli, stdin, true);
+      const { rows, columns } = cli.out.size();
+      size = { ConsoleSize: [rows, columns] };
+    }
     const detachKeys = values["detach-keys"] || cli.config.detachKeys || "";
     const body: ExecCreateRequest = {
       User: values.user,
@@ -54,7 +58,8 @@ export default defineCommand({
       return 0;
     }
     const stream = await client.execs.attach(id, { Detach: false, Tty: values.tty, ...size });
-    const { connectStdio } = await import("../../streams/hijack.ts");
+    // Asked now, so that the code is here as soon as the output has ended.
+    const ended = client.execs.ended(id).catch(() => undefined);
     const copied = connectStdio(cli, stream, {
       stdin,
       stdout: true,
@@ -68,6 +73,6 @@ export default defineCommand({
       stop = followSize(cli, (h, w) => client.execs.resize(id, h, w));
     }
     await copied.finally(stop);
-    return (await client.execs.inspect(id)).ExitCode ?? 0;
+    return ((await ended) ?? (await client.execs.inspect(id))).ExitCode ?? 0;
   },
 });

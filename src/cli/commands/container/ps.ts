@@ -27,7 +27,7 @@ export default defineCommand({
     const given = values.format || cli.config.psFormat || "";
     let size = values.size;
     if (given !== "" && usesSize(given) && !values.quiet && !changed.has("size")) size = true;
-    const client = await cli.client();
+    const client = await cli.quickClient();
     const containers = await client.containers.list({
       all: values.all,
       limit: values.latest && values.last === -1 ? 1 : values.last,

@@ -11,6 +11,7 @@ import { Detached } from "../../streams/detach.ts";
 import { connectStdio } from "../../streams/hijack.ts";
 import { followSize } from "../../streams/resize.ts";
 import { forwardSignals } from "../../streams/signals.ts";
+import { checkTerminal } from "../../streams/terminal.ts";
 
 const flags = {
   ...containerFlags,
@@ -49,7 +50,7 @@ async function runContainer(cli: Cli, body: CreateRequest, values: Values<typeof
   let client: EngineClient;
   let id: string;
   try {
-    client = await cli.client();
+    client = await cli.quickClient();
     id = await createContainer(cli, client, body, values);
   } catch (error) {
     throw statusOf(cli, error);
@@ -139,11 +140,6 @@ export function exitCode(cli: Cli, result: WaitResponse): number {
     return 125;
   }
   return result.StatusCode;
-}
-
-/** A terminal was asked for, but ours is none and stdin is wanted. */
-export function checkTerminal(cli: Cli, stdin: boolean, tty: boolean): void {
-  if (tty && stdin && !cli.stdinIsTerminal) throw new StatusError(1, "the input device is not a TTY");
 }
 
 /** 127 for what does not exist, 126 for what cannot be executed, 125 for all else. */
