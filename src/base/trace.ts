@@ -9,6 +9,7 @@ import { asyncHooks } from "./lazy.ts";
 export type Layer =
   | "cli"
   | "dockerd"
+  | "build"
   | "containerd"
   | "shim"
   | "runc"

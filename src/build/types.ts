@@ -77,10 +77,7 @@ export interface Executor<O extends Operation> {
 /** A network namespace for RUN steps; dockerd makes it on its default bridge, tests have none. */
 export interface BuildNetwork {
   /** `hosts` and `resolvConf` are the files' contents. */
-  open(
-    mode: "default" | `container:${string}`,
-    options: { extraHosts: readonly string[]; hostname: string },
-  ): Promise<BuildSandbox>;
+  open(mode: RunNetwork, options: { extraHosts: readonly string[]; hostname: string }): Promise<BuildSandbox>;
 }
 
 export interface BuildSandbox {
