@@ -27,6 +27,7 @@ export async function main(argv: string[]): Promise<number> {
   configureLog({ level: settings.logLevel, format: settings.logFormat });
   // One request's mistake must not take the daemon down.
   process.on("unhandledRejection", (error) => log.error("unhandled", { error: messageOf(error) }));
+  const tls = config.tls && (await import("../dockerd/tls.ts")).readTls(config.tls);
   const releasePidFile = claimPidFile(settings.pidFile);
   const stopped = untilSignal();
   try {
@@ -47,16 +48,27 @@ export async function main(argv: string[]): Promise<number> {
       facts: await readFacts(),
     };
     const dockerd = await createDockerd(parts);
-    for (const host of config.hosts) log.info("API listen", { host: await dockerd.listen(host) });
+    for (const host of config.hosts) {
+      if (host.startsWith("tcp://") && !config.tls?.verify)
+        log.warn(
+          "Binding to IP address without --tlsverify is insecure and gives root access on this machine to everyone who has access to your network.",
+          { host },
+        );
+    }
+    for (const host of config.hosts) log.info("API listen", { host: await dockerd.listen(host, tls) });
     networks.prepare();
     log.info("Daemon has completed initialization", { root: config.dataRoot });
     const signal = await stopped;
     log.info(`ending on ${signal}; containers go on`);
     await dockerd.close();
     await containerd.close();
-  } finally {
+  } catch (error) {
+    process.stderr.write(`failed to start daemon: ${messageOf(error)}\n`);
+    // What was opened until here holds handles, and nobody will close them.
     releasePidFile();
+    process.exit(1);
   }
+  releasePidFile();
   // Waiting calls of clients that are gone may still hold handles.
   process.exit(0);
 }

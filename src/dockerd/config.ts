@@ -6,6 +6,8 @@ export interface DaemonConfig {
   execRoot: string;
   /** Names and addresses the daemon listens on, as given. */
   hosts: string[];
+  /** For the TCP ones among them. */
+  tls?: TlsFiles;
   /** Name → the OCI runtime's executable; the built-in one has no path. */
   runtimes: Record<string, RuntimeConfig>;
   defaultRuntime: string;
@@ -33,6 +35,16 @@ export interface DaemonConfig {
   seccompProfile?: string;
   noNewPrivileges: boolean;
   shutdownTimeout: number;
+}
+
+/** PEM files of the daemon's key, its certificate, and the authority of its clients' certificates. */
+export interface TlsFiles {
+  cert: string;
+  key: string;
+  /** Read only to check clients. */
+  ca: string;
+  /** False for `--tlsverify=false`: whoever connects is let in. */
+  verify: boolean;
 }
 
 export interface RuntimeConfig {

@@ -18,6 +18,7 @@ import { EventBus } from "./events/bus.ts";
 import { ExecStore } from "./exec/store.ts";
 import type { Host } from "./host.ts";
 import { replyError } from "./http/errors.ts";
+import type { ServerTls } from "./http/listen.ts";
 import { Router } from "./http/router.ts";
 import { HttpServer, type Incoming } from "./http/server.ts";
 import { ImageStore } from "./images/store.ts";
@@ -27,7 +28,7 @@ import type { HostFacts } from "./spec/build.ts";
 import { TraceStore } from "./traces.ts";
 import { VolumeStore, volumeSchema } from "./volumes/store.ts";
 
-export { builtinRuntime, type DaemonConfig, defaultConfig } from "./config.ts";
+export { builtinRuntime, type DaemonConfig, defaultConfig, type TlsFiles } from "./config.ts";
 export type { Daemon, Monitors } from "./daemon.ts";
 export type { FileInfo, Host, RootfsTree, SnapshotMount } from "./host.ts";
 export { capabilitiesOfMask } from "./spec/capabilities.ts";
@@ -48,7 +49,7 @@ export interface DockerdParts {
 export interface Dockerd {
   readonly daemon: Daemon;
   /** Answers on a host such as `unix:///run/x.sock`; gives the address bound. */
-  listen(host: string): Promise<string>;
+  listen(host: string, tls?: ServerTls): Promise<string>;
   /** Ends the daemon; containers go on. */
   close(): Promise<void>;
 }
@@ -87,7 +88,7 @@ export async function createDockerd(parts: DockerdParts): Promise<Dockerd> {
   });
   return {
     daemon,
-    listen: (host) => server.listen(host),
+    listen: (host, tls) => server.listen(host, tls),
     async close() {
       daemon.closing = true;
       for (const container of daemon.containers.all()) {

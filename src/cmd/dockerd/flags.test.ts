@@ -102,3 +102,16 @@ test("a zombie is not alive", async () => {
     await parent.exited;
   }
 });
+
+test("TLS asks clients for certificates unless --tlsverify=false", () => {
+  const files = ["--tlscacert", "/ca", "--tlscert", "/cert", "--tlskey", "/key"];
+  const of = (...argv: string[]) => settings("-H", "tcp://:1", ...argv).config.tls;
+  expect(of()).toBeUndefined();
+  expect(of(...files)).toBeUndefined();
+  expect(of("--tlsverify", ...files)).toEqual({ ca: "/ca", cert: "/cert", key: "/key", verify: true });
+  expect(of("--tls", ...files)?.verify).toBe(true);
+  expect(of("--tls", "--tlsverify=false", ...files)?.verify).toBe(false);
+  expect(of("--tls=false", ...files)).toBeUndefined();
+  expect(settings("--tlsverify", ...files).config.hosts).toEqual(["tcp://127.0.0.1:2376"]);
+  expect(() => of("--tlsverify=maybe")).toThrow("not a boolean");
+});

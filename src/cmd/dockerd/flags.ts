@@ -1,8 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { invalid, messageOf } from "../../base/errors.ts";
 import type { Level } from "../../base/log.ts";
-import { builtinRuntime, type DaemonConfig, defaultConfig } from "../../dockerd/index.ts";
+import { builtinRuntime, type DaemonConfig, defaultConfig, type TlsFiles } from "../../dockerd/index.ts";
 
 /** What the command line and daemon.json come to. */
 export interface Settings {
@@ -51,6 +52,11 @@ const options = {
   "seccomp-profile": { type: "string" },
   "shutdown-timeout": { type: "string" },
   "storage-driver": { type: "string", short: "s" },
+  tls: { type: "string" },
+  tlscacert: { type: "string" },
+  tlscert: { type: "string" },
+  tlskey: { type: "string" },
+  tlsverify: { type: "string" },
   version: { type: "boolean", short: "v" },
 } as const;
 
@@ -70,6 +76,9 @@ export const usage = `Usage: dockerd [OPTIONS]
   --config-file FILE        daemon.json (default /etc/corten/daemon.json)
   -D, --debug, -l, --log-level LEVEL, --log-format text|json
   --log-driver, --log-opt, --default-shm-size, --default-ulimit, --dns, --dns-search, --dns-opt, --label,
+  --tlsverify, --tlscacert FILE, --tlscert FILE, --tlskey FILE
+                            TLS on tcp hosts, for clients with a certificate by that authority (default files: ca.pem,
+                            cert.pem, key.pem in DOCKER_CERT_PATH or ~/.docker); --tlsverify=false lets in everybody
   --init, --init-path, --cgroup-parent, --seccomp-profile, --no-new-privileges, --mtu
   -v, --version, -h, --help
 
@@ -99,9 +108,9 @@ export function parseFlags(argv: readonly string[]): Values {
     if (!match || !booleans.has(match[1]!)) return [argument];
     return /^(1|true|t)$/i.test(match[2]!) ? [match[1]!] : [];
   });
-  // Given alone, these two are a yes.
+  // Given alone, these are a yes; a given no is something else than nothing given.
   const withValues = args.map((argument) =>
-    /^--ip6?tables$/.test(argument) ? `${argument}=true` : argument,
+    /^--(ip6?tables|tls|tlsverify)$/.test(argument) ? `${argument}=true` : argument,
   );
   try {
     return parseArgs({ args: withValues, options, allowPositionals: false }).values as Values;
@@ -176,8 +185,11 @@ export function settingsOf(flags: Values): Settings {
   config.execRoot = text("exec-root") ?? config.execRoot;
   for (const path of [config.dataRoot, config.execRoot])
     if (!path.startsWith("/")) throw invalid(`${path}: roots must be absolute paths`);
+  const tls = tlsFiles(all);
+  if (tls) config.tls = tls;
   config.hosts = list("host").map(hostOf);
-  if (config.hosts.length === 0) config.hosts = [`unix://${config.execRoot}/docker.sock`];
+  if (config.hosts.length === 0)
+    config.hosts = [tls ? "tcp://127.0.0.1:2376" : `unix://${config.execRoot}/docker.sock`];
   for (const entry of list("add-runtime")) {
     const [name = "", ...rest] = entry.split("=");
     const path = rest.join("=");
@@ -238,6 +250,30 @@ function sizeOf(text: string): number {
   const match = /^(\d+)([kmgt]?)b?$/i.exec(text);
   if (!match) throw invalid(`invalid size: '${text}'`);
   return Number(match[1]) * 1024 ** " kmgt".indexOf(match[2]!.toLowerCase() || " ");
+}
+
+/** TLS is on when either flag (or DOCKER_TLS_VERIFY) says so, and asks for certificates unless `--tlsverify=false`. */
+function tlsFiles(all: Values): TlsFiles | undefined {
+  const given = (name: string) => (all[name] === undefined ? undefined : yes(name, String(all[name])));
+  const verify = given("tlsverify") ?? ((process.env["DOCKER_TLS_VERIFY"] ?? "") !== "" ? true : undefined);
+  if (verify === undefined && !given("tls")) return undefined;
+  const directory =
+    process.env["DOCKER_CERT_PATH"] ||
+    process.env["DOCKER_CONFIG"] ||
+    join(process.env["HOME"] || "/root", ".docker");
+  const file = (name: string, leaf: string) => (all[name] as string | undefined) ?? join(directory, leaf);
+  return {
+    cert: file("tlscert", "cert.pem"),
+    key: file("tlskey", "key.pem"),
+    ca: file("tlscacert", "ca.pem"),
+    verify: verify ?? true,
+  };
+}
+
+function yes(name: string, text: string): boolean {
+  if (/^(1|t|true)$/i.test(text)) return true;
+  if (/^(0|f|false)$/i.test(text)) return false;
+  throw invalid(`invalid argument ${JSON.stringify(text)} for "--${name}": not a boolean`);
 }
 
 /** `/path`, `unix:///path`, `tcp://…`, `:2375`. */

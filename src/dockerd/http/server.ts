@@ -1,9 +1,9 @@
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, unlinkSync } from "node:fs";
-import { connect, createServer, type Server, type Socket } from "node:net";
-import { dirname } from "node:path";
-import { CortenError, messageOf } from "../../base/errors.ts";
+import { unlinkSync } from "node:fs";
+import type { Server, Socket } from "node:net";
+import { messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
 import { SocketInput } from "./input.ts";
+import { listen, type ServerTls } from "./listen.ts";
 import { Reply } from "./reply.ts";
 import { BadRequest, RequestBody, type RequestHead, readHead } from "./request.ts";
 
@@ -33,37 +33,12 @@ export class HttpServer {
     this.#handle = handle;
   }
 
-  /** Listens on `unix:///path` or `tcp://host:port`; gives the address bound. */
-  async listen(host: string): Promise<string> {
-    const server = createServer({ allowHalfOpen: true }, (socket) => void this.#serve(socket));
-    if (host.startsWith("unix://")) {
-      const path = host.slice("unix://".length);
-      await removeStaleSocket(path);
-      mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
-      const before = process.umask(0o117);
-      try {
-        await listening(server, (done) => server.listen(path, done));
-      } finally {
-        process.umask(before);
-      }
-      chmodSync(path, 0o660);
-      const group = groupId("docker");
-      if (group !== undefined && process.getuid?.() === 0) chownSync(path, 0, group);
-      this.#paths.push(path);
-      this.#servers.push(server);
-      return host;
-    }
-    const tcp = /^tcp:\/\/(\[[0-9a-fA-F:]+\]|[^:/]*):(\d+)$/.exec(host);
-    if (!tcp)
-      throw new CortenError(
-        "invalid_argument",
-        `invalid host ${JSON.stringify(host)}: use unix:///path or tcp://host:port`,
-      );
-    const name = tcp[1]!.replace(/^\[|\]$/g, "") || "127.0.0.1";
-    await listening(server, (done) => server.listen(Number(tcp[2]), name, done));
-    this.#servers.push(server);
-    const bound = server.address();
-    return typeof bound === "object" && bound ? `tcp://${tcp[1] || "127.0.0.1"}:${bound.port}` : host;
+  /** Listens on `unix:///path` or, with TLS when given, `tcp://host:port`; gives the address bound. */
+  async listen(host: string, tls?: ServerTls): Promise<string> {
+    const listener = await listen(host, tls, (socket) => void this.#serve(socket));
+    this.#servers.push(listener.server);
+    if (listener.path !== undefined) this.#paths.push(listener.path);
+    return listener.address;
   }
 
   async #serve(socket: Socket): Promise<void> {
@@ -124,41 +99,5 @@ export class HttpServer {
         // Removed by someone else: it is gone either way.
       }
     }
-  }
-}
-
-function listening(server: Server, listen: (done: () => void) => void): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    listen(() => {
-      server.off("error", reject);
-      resolve();
-    });
-  });
-}
-
-/** A socket file nobody answers on is a dead daemon's; one that answers belongs to someone. */
-async function removeStaleSocket(path: string): Promise<void> {
-  if (!existsSync(path)) return;
-  const alive = await new Promise<boolean>((resolve) => {
-    const probe = connect(path);
-    probe.once("connect", () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once("error", () => resolve(false));
-  });
-  if (alive) throw new CortenError("already_exists", `another daemon answers on ${path}`);
-  unlinkSync(path);
-}
-
-function groupId(name: string): number | undefined {
-  try {
-    const line = readFileSync("/etc/group", "utf8")
-      .split("\n")
-      .find((entry) => entry.startsWith(`${name}:`));
-    return line ? Number(line.split(":")[2]) : undefined;
-  } catch {
-    return undefined;
   }
 }

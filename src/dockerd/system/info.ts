@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { hostname, release } from "node:os";
 import type { SystemInfo } from "../../engine/types.ts";
+import type { DaemonConfig } from "../config.ts";
 import { memoryTotal } from "../containers/stats.ts";
 import type { Handler } from "../daemon.ts";
 import { product, unameArch } from "../product.ts";
@@ -91,10 +92,28 @@ export const info: Handler = async ({ daemon, reply }) => {
     RuncCommit: { ID: product.version },
     InitCommit: { ID: "" },
     SecurityOptions: ["name=seccomp,profile=builtin", ...(v2 ? ["name=cgroupns"] : [])],
-    Warnings: null,
+    Warnings: exposure(daemon.config),
   };
   reply.json(200, answer);
 };
+
+/** Docker's words for an API that others than root can reach. */
+function exposure({ hosts, tls }: DaemonConfig): string[] | null {
+  if (tls?.verify) return null;
+  const warnings = hosts
+    .filter((host) => host.startsWith("tcp://"))
+    .map((host) => {
+      const how = tls
+        ? `https://${host.slice(6)} without TLS client verification`
+        : `http://${host.slice(6)} without encryption`;
+      return `[DEPRECATION NOTICE]: API is accessible on ${how}.
+         Access to the remote API is equivalent to root access on the host. Refer
+         to the 'Docker daemon attack surface' section in the documentation for
+         more information: https://docs.docker.com/go/attack-surface/
+In future versions this will be a hard failure preventing the daemon from starting! Learn more at: https://docs.docker.com/go/api-security/`;
+    });
+  return warnings.length > 0 ? warnings : null;
+}
 
 function readOr(path: string): string {
   try {

@@ -74,7 +74,12 @@ export class Connection {
   #handshakeHandlers(verify: boolean): Pick<Bun.SocketHandler<unknown>, "handshake"> {
     return {
       handshake: (_, ok, error) => {
-        if (verify && (!ok || error)) this.#handshaken.reject(error ?? new Error("TLS handshake failed"));
+        if (verify && (!ok || error))
+          this.#handshaken.reject(
+            new Error(
+              error ? `tls: failed to verify certificate: ${error.message}` : "tls: handshake failure",
+            ),
+          );
         else this.#handshaken.resolve();
       },
     };
@@ -96,7 +101,7 @@ export class Connection {
 
   #onEnd(error?: Error): void {
     this.#ended = true;
-    if (error) this.#error ??= error;
+    if (error) this.#error ??= alertOf(error) ?? error;
     this.#handshaken.promise.catch(() => {});
     this.#handshaken.reject(error ?? new Error("connection closed during the TLS handshake"));
     this.#wakeReader?.();
@@ -176,6 +181,13 @@ export class Connection {
   unref(): void {
     this.#socket?.unref();
   }
+}
+
+/** The daemon's TLS alert in words; undefined for other errors. */
+function alertOf(error: Error): Error | undefined {
+  const alert = /SSL routines:.*:(?:TLSV1|SSLV3)_ALERT_(\w+)$/.exec(error.message)?.[1];
+  if (alert === undefined) return undefined;
+  return new Error(`remote error: tls: ${alert.toLowerCase().replaceAll("_", " ")}`, { cause: error });
 }
 
 /** The kernel's words for the errors a connect meets, as strerror gives them. */

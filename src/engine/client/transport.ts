@@ -202,10 +202,11 @@ export class Transport {
       connection.close();
       options.signal?.removeEventListener("abort", onAbort);
       if (options.signal?.aborted) throw new CortenError("canceled", "context canceled");
-      if (isCode(error, "unavailable") && (error as Error).message === "EOF")
+      const reason = isCode(error, "unavailable") ? (error as Error).message : "";
+      if (reason === "EOF" || reason.startsWith("remote error: "))
         throw new CortenError(
           "unavailable",
-          `error during connect: ${method} "${this.#options.hostName}${target}": EOF`,
+          `error during connect: ${method} "${this.#options.hostName}${target}": ${reason}${reason === "EOF" ? tlsHint(this.#options.endpoint) : ""}`,
           { cause: error },
         );
       throw error;
@@ -316,10 +317,18 @@ async function daemonError(response: HttpResponse, method: string, path: string)
   return new CortenError(code, `Error response from daemon: ${message}`);
 }
 
+/** A daemon that wants a certificate ends the connection of a client that has none. */
+const tlsHint = (endpoint: Endpoint): string =>
+  endpoint.kind === "tcp" && endpoint.tls
+    ? ` (the daemon may refuse our TLS certificate${endpoint.tls.cert === undefined ? ": none was given" : ""})`
+    : "";
+
 /** A daemon that cannot be reached, in the words docker has for it. */
 function connectError(options: TransportOptions, error: unknown): CortenError {
   const reason = (error as Error).message;
   const { hostName } = options;
+  if (reason.startsWith("tls: "))
+    return new CortenError("unavailable", `error during connect: ${hostName}: ${reason}`, { cause: error });
   const message =
     reason === "permission denied"
       ? `permission denied while trying to connect to the Docker daemon socket at ${hostName}`
