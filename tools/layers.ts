@@ -16,7 +16,7 @@ const table: Record<string, readonly string[]> = {
   deb: ["oci", "base"],
   store: ["archive", "sys", "oci", "base"],
   network: ["sys", "base"],
-  containerd: ["store", "registry", "deb", "shim", "sys", "oci", "proto", "base"],
+  containerd: ["store", "archive", "registry", "deb", "shim", "sys", "oci", "proto", "base"],
   engine: ["base"],
   build: ["containerd/client", "archive", "sys", "oci", "proto", "base"],
   dockerd: ["containerd/client", "build", "network", "monitor", "engine", "oci", "proto", "base"],

@@ -97,6 +97,54 @@ async function writeOnce(
   }
 }
 
+/**
+ * Writes a blob whose digest is known only when it is complete. When it exists already, the client's lease holds it and
+ * what was written goes.
+ */
+export async function ingestBlob(
+  client: ContainerdClient,
+  options: { ref: string; labels?: Record<string, string>; signal?: AbortSignal },
+  source: AsyncIterable<Uint8Array>,
+): Promise<{ digest: Digest; size: number }> {
+  const { ref } = options;
+  const hash = new Bun.CryptoHasher("sha256");
+  let offset = 0n;
+  await using write = new WriteCall(client, options.signal);
+  try {
+    // What an earlier attempt left under this name begins anew.
+    await client.content.abort({ ref }).catch(() => {});
+    await write.send({ action: WriteAction.STAT, ref, total: 0n });
+    for await (const data of coalesce(source, client.pieceSize)) {
+      options.signal?.throwIfAborted();
+      hash.update(data);
+      ({ offset } = await write.send({ action: WriteAction.WRITE, ref, offset, data }));
+    }
+  } catch (error) {
+    await client.content.abort({ ref }).catch(() => {});
+    throw error;
+  }
+  const written = { digest: `sha256:${hash.digest("hex")}`, size: Number(offset) };
+  try {
+    await write.send({
+      action: WriteAction.COMMIT,
+      ref,
+      offset,
+      total: offset,
+      expected: written.digest,
+      labels: options.labels ?? {},
+    });
+  } catch (error) {
+    await client.content.abort({ ref }).catch(() => {});
+    if (!isCode(error, "already_exists")) throw error;
+    if (client.lease !== undefined)
+      await client.leases.addResource({
+        id: client.lease,
+        resource: { id: written.digest, type: "content" },
+      });
+  }
+  return written;
+}
+
 /** One Write call, as request and answer in turn (as Go's client uses it). */
 class WriteCall implements AsyncDisposable {
   #next = deferred<MessageInitShape<typeof WriteContentRequestSchema> | undefined>();

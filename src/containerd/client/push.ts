@@ -5,11 +5,13 @@ import {
   type Descriptor,
   type Index,
   isIndexType,
+  isManifestType,
   isNonDistributable,
   type Platform,
 } from "../../oci/image-spec.ts";
 import type { Resolver } from "../../registry/index.ts";
 import { blobStream } from "./blob.ts";
+import { compressImage } from "./compress-image.ts";
 import { fromDescriptor } from "./descriptor.ts";
 import { withLease } from "./lease.ts";
 import { readJson, readManifest } from "./read-image.ts";
@@ -31,6 +33,10 @@ export interface PushOptions {
   resolver: Resolver;
   /** Name of the image record to push; default `ref`. */
   image?: string;
+  /** What to push, instead of what a record points to. */
+  target?: Descriptor;
+  /** Layers that are not compressed are on the wire (manifests change with them); default: all as it is. */
+  compression?: "gzip" | "zstd";
   /** Blobs pushed at once; default 5, as Docker. */
   concurrency?: number;
   platform?: Platform;
@@ -44,10 +50,14 @@ export interface PushOptions {
  * Returns the descriptor the tag points to.
  */
 export async function push(client: ContainerdClient, options: PushOptions): Promise<Descriptor> {
-  const name = options.image ?? options.ref;
+  const target = options.target ?? (await targetOf(client, options.image ?? options.ref));
+  return withLease(client, (leased) => new PushJob(leased, options).run(target));
+}
+
+async function targetOf(client: ContainerdClient, name: string): Promise<Descriptor> {
   const { image } = await client.images.get({ name });
   if (!image) throw notFound(`image "${name}": not found`);
-  return withLease(client, (leased) => new PushJob(leased, options).run(fromDescriptor(image.target)));
+  return fromDescriptor(image.target);
 }
 
 class PushJob {
@@ -66,6 +76,9 @@ class PushJob {
     let target = image;
     if (isIndexType(image.mediaType) && !(await this.#isComplete(image)))
       target = (await readManifest(this.#client, image, this.#options.platform)).descriptor;
+    const { compression } = this.#options;
+    if (compression)
+      target = await compressImage(this.#client, target, { compression }, this.#options.signal);
     await this.#pushTree(target, true);
     return target;
   }
@@ -78,6 +91,7 @@ class PushJob {
         if (!(await this.#isComplete(child))) return false;
         continue;
       }
+      if (!isManifestType(child.mediaType)) continue;
       const { manifest } = await readManifest(this.#client, child);
       for (const blob of [manifest.config, ...manifest.layers])
         if (!isNonDistributable(blob.mediaType) && !(await this.#has(blob.digest))) return false;
@@ -98,7 +112,11 @@ class PushJob {
   async #pushTree(descriptor: Descriptor, root: boolean): Promise<void> {
     if (isIndexType(descriptor.mediaType)) {
       const { manifests = [] } = await readJson<Index>(this.#client, descriptor.digest, "index");
-      for (const child of manifests) await this.#pushTree(child, false);
+      for (const child of manifests)
+        if (isIndexType(child.mediaType) || isManifestType(child.mediaType))
+          await this.#pushTree(child, false);
+        // Caches of builds list their blobs in an index.
+        else await this.#pushBlob(child, true);
     } else {
       const { manifest } = await readManifest(this.#client, descriptor);
       const layers = manifest.layers.filter((layer) => !isNonDistributable(layer.mediaType));

@@ -39,6 +39,7 @@ export const push: Handler = async ({ daemon, head, params, query, reply, signal
       const target = await pushImage(daemon.containerd, {
         ref: record,
         resolver,
+        compression: "gzip",
         signal,
         onProgress: ({ status, ...rest }) =>
           progress.send(

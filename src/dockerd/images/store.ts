@@ -3,7 +3,9 @@ import { fromDescriptor } from "../../containerd/client/descriptor.ts";
 import {
   type ContainerdClient,
   chainIds,
+  danglingName,
   type ImageContent,
+  isDangling,
   readImage,
 } from "../../containerd/client/index.ts";
 import type { Descriptor, Platform } from "../../oci/image-spec.ts";
@@ -18,9 +20,6 @@ import {
   repositoryName,
 } from "../../oci/reference.ts";
 
-/** Records of images that have no name any more are kept under this prefix and the id. */
-const danglingPrefix = "corten-dangling@";
-
 /** An image as Docker sees it: an id, and the names that lead to it. */
 export interface ImageInfo {
   /** Digest of the configuration. */
@@ -34,8 +33,7 @@ export interface ImageInfo {
   updatedAt: Date | undefined;
 }
 
-export const isDangling = (record: string): boolean => record.startsWith(danglingPrefix);
-export const danglingName = (id: string): string => `${danglingPrefix}${id}`;
+export { danglingName, isDangling };
 
 /** Manifests and configurations remembered; they never change under their digest. */
 const cacheLimit = 512;
