@@ -170,14 +170,26 @@ export class Collector {
       "SELECT backend FROM snapshots WHERE namespace = ? AND snapshotter = ? AND name = ?",
       ...key,
     );
-    const backend = this.#snapshotters.get(snapshotter)?.backend;
-    if (!row || !backend) return;
+    const snapshots = this.#snapshotters.get(snapshotter);
+    if (!row || !snapshots) return;
+    const backend = String(row["backend"]);
+    const forget = () =>
+      db.run("DELETE FROM snapshots WHERE namespace = ? AND snapshotter = ? AND name = ?", ...key);
+    const names = db.all(
+      "SELECT 1 FROM snapshots WHERE snapshotter = ? AND backend = ? LIMIT 2",
+      snapshotter,
+      backend,
+    );
+    if (names.length > 1) {
+      forget();
+      return;
+    }
     // A snapshot that cannot be removed (mounted somewhere) keeps its row, and is tried again.
     const gone = await ignoreMissing(
-      backend.remove(String(row["backend"])),
+      snapshots.backend.remove(backend),
       `remove snapshot ${name} of ${namespace}`,
     );
-    if (gone) db.run("DELETE FROM snapshots WHERE namespace = ? AND snapshotter = ? AND name = ?", ...key);
+    if (gone) forget();
   }
 
   #isNamed(digest: Digest): boolean {
@@ -220,7 +232,8 @@ export class Collector {
     const there = new Map<string, string>();
     await snapshots.backend.walk((info) => void there.set(info.name, info.parent));
     for (const backend of rows)
-      if (!there.has(backend)) db.run("DELETE FROM snapshots WHERE backend = ?", backend);
+      if (!there.has(backend))
+        db.run("DELETE FROM snapshots WHERE snapshotter = ? AND backend = ?", snapshots.name, backend);
     // Children before parents: whoever is nobody's parent goes first.
     let orphans = [...there.keys()].filter((key) => !rows.has(key));
     while (orphans.length > 0) {

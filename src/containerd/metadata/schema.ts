@@ -50,4 +50,18 @@ export const migrations = [
 
   CREATE TABLE properties (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
   `,
+  // A snapshot may have several names.
+  `
+  ALTER TABLE snapshots RENAME TO snapshots_of_one_name;
+  CREATE TABLE snapshots (
+    namespace TEXT NOT NULL, snapshotter TEXT NOT NULL, name TEXT NOT NULL,
+    backend TEXT NOT NULL, -- the snapshotter's own key
+    parent TEXT NOT NULL, labels TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+    PRIMARY KEY (namespace, snapshotter, name)
+  ) WITHOUT ROWID;
+  INSERT INTO snapshots SELECT * FROM snapshots_of_one_name;
+  DROP TABLE snapshots_of_one_name;
+  CREATE INDEX snapshots_by_parent ON snapshots (namespace, snapshotter, parent);
+  CREATE INDEX snapshots_by_backend ON snapshots (snapshotter, backend);
+  `,
 ];

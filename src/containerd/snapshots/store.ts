@@ -14,10 +14,16 @@ export const kinds: Record<SnapshotInfo["kind"], Kind> = {
   committed: Kind.COMMITTED,
 };
 
+/** Asks `prepare` for another name of a committed snapshot instead of a new snapshot. */
+export const linkLabel = "corten.snapshot.from";
+/** The name a client will commit under; snapshotters that find the snapshot themselves make it under this name. */
+const targetLabel = "containerd.io/snapshot.ref";
+
 /**
  * One snapshotter as the namespaces see it. Names are per namespace: the snapshotter's own keys are
  * `<namespace>/<number>/<name>`, as containerd makes them. A row is there before its snapshot and goes before
- * it, so that the collector always sees at least what exists.
+ * it, so that the collector always sees at least what exists. A committed snapshot can have several names, one row each;
+ * it goes with the last of them.
  */
 export class NamespacedSnapshots {
   readonly #metadata: Metadata;
@@ -45,6 +51,8 @@ export class NamespacedSnapshots {
   ): Promise<Mount[]> {
     if (key === "") throw invalid("snapshot key must not be empty: invalid argument");
     checkLabels(labels);
+    const from = how === "prepare" ? labels[linkLabel] : undefined;
+    if (from !== undefined) return this.#link(namespace, lease, from, key, parent, labels);
     return this.#lock.shared(async () => {
       const { backend, parentKey } = this.#metadata.db.transaction(() => {
         const parentKey = parent === "" ? "" : this.#parent(namespace, parent);
@@ -58,6 +66,40 @@ export class NamespacedSnapshots {
         this.#forget(namespace, key);
         throw error;
       }
+    });
+  }
+
+  /**
+   * Makes another name for the committed snapshot `from`, on a name of the same parent. It always ends as a prepare
+   * does whose snapshot a remote snapshotter had already: with `already_exists`, whereupon the client looks it up. The
+   * new name is that of the `containerd.io/snapshot.ref` label, or the key.
+   */
+  #link(
+    namespace: string,
+    lease: string | undefined,
+    from: string,
+    key: string,
+    parent: string,
+    labels: Labels,
+  ): Promise<never> {
+    const name = labels[targetLabel] ?? key;
+    return this.#lock.shared(async () => {
+      const { backend } = this.#row(namespace, from);
+      const info = await this.backend.stat(String(backend));
+      if (info.kind !== "committed")
+        throw invalid(`snapshot ${from} is not committed, it can have no other name: invalid argument`);
+      this.#metadata.db.transaction(() => {
+        // It may have been removed, and made anew, since we looked.
+        if (this.#row(namespace, from)["backend"] !== backend)
+          throw notFound(`snapshot ${from} does not exist: not found`);
+        const parentKey = parent === "" ? "" : this.#parent(namespace, parent);
+        if (parentKey !== info.parent)
+          throw conflict(`snapshot ${from} has another parent than ${parent || "none"}: failed precondition`);
+        const { [linkLabel]: _, ...kept } = labels;
+        if (!this.#find(namespace, name)) this.#insert(namespace, name, parent, kept, String(backend));
+        this.#metadata.hold(namespace, lease, this.#resource, name);
+      });
+      throw alreadyExists(`target snapshot "${name}": already exists`);
     });
   }
 
@@ -93,7 +135,7 @@ export class NamespacedSnapshots {
 
   remove(namespace: string, key: string): Promise<void> {
     return this.#lock.shared(async () => {
-      const row = this.#metadata.db.transaction(() => {
+      const { row, last } = this.#metadata.db.transaction(() => {
         const row = this.#row(namespace, key);
         const child = this.#metadata.db.get(
           "SELECT 1 FROM snapshots WHERE namespace = ? AND snapshotter = ? AND parent = ?",
@@ -103,8 +145,9 @@ export class NamespacedSnapshots {
         );
         if (child) throw conflict("cannot remove snapshot with child: failed precondition");
         this.#forget(namespace, key);
-        return row;
+        return { row, last: !this.isNamed(String(row["backend"])) };
       });
+      if (!last) return;
       try {
         await this.backend.remove(String(row["backend"]));
       } catch (error) {
@@ -170,6 +213,15 @@ export class NamespacedSnapshots {
     return this.backend.usage(String(this.#row(namespace, key)["backend"]));
   }
 
+  /** True while the snapshotter's `backend` has a name in any namespace. */
+  isNamed(backend: string): boolean {
+    const { db } = this.#metadata;
+    return (
+      db.get("SELECT 1 FROM snapshots WHERE snapshotter = ? AND backend = ? LIMIT 1", this.name, backend) !==
+      undefined
+    );
+  }
+
   get #resource(): string {
     return `snapshots/${this.name}`;
   }
@@ -195,15 +247,12 @@ export class NamespacedSnapshots {
     );
   }
 
-  /** Inserts a row and returns the snapshotter's key for it. */
-  #insert(namespace: string, name: string, parent: string, labels: Labels): string {
+  /** Inserts a row and returns the snapshotter's key for it: a new one, unless it is another name of `linked`. */
+  #insert(namespace: string, name: string, parent: string, labels: Labels, linked?: string): string {
     const { db } = this.#metadata;
     this.#metadata.ensureNamespace(namespace);
     if (this.#find(namespace, name)) throw alreadyExists(`snapshot "${name}": already exists`);
-    const sequence =
-      Number(db.get("SELECT value FROM properties WHERE name = 'sequence'")?.["value"] ?? 0) + 1;
-    db.run("INSERT OR REPLACE INTO properties VALUES ('sequence', ?)", String(sequence));
-    const backend = `${namespace}/${sequence}/${name}`;
+    const backend = linked ?? `${namespace}/${this.#nextNumber()}/${name}`;
     const now = Date.now();
     db.run(
       "INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -217,6 +266,13 @@ export class NamespacedSnapshots {
       now,
     );
     return backend;
+  }
+
+  #nextNumber(): number {
+    const { db } = this.#metadata;
+    const number = Number(db.get("SELECT value FROM properties WHERE name = 'sequence'")?.["value"] ?? 0) + 1;
+    db.run("INSERT OR REPLACE INTO properties VALUES ('sequence', ?)", String(number));
+    return number;
   }
 
   #forget(namespace: string, key: string): void {
