@@ -53,6 +53,12 @@ export class SocketInput {
     });
   }
 
+  /** No more is taken: what waits for bytes sees an end. */
+  cut(): void {
+    this.ended = true;
+    this.#notify();
+  }
+
   #take(count: number): Uint8Array {
     const first = this.#chunks[0]!;
     if (first.length === count) {
@@ -112,8 +118,8 @@ export class SocketInput {
     return taken;
   }
 
-  /** True when a byte of the next request is here already. */
-  get pending(): boolean {
-    return this.#size > 0;
+  /** Waits for a byte of the next request, or the end. */
+  async ready(): Promise<void> {
+    while (this.#size === 0 && !this.ended) await this.#more();
   }
 }

@@ -13,6 +13,7 @@ const reasons: Record<number, string> = {
   403: "Forbidden",
   404: "Not Found",
   405: "Method Not Allowed",
+  408: "Request Timeout",
   409: "Conflict",
   413: "Request Entity Too Large",
   429: "Too Many Requests",
@@ -21,6 +22,8 @@ const reasons: Record<number, string> = {
   501: "Not Implemented",
   503: "Service Unavailable",
 };
+
+export const reasonOf = (status: number): string => reasons[status] ?? "Status";
 
 export type Headers = Record<string, string>;
 
@@ -92,7 +95,7 @@ export class Reply {
   #head(status: number, headers: Headers): string {
     this.started = true;
     this.status = status;
-    let text = `HTTP/1.1 ${status} ${reasons[status] ?? "Status"}\r\n`;
+    let text = `HTTP/1.1 ${status} ${reasonOf(status)}\r\n`;
     for (const [name, value] of Object.entries({ ...this.#common, ...headers }))
       text += `${name}: ${value.replace(/[\r\n]/g, " ")}\r\n`;
     return `${text}Date: ${new Date().toUTCString()}\r\n${this.close ? "Connection: close\r\n" : ""}\r\n`;

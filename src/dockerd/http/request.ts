@@ -11,10 +11,10 @@ export interface RequestHead {
 }
 
 /** A request that cannot be understood as HTTP; the connection ends after its answer. */
-export class BadRequest extends Error {
+export class BadRequest extends CortenError {
   readonly status: number;
   constructor(status: number, message: string) {
-    super(message);
+    super("invalid_argument", message);
     this.status = status;
   }
 }
@@ -67,6 +67,8 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   readonly #chunked: boolean;
   #left: number;
   #done: boolean;
+  /** Where the next piece begins is not known any more: nothing after this is read as one. */
+  #broken: Error | undefined;
   /** Sends `100 Continue` before the first byte is awaited, for clients that asked for it. */
   #beforeFirst: (() => void) | undefined;
 
@@ -93,8 +95,18 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   /** The next piece; undefined at the end of the body. */
   async read(): Promise<Uint8Array | undefined> {
     if (this.#done) return undefined;
+    if (this.#broken) throw this.#broken;
     this.#beforeFirst?.();
     this.#beforeFirst = undefined;
+    try {
+      return await this.#piece();
+    } catch (error) {
+      this.#broken = error as Error;
+      throw error;
+    }
+  }
+
+  async #piece(): Promise<Uint8Array | undefined> {
     if (this.#chunked && this.#left === 0) {
       const line = await this.#line();
       const size = /^([0-9a-fA-F]{1,8})(?:[ \t]*;.*)?$/.exec(line);

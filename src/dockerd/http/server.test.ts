@@ -3,12 +3,17 @@ import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { replyError } from "./errors.ts";
 import { HttpServer, type Incoming } from "./server.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "corten-http-"));
 const path = join(directory, "s.sock");
 let aborted = 0;
-const server = new HttpServer(handle);
+const server = new HttpServer(answer, { headTimeout: 100, waiting: 8 });
+
+async function answer(incoming: Incoming): Promise<void> {
+  await handle(incoming).catch((error) => replyError(incoming.reply, error));
+}
 
 async function handle({ head, body, reply, signal }: Incoming): Promise<void> {
   switch (head.target) {
@@ -152,3 +157,41 @@ for (const [what, request] of [
     client.socket.write(request);
     expect(await client.end()).toStartWith("HTTP/1.1 400 ");
   });
+
+for (const size of ["ffffffffffffffff", "fffffffff", "-1", "0x2", ""])
+  test(`a chunk of size ${JSON.stringify(size)} is a 400, and nothing after it is read`, async () => {
+    const client = new Client();
+    client.socket.write(
+      `POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${size}\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n`,
+    );
+    const text = await client.end();
+    expect(text).toStartWith("HTTP/1.1 400 ");
+    expect(text.match(/HTTP\/1\.1/g)).toHaveLength(1);
+  });
+
+test("a head that does not come to its end in time is refused; one not begun may wait", async () => {
+  const idle = new Client();
+  const slow = new Client();
+  slow.socket.write("GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ");
+  expect(await slow.end()).toStartWith("HTTP/1.1 408 Request Timeout\r\n");
+  idle.socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  expect(await idle.until((text) => text.includes("\r\n\r\n"))).toStartWith("HTTP/1.1 204 ");
+  idle.socket.destroy();
+});
+
+test("of too many connections without a request the oldest goes, and those at work stay", async () => {
+  const busy = new Client();
+  busy.socket.write("GET /forever HTTP/1.1\r\nHost: x\r\n\r\n");
+  await busy.until((text) => text.includes("\r\n\r\n"));
+  const waiting: Client[] = [];
+  for (let index = 0; index < 9; index++) {
+    const client = new Client();
+    await new Promise<void>((connected) => client.socket.once("connect", () => connected()));
+    waiting.push(client);
+  }
+  await waiting[0]!.end();
+  waiting[8]!.socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  await waiting[8]!.until((text) => text.includes("\r\n\r\n"));
+  expect(busy.closed).toBe(false);
+  for (const client of [busy, ...waiting]) client.socket.destroy();
+});

@@ -4,7 +4,7 @@ import { messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
 import { SocketInput } from "./input.ts";
 import { listen, type ServerTls } from "./listen.ts";
-import { Reply } from "./reply.ts";
+import { Reply, reasonOf } from "./reply.ts";
 import { BadRequest, RequestBody, type RequestHead, readHead } from "./request.ts";
 
 /** One request as the router sees it. */
@@ -15,6 +15,16 @@ export interface Incoming {
   /** Aborts when the client goes away before the answer is complete. */
   signal: AbortSignal;
 }
+
+/** What a client may take of us before it has said what it wants. */
+export interface HttpLimits {
+  /** Milliseconds from a head's first byte to its last. */
+  headTimeout: number;
+  /** Connections between requests; of more than these the one that waits longest is closed. */
+  waiting: number;
+}
+
+const defaultLimits: HttpLimits = { headTimeout: 60_000, waiting: 1024 };
 
 /** A body this long is read to keep the connection; a longer one costs it. */
 const drainLimit = 256 * 1024;
@@ -28,9 +38,13 @@ export class HttpServer {
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
   readonly #paths: string[] = [];
+  readonly #limits: HttpLimits;
+  /** Connections that owe us a head, the longest waiting first. */
+  readonly #waiting = new Set<Socket>();
 
-  constructor(handle: (incoming: Incoming) => Promise<void>) {
+  constructor(handle: (incoming: Incoming) => Promise<void>, limits: HttpLimits = defaultLimits) {
     this.#handle = handle;
+    this.#limits = limits;
   }
 
   /** Listens on `unix:///path` or, with TLS when given, `tcp://host:port`; gives the address bound. */
@@ -53,12 +67,37 @@ export class HttpServer {
     }
   }
 
+  /** The next head, in time; a connection that has not begun one may wait for as long as there is room for it. */
+  async #head(socket: Socket, input: SocketInput): Promise<RequestHead | undefined> {
+    this.#waiting.add(socket);
+    if (this.#waiting.size > this.#limits.waiting) {
+      const [oldest] = this.#waiting;
+      this.#waiting.delete(oldest!);
+      oldest!.destroy();
+    }
+    let late = false;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    try {
+      await input.ready();
+      timer = setTimeout(() => {
+        late = true;
+        input.cut();
+      }, this.#limits.headTimeout);
+      const head = await readHead(input);
+      if (late) throw new BadRequest(408, "request header took too long");
+      return head;
+    } finally {
+      clearTimeout(timer);
+      this.#waiting.delete(socket);
+    }
+  }
+
   /** Serves one request; true when the connection can carry another. */
   async #one(socket: Socket, input: SocketInput): Promise<boolean> {
     let head: RequestHead | undefined;
     let body: RequestBody;
     try {
-      head = await readHead(input);
+      head = await this.#head(socket, input);
       if (!head) {
         socket.end();
         return false;
@@ -68,8 +107,9 @@ export class HttpServer {
       const status = error instanceof BadRequest ? error.status : 400;
       const text = messageOf(error);
       socket.end(
-        `HTTP/1.1 ${status} Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
+        `HTTP/1.1 ${status} ${reasonOf(status)}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
       );
+      socket.destroySoon();
       return false;
     }
     const controller = new AbortController();
