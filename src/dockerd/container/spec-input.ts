@@ -163,12 +163,20 @@ function seccompOf(
   security: SecurityOptions,
 ): LinuxSeccomp | undefined {
   const { host } = record;
-  if (security.seccomp === "unconfined" || (host.Privileged && security.seccomp === "default"))
-    return undefined;
   const capabilities = capabilitiesOf(
     { privileged: host.Privileged, add: host.CapAdd ?? [], drop: host.CapDrop ?? [] },
     daemon.facts.capabilities,
   );
+  return seccompFor(security, capabilities, host.Privileged);
+}
+
+/** The filter for a process with these capabilities; a privileged one has none unless a profile was named. */
+export function seccompFor(
+  security: SecurityOptions,
+  capabilities: string[],
+  privileged: boolean,
+): LinuxSeccomp | undefined {
+  if (security.seccomp === "unconfined" || (privileged && security.seccomp === "default")) return undefined;
   if (security.seccomp === "default") {
     const key = capabilities.join();
     let profile = seccompCache.get(key);
