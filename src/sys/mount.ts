@@ -191,20 +191,26 @@ const attributes: ReadonlyArray<readonly [flag: number, attribute: number]> = [
  * of descriptors in one classic mount.
  */
 function mountByParts(mount: Mount, data: readonly string[], flags: number, target: string): void {
-  const mounted = makeMount(mount, data, flags, `${mount.type} ${mount.source} on ${target}`);
+  const what = `${mount.type} ${mount.source} on ${target}`;
+  const mounted = makeDetached(mount, data, flags, what);
   if (mounted === undefined) {
     mountByDescriptors(mount, data, flags, target);
     return;
   }
   try {
-    syscall("move_mount", [mounted, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH], target);
+    syscall("move_mount", [mounted, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH], what);
   } finally {
     rawSyscall("close", mounted);
   }
 }
 
-/** A mount that is nowhere yet, by its descriptor; undefined when the kernel cannot take `lowerdir` layer by layer. */
-function makeMount(mount: Mount, data: readonly string[], flags: number, what: string): number | undefined {
+/** A mount that is nowhere in the tree; undefined where the kernel does not take an overlay's layers one by one. */
+function makeDetached(
+  mount: Mount,
+  data: readonly string[],
+  flags: number,
+  what: string,
+): number | undefined {
   const fs = syscall("fsopen", [mount.type, FSOPEN_CLOEXEC], what);
   try {
     for (const option of data) {
@@ -237,20 +243,35 @@ function makeMount(mount: Mount, data: readonly string[], flags: number, what: s
 }
 
 /**
- * A directory descriptor of what `mounts` make, which is mounted nowhere: it ends with the descriptor, also when we are
- * killed (kernels before 6.7 have it at a temporary directory for a moment). The end of an overlay with an upper directory syncs that file system; one without costs nothing.
+ * The root of what `mounts` make, as a descriptor of a directory: no path leads there and nothing is in the mount
+ * table, so it ends with its last descriptor, also after a kill. One bind needs no mount at all.
+ * `volatile` tells an overlay not to sync its file system at the end (Linux 5.10), which would block this thread: for
+ * snapshots that nobody mounts for writing again.
  */
-export function openMounts(mounts: readonly Mount[]): number {
-  const [mount] = mounts;
-  if (mount && mounts.length === 1) {
-    const { flags, data } = parseMountOptions(mount.options);
-    // A bind is the directory itself. That it may be read-only binds those who write through it, not us.
-    if (flags & MS_BIND)
-      return syscall("openat", [AT_FDCWD, mount.source, O_PATH | O_DIRECTORY | O_CLOEXEC], mount.source);
-    const made = makeMount(mount, data, flags, `${mount.type} ${mount.source}`);
-    if (made !== undefined) return made;
+export function openMounts(mounts: readonly Mount[], options: { volatile?: boolean } = {}): number {
+  const [mount, ...more] = mounts;
+  if (!mount || more.length > 0 || mount.target)
+    throw invalid(`cannot open ${mounts.length} mounts as one directory`);
+  const { flags, data } = parseMountOptions(mount.options);
+  const what = `${mount.type || "bind"} ${mount.source}`;
+  if (flags & MS_BIND)
+    return syscall("openat", [AT_FDCWD, mount.source, O_PATH | O_DIRECTORY | O_CLOEXEC], what);
+  const wantsVolatile =
+    options.volatile && mount.type === "overlay" && data.some((o) => /^upperdir=/.test(o));
+  if (wantsVolatile) {
+    try {
+      const made = makeDetached(mount, [...data, "volatile"], flags, what);
+      if (made !== undefined) return made;
+    } catch {
+      // An older kernel: once more without, which then says what is wrong if it was something else.
+    }
   }
-  using mounted = mountTemporarily(mounts);
+  return makeDetached(mount, data, flags, what) ?? openAttached(mount);
+}
+
+/** For kernels that mount only at a path: there and, still in use through the descriptor, away again. */
+function openAttached(mount: Mount): number {
+  using mounted = mountTemporarily([mount]);
   return syscall("openat", [AT_FDCWD, mounted.path, O_PATH | O_DIRECTORY | O_CLOEXEC], mounted.path);
 }
 
