@@ -1,0 +1,2 @@
+export { type ExpandedInstruction, expandInstruction } from "./instruction.ts";
+export { type Env, type Expanded, type ExpandOptions, expandWord, expandWords } from "./lex.ts";
