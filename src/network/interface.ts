@@ -1,4 +1,4 @@
-import { addVeth, deleteLink, findLink, isMissingLink, listLinks, setLink } from "../sys/netlink/link.ts";
+import { addVeth, deleteLink, isMissingLink, linkIndex, listLinks, setLink } from "../sys/netlink/link.ts";
 import { addAddress, addRoute, listRoutes, replaceRoute } from "../sys/netlink/route.ts";
 import type { NetlinkSocket } from "../sys/netlink/socket.ts";
 
@@ -11,30 +11,42 @@ export interface InterfaceSettings {
   gateway: string | undefined;
 }
 
+/** The loopback interface is the first of every namespace. */
+const LOOPBACK = 1;
+
 /**
- * A veth pair with one end on the bridge and the other, both up, in the namespace `netns`. `inside` is a socket
- * of that namespace. Returns the index of the inner end.
+ * A veth pair with one end on the bridge and the other, both up, in the namespace `netns`; with `loopback`
+ * that one up too. `inside` is a socket of that namespace. Returns the index of the inner end. Two exchanges with the kernel.
  */
 export function plugVeth(
-  host: NetlinkSocket,
+  outside: NetlinkSocket,
   inside: NetlinkSocket,
-  veth: { hostName: string; name: string; bridge: number; netns: number; mtu: number },
+  veth: { hostName: string; name: string; bridge: number; netns: number; mtu: number; loopback?: boolean },
 ): number {
   const { hostName, name, bridge, netns, mtu } = veth;
-  host.transact([addVeth({ name: hostName, master: bridge, mtu }, { name, netns, mtu })]);
-  try {
-    // Where there is no IPv6 at all the first of each fails, and is not needed.
-    host.attempt([setLink(hostName, { noIpv6LinkLocal: true })]);
-    inside.attempt([setLink(name, { noIpv6LinkLocal: true })]);
+  // Where there is no IPv6 at all the request against its addresses fails, and is not needed.
+  const [added, , ...host] = outside.attempt([
+    addVeth({ name: hostName, master: bridge, mtu }, { name, netns, mtu }),
+    setLink(hostName, { noIpv6LinkLocal: true }),
     // Where bridged packets pass the host's hooks (bridge-nf-call-iptables), a container that asks for its own
     // published port is answered within the bridge, back through the port it came from.
-    host.transact([setLink(hostName, { hairpin: true }), setLink(hostName, { up: true })]);
-    inside.transact([setLink(name, { up: true })]);
-    const link = findLink(inside, name);
-    if (!link) throw new Error(`interface ${name} vanished while it was set up`);
-    return link.index;
+    setLink(hostName, { hairpin: true }),
+    setLink(hostName, { up: true }),
+  ]);
+  if (added) throw added;
+  try {
+    for (const error of host) if (error) throw error;
+    const [, ...refused] = inside.attempt([
+      setLink(name, { noIpv6LinkLocal: true }),
+      setLink(name, { up: true }),
+      ...(veth.loopback ? [setLink(LOOPBACK, { up: true })] : []),
+    ]);
+    for (const error of refused) if (error) throw error;
+    const index = linkIndex(inside, name);
+    if (index === undefined) throw new Error(`interface ${name} vanished while it was set up`);
+    return index;
   } catch (error) {
-    unplug(host, hostName);
+    unplug(outside, hostName);
     throw error;
   }
 }

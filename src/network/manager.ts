@@ -93,7 +93,7 @@ export class NetworkManager implements Networks {
     this.#sandboxes = new Sandboxes(
       join(options.execRoot, "netns"),
       options.pool ?? DEFAULT_POOL,
-      (netns, inside) => this.#plug(this.inspect("bridge"), inside, netns, "eth0"),
+      (netns, inside) => this.#plug(this.inspect("bridge"), inside, netns, "eth0", true),
     );
     try {
       withNamespaceLock(() => {
@@ -308,12 +308,13 @@ export class NetworkManager implements Networks {
     return endpoint;
   }
 
-  #plug(network: NetworkRecord, inside: NetlinkSocket, netns: number, name: string) {
+  #plug(network: NetworkRecord, inside: NetlinkSocket, netns: number, name: string, loopback = false) {
     const bridge = this.#bridges.get(network.id);
     if (bridge === undefined) throw new CortenError("internal", `network ${network.name} has no bridge`);
     const hostInterface = newVethName(this.#names.vethPrefix);
     const mtu = mtuOf(network, this.#mtu);
-    const index = plugVeth(this.#host, inside, { hostName: hostInterface, name, bridge, netns, mtu });
+    const veth = { hostName: hostInterface, name, bridge, netns, mtu, loopback };
+    const index = plugVeth(this.#host, inside, veth);
     return { hostInterface, index };
   }
 

@@ -57,7 +57,7 @@ export class Sandboxes {
   create(containerId: string, prepared: boolean): Sandbox {
     const path = this.pathOf(containerId);
     this.remove(containerId);
-    const ready = prepared ? this.#pool.shift() : undefined;
+    const ready = prepared ? (this.#pool.shift() ?? this.#prepare()) : undefined;
     if (ready) {
       try {
         bindNetns(ready.netns, path);
@@ -67,8 +67,9 @@ export class Sandboxes {
       }
       this.#unused.set(containerId, ready);
     } else {
-      const { fd, inside } = openWithSocket();
+      const { fd, socket: inside } = openNewNetns(NETLINK_ROUTE);
       try {
+        inside.transact([setLink(LOOPBACK, { up: true })]);
         bindNetns(fd, path);
       } finally {
         inside.close();
@@ -103,18 +104,26 @@ export class Sandboxes {
     // One at a time, each a millisecond or so of the event loop.
     this.#refilling = setTimeout(() => {
       this.#refilling = undefined;
-      const { fd, inside } = openWithSocket();
       try {
-        this.#pool.push({ netns: fd, inside, ...this.#make(fd, inside) });
+        this.#pool.push(this.#prepare());
       } catch {
         // The next container makes its own and reports what is wrong.
-        inside.close();
-        closeSync(fd);
         return;
       }
       this.#refill(REFILL_DELAY);
     }, delay);
     this.#refilling.unref();
+  }
+
+  #prepare(): Prepared {
+    const { fd, socket: inside } = openNewNetns(NETLINK_ROUTE);
+    try {
+      return { netns: fd, inside, ...this.#make(fd, inside) };
+    } catch (error) {
+      inside.close();
+      closeSync(fd);
+      throw error;
+    }
   }
 
   /** Veths of this process' pool that no container has. */
@@ -142,18 +151,6 @@ export class Sandboxes {
     for (const ready of [...this.#pool.splice(0), ...this.#unused.values()]) discard(ready);
     this.#unused.clear();
   }
-}
-
-function openWithSocket(): { fd: number; inside: NetlinkSocket } {
-  const { fd, socket: inside } = openNewNetns(NETLINK_ROUTE);
-  try {
-    inside.transact([setLink(LOOPBACK, { up: true })]);
-  } catch (error) {
-    inside.close();
-    closeSync(fd);
-    throw error;
-  }
-  return { fd, inside };
 }
 
 export function discard(ready: Prepared): void {

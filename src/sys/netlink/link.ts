@@ -1,4 +1,5 @@
 /** rtnetlink requests on links: bridges, veth pairs (kernel: include/uapi/linux/rtnetlink.h, if_link.h). */
+import { rawSyscall, SyscallError } from "../libc.ts";
 import { macBytes, macText } from "./address.ts";
 import {
   Attributes,
@@ -10,6 +11,10 @@ import {
   NLM_F_EXCL,
 } from "./message.ts";
 import type { NetlinkSocket } from "./socket.ts";
+
+/** netdevice(7); any socket of the namespace will do. */
+const SIOCGIFINDEX = 0x8933;
+const ENODEV = 19;
 
 const RTM_NEWLINK = 16;
 const RTM_DELLINK = 17;
@@ -232,6 +237,16 @@ export function findLink(socket: NetlinkSocket, name: string): Link | undefined 
     if (isMissingLink(error)) return undefined;
     throw error;
   }
+}
+
+/** The index of a link by its name, in one system call. */
+export function linkIndex(socket: NetlinkSocket, name: string): number | undefined {
+  const request = new Uint8Array(40);
+  request.set(new TextEncoder().encode(name).subarray(0, 15));
+  const result = rawSyscall("ioctl", socket.fd, SIOCGIFINDEX, request);
+  if (result === -ENODEV) return undefined;
+  if (result < 0) throw new SyscallError("ioctl", -result, `index of ${name}`);
+  return new DataView(request.buffer).getInt32(16, true);
 }
 
 /** ENODEV: the link is not (or no longer) there. */

@@ -106,6 +106,7 @@ export class NetlinkSocket implements Disposable {
     const first = this.#send(requests, NLM_F_REQUEST);
     const results = new Array<NetlinkError | undefined>(requests.length);
     let pending = requests.reduce((count, { flags }) => count + (flags & NLM_F_ACK ? 1 : 0), 0);
+    const answersEach = pending === requests.length;
     for (const message of this.receive()) {
       if (message.type !== NLMSG_ERROR) continue;
       const index = message.sequence - first;
@@ -113,6 +114,8 @@ export class NetlinkSocket implements Disposable {
       if (!request) continue;
       if (request.flags & NLM_F_ACK) pending--;
       results[index] ??= errorIn(message, request.what);
+      // One read less: nothing follows the last answer.
+      if (answersEach && pending === 0) break;
     }
     // An aborted nf_tables batch answers for the refused requests only.
     if (pending > 0 && !results.some(Boolean))
@@ -139,8 +142,8 @@ export class NetlinkSocket implements Disposable {
     return found;
   }
 
+  /** What a request that failed half way left in the queue has an older number, and is skipped with the answers. */
   #send(requests: readonly NetlinkRequest[], flags: number): number {
-    this.#drain();
     const out = new MessageWriter();
     const first = this.#sequence + 1;
     for (const request of requests) {
@@ -150,11 +153,6 @@ export class NetlinkSocket implements Disposable {
     if (bytes.length > 128 << 10) this.enlargeBuffers();
     syscall("sendto", [this.fd, bytes, bytes.length, 0, null, 0], requests[0]?.what ?? "netlink");
     return first;
-  }
-
-  /** Leftovers of a request that failed half way must not be read as the next one's answer. */
-  #drain(): void {
-    for (const _ of this.receive());
   }
 
   /** What is in the queue now. Payloads are valid until the next call. */
