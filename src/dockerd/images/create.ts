@@ -1,11 +1,9 @@
-import { join } from "node:path";
 import { CortenError, invalid, isCode, messageOf, notFound, unimplemented } from "../../base/errors.ts";
-import { debImageName, importDebImage, pull } from "../../containerd/client/index.ts";
+import { debImageName } from "../../containerd/client/index.ts";
 import { parsePlatform } from "../../oci/platform.ts";
 import {
   familiarName,
   familiarReference,
-  formatReference,
   parseReference,
   type Reference,
   withDefaultTag,
@@ -14,9 +12,8 @@ import {
 } from "../../oci/reference.ts";
 import type { Call, Handler } from "../daemon.ts";
 import { credentialsOf, resolverCredentials } from "./auth.ts";
+import { fetchDebImage, fetchImage } from "./fetch.ts";
 import { layerLine, ProgressStream } from "./progress.ts";
-import type { ImageInfo } from "./store.ts";
-import { keepDangling } from "./tag.ts";
 
 /** `POST /images/create?fromImage=&tag=&platform=`: pulls; `deb:` references are composed from Debian packages. */
 export const create: Handler = async (call) => {
@@ -47,11 +44,8 @@ const unescapeTag = (tag: string) => tag.replace(/_[_sectp]/g, (found) => unesca
 async function importDeb({ daemon, query, reply, signal }: Call, reference: string): Promise<void> {
   const progress = new ProgressStream(reply);
   const platform = query.string("platform");
-  const before = await daemon.images.find(debImageName(reference)).catch(() => undefined);
   try {
-    const { changed, content, deb } = await importDebImage(daemon.containerd, reference, {
-      cacheDir: join(daemon.config.dataRoot, "deb"),
-      snapshotter: daemon.config.snapshotter,
+    const { changed, deb } = await fetchDebImage(daemon, reference, debImageName(reference), {
       signal,
       ...(platform === "" ? {} : { platform: parsePlatform(platform) }),
       onProgress: (event) => {
@@ -87,7 +81,6 @@ async function importDeb({ daemon, query, reply, signal }: Call, reference: stri
         }
       },
     });
-    if (before && before.id !== content.manifest.config.digest) await keepDangling(daemon, before);
     progress.send({ status: `Digest: ${deb.descriptor.digest}` });
     progress.send({
       status: changed
@@ -111,17 +104,9 @@ async function pullImage(call: Call, from: string, tag: string): Promise<void> {
   const platform = query.string("platform");
   const progress = new ProgressStream(reply);
   const familiar = familiarReference(reference);
-  const resolver = daemon.host.resolver({
-    ...resolverCredentials(credentialsOf(head.headers.get("x-registry-auth"))),
-    signal,
-  });
-  const before = await daemon.images.find(formatReference(reference)).catch(() => undefined);
   try {
-    const { changed, content, image } = await pull(daemon.containerd, {
-      ref: formatReference(reference),
-      name: formatReference(reference),
-      resolver,
-      snapshotter: daemon.config.snapshotter,
+    const { changed, image } = await fetchImage(daemon, reference, {
+      ...resolverCredentials(credentialsOf(head.headers.get("x-registry-auth"))),
       signal,
       ...(platform === "" ? {} : { platform: parsePlatform(platform) }),
       onResolved: () =>
@@ -131,8 +116,6 @@ async function pullImage(call: Call, from: string, tag: string): Promise<void> {
         }),
       onProgress: (event) => progress.send(layerLine(event)),
     });
-    if (before && before.id !== content.manifest.config.digest)
-      await keepDangling(daemon, before as ImageInfo);
     progress.send({ status: `Digest: ${image.target?.digest ?? ""}` });
     progress.send({
       status: changed
@@ -143,8 +126,6 @@ async function pullImage(call: Call, from: string, tag: string): Promise<void> {
   } catch (error) {
     if (!progress.started) throw pullError(error, reference);
     progress.fail(messageOf(error));
-  } finally {
-    resolver.close();
   }
   progress.end();
 }

@@ -21,8 +21,8 @@ export interface SpecInput {
   args: string[];
   user: User;
   rootfs: string;
-  /** Files of the container on the host. */
-  files: { resolvConf: string; hostname: string; hosts: string };
+  /** Files of the container on the host; absent for a build step, which mounts its own. */
+  files?: { resolvConf: string; hostname: string; hosts: string };
   /** Absent in the sandbox of nobody: the host's network. */
   networkNamespace?: string | "private";
   /** Paths of namespaces shared with other containers. */
@@ -179,12 +179,15 @@ function sysctlOf({ config, host, networkNamespace }: SpecInput): Record<string,
 function mountsOf(input: SpecInput): Mount[] {
   const { host } = input;
   const user = new Set(input.mounts.map((mount) => mount.destination));
+  const { files } = input;
   const network = (
-    [
-      ["/etc/resolv.conf", input.files.resolvConf],
-      ["/etc/hostname", input.files.hostname],
-      ["/etc/hosts", input.files.hosts],
-    ] as const
+    files
+      ? ([
+          ["/etc/resolv.conf", files.resolvConf],
+          ["/etc/hostname", files.hostname],
+          ["/etc/hosts", files.hosts],
+        ] as const)
+      : []
   )
     .filter(([destination]) => !user.has(destination))
     .map(
