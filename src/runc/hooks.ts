@@ -1,4 +1,3 @@
-import { spawn } from "node:child_process";
 import { CortenError, messageOf } from "../base/errors.ts";
 import type { Hook, HookState } from "../oci/runtime-spec.ts";
 import type { Warn } from "./types.ts";
@@ -20,7 +19,9 @@ export async function runHooks(
 }
 
 /** Runs one hook with the state on its stdin; its output is bounded, and so is its time if it says so. */
-function runHook(hook: Hook, input: string): Promise<void> {
+async function runHook(hook: Hook, input: string): Promise<void> {
+  // Loaded by those who have hooks: 0.7 ms of every start otherwise.
+  const { spawn } = await import("node:child_process");
   return new Promise((resolve, reject) => {
     const environment = Object.fromEntries(
       (hook.env ?? []).map((entry) => {

@@ -1,6 +1,10 @@
 import { resolve } from "node:path";
 import { messageOf } from "../../base/errors.ts";
-import { create, readSpec, remove, start } from "../../runc/index.ts";
+// Not from the index, which loads all the other verbs as well.
+import { readSpec } from "../../runc/bundle.ts";
+import { create } from "../../runc/create.ts";
+import { remove } from "../../runc/delete.ts";
+import { start } from "../../runc/start.ts";
 import { type Context, ExitError, expectArgs } from "./context.ts";
 import { type Flag, type Flags, parseFlags } from "./flags.ts";
 import { attach, checkTerminal, passedDescriptors } from "./foreground.ts";
