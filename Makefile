@@ -23,7 +23,7 @@ dist/corten-native: node_modules/.stamp $(NATIVE_SRC)
 	$(MAKE) -C native ../dist/corten-native
 
 dist/corten: dist/corten-native $(SRC) package.json
-	$(BUN) build --compile --splitting --bytecode --minify-syntax --minify-whitespace --format=esm --no-compile-autoload-dotenv --no-compile-autoload-bunfig src/main.ts --outfile dist/corten
+	$(BUN) build --compile --splitting --bytecode --minify-syntax --minify-whitespace --format=esm --compile-jit-policy 50 --no-compile-autoload-dotenv --no-compile-autoload-bunfig src/main.ts --outfile dist/corten
 
 generate: node_modules/.stamp ## regenerate the operation table from native/ops.json
 	$(BUN) tools/ops.ts

@@ -18,6 +18,9 @@ const programs: Record<string, () => Promise<{ main: Program }>> = {
   "store-hash": () => import("./store/layer/hash-worker.ts"),
 };
 
+/** The build makes the JIT wait (`--compile-jit-policy`): commands end before it pays. These programs stay. */
+const staying: ReadonlySet<string> = new Set(["dockerd", "containerd", "store-unpack", "store-hash"]);
+
 /** argv[0] as the caller gave it: a symlink named `runc` makes a runc. */
 function calledAs(): string {
   const name = basename(process.argv0);
@@ -26,12 +29,16 @@ function calledAs(): string {
 
 async function run(): Promise<number> {
   const argv = process.argv.slice(2);
-  const byName = programs[calledAs()];
-  if (byName) return (await byName()).main(argv);
+  const called = calledAs();
+  if (Object.hasOwn(programs, called)) return start(called, argv);
   const first = argv[0] ?? "";
-  const byWord = programs[first];
-  if (byWord) return (await byWord()).main(argv.slice(1));
-  return (await programs["docker"]!()).main(argv);
+  if (Object.hasOwn(programs, first)) return start(first, argv.slice(1));
+  return start("docker", argv);
+}
+
+async function start(name: string, argv: string[]): Promise<number> {
+  if (staying.has(name)) Bun.unsafe.setJITPolicy(1);
+  return (await programs[name]!()).main(argv);
 }
 
 run().then(
