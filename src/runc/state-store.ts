@@ -13,6 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { alreadyExists, CortenError, invalid, notFound } from "../base/errors.ts";
+import { append, specText } from "../oci/spec-text.ts";
 import { errnoOf, errnoText, isFrozen } from "../sys/cgroup/index.ts";
 import { parseJson, stringifyJson } from "./bundle.ts";
 import type { ContainerStatus, State } from "./types.ts";
@@ -56,12 +57,23 @@ export function writeState(root: string, state: State): void {
   const temporary = join(directory, `${file}.${process.pid}.tmp`);
   const fd = openSync(temporary, "w", 0o600);
   try {
-    writeSync(fd, stringifyJson(state));
+    writeSync(fd, stateText(state));
     remember(join(directory, file), fstatSync(fd, { bigint: true }), state);
   } finally {
     closeSync(fd);
   }
   renameSync(temporary, join(directory, file));
+}
+
+function stateText(state: State): string {
+  const { spec, ...others } = state;
+  try {
+    return append(others, "spec", specText(spec));
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    // Numbers beyond 2^53.
+    return stringifyJson(state);
+  }
 }
 
 /** The states used last, for a daemon: each verb begins with reading one. Used while the file is the same. */

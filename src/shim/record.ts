@@ -4,6 +4,7 @@ import { messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { Removal } from "../base/removal.ts";
 import type { ExitRecord } from "../monitor/index.ts";
+import type { Spec } from "../oci/runtime-spec.ts";
 import type { Stdio } from "./stdio.ts";
 import type { RuntimeChoice } from "./types.ts";
 
@@ -51,6 +52,8 @@ export class Bundles {
   readonly root: string;
   /** Takes what is to be removed out of the way of whoever waits. */
   readonly removal: Removal;
+  /** What is in the `config.json` of bundles about to be created, where it need not be read for that. */
+  readonly specs = new Map<string, Spec>();
   /** The sizes of the records written by this process. */
   readonly #sizes = new Map<string, number>();
   constructor(state: string) {

@@ -40,7 +40,7 @@ export function taskService(shim: Shim): ServiceImpl<typeof TaskService> {
         namespace: namespaceOf(context),
         id,
         bundle,
-        spec: readSpec(bundle),
+        spec: shim.bundles.specs.get(bundle) ?? readSpec(bundle),
         rootfs: request.rootfs.map(({ type, source, target, options }) => ({
           type,
           source,

@@ -14,6 +14,7 @@ import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import { OptionsSchema } from "../../proto/gen/containerd/runc/v1/oci_pb.ts";
 import { invalid } from "../base/errors.ts";
 import type { Process, Spec } from "../oci/runtime-spec.ts";
+import { encodeSpec } from "../oci/spec-text.ts";
 
 const specUrl = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 const processUrl = "types.containerd.io/opencontainers/runtime-spec/1/Process";
@@ -36,7 +37,8 @@ export function unpackAny<T extends DescMessage>(
 /** The full message name in a type URL, with or without a prefix. */
 export const bareName = (typeUrl: string): string => typeUrl.slice(typeUrl.lastIndexOf("/") + 1);
 
-export const packSpec = (spec: Spec): Any => packJson(specUrl, spec);
+/** The spec is not to be changed from now on: in one process it goes along with its bytes. */
+export const packSpec = (spec: Spec): Any => create(AnySchema, { typeUrl: specUrl, value: encodeSpec(spec) });
 export const packProcess = (process: Process): Any => packJson(processUrl, process);
 export const unpackSpec = (any: Any | undefined): Spec => unpackJson<Spec>(any, "spec");
 export const unpackProcess = (any: Any | undefined): Process => unpackJson<Process>(any, "process");

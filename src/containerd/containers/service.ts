@@ -23,9 +23,13 @@ import type { Exchange } from "../events/exchange.ts";
 import { fields, parseFilters } from "../filters.ts";
 import type { Metadata } from "../metadata/metadata.ts";
 
+const mostCreated = 16;
+
 /** Container records: what they are, not whether they run. */
 export class ContainerStore {
   readonly #metadata: Metadata;
+  /** The containers created last, as long as nobody has changed them or started their task. */
+  readonly #created = new Map<string, Container>();
   constructor(metadata: Metadata) {
     this.#metadata = metadata;
   }
@@ -38,6 +42,14 @@ export class ContainerStore {
     );
     if (!row) throw missing(namespace, id);
     return fromBinary(ContainerSchema, row["record"] as Uint8Array);
+  }
+
+  /** As `get`, once for a container just created: the message itself, whose spec need not be decoded again. */
+  getForTask(namespace: string, id: string): Container {
+    const key = `${namespace}/${id}`;
+    const container = this.#created.get(key);
+    this.#created.delete(key);
+    return container ?? this.get(namespace, id);
   }
 
   /** Fails as `get` does, without reading the record. */
@@ -70,11 +82,14 @@ export class ContainerStore {
         throw alreadyExists(`container "${container.id}": already exists`);
       this.#put(namespace, record);
     });
+    if (this.#created.size >= mostCreated) this.#created.delete(this.#created.keys().next().value!);
+    this.#created.set(`${namespace}/${record.id}`, record);
     return record;
   }
 
   update(namespace: string, wanted: Container, paths: readonly string[]): Container {
     if (wanted.id === "") throw invalid("must specify a container id: invalid argument");
+    this.#created.delete(`${namespace}/${wanted.id}`);
     return this.#metadata.db.transaction(() => {
       if (!this.#exists(namespace, wanted.id)) throw notFound(`container "${wanted.id}": not found`);
       const record = merge(this.get(namespace, wanted.id), wanted, paths);
@@ -86,6 +101,7 @@ export class ContainerStore {
   }
 
   delete(namespace: string, id: string): void {
+    this.#created.delete(`${namespace}/${id}`);
     const gone = this.#metadata.db.run(
       "DELETE FROM containers WHERE namespace = ? AND id = ?",
       namespace,

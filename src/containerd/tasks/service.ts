@@ -5,6 +5,7 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { Tasks } from "../../../proto/gen/containerd/services/tasks/v1/tasks_pb.ts";
 import { type StateResponse, Task as TaskApi } from "../../../proto/gen/containerd/task/v2/shim_pb.ts";
 import { alreadyExists, CortenError, conflict, isCode, notFound, unimplemented } from "../../base/errors.ts";
+import { specIn } from "../../oci/spec-text.ts";
 import { type Bundles, type Shim, taskService } from "../../shim/index.ts";
 import { makeClient } from "../client/call.ts";
 import { LocalCaller } from "../client/local.ts";
@@ -38,12 +39,15 @@ export function tasksService(containers: ContainerStore, shim: Shim): ServiceImp
       const namespace = namespaceOf(context);
       if (request.checkpoint) throw unimplemented("checkpoints: not implemented");
       const { containerId: id, rootfs, stdin, stdout, stderr, terminal } = request;
-      const container = containers.get(namespace, id);
+      const container = containers.getForTask(namespace, id);
       const name = container.runtime?.name ?? "";
       if (!ownRuntimes.has(name))
         throw notFound(`runtime "${name}": binary not installed: file does not exist: not found`);
       const given = request.options?.value.length ? request.options : container.runtime?.options;
-      const bundle = makeBundle(shim.bundles, namespace, id, container.spec?.value ?? new Uint8Array());
+      const bytes = container.spec?.value ?? new Uint8Array();
+      const bundle = makeBundle(shim.bundles, namespace, id, bytes);
+      const spec = specIn(bytes);
+      if (spec) shim.bundles.specs.set(bundle, spec);
       try {
         const { pid } = await task(namespace).create({
           id,
@@ -59,6 +63,8 @@ export function tasksService(containers: ContainerStore, shim: Shim): ServiceImp
       } catch (error) {
         if (!(error instanceof CortenError)) throw error;
         throw new CortenError(error.code, `failed to create shim task: ${error.message}`, { cause: error });
+      } finally {
+        shim.bundles.specs.delete(bundle);
       }
     },
     async start(request, context) {

@@ -20,23 +20,28 @@ const magic = 0x43534346;
 const headerBytes = 16;
 const inMemory = new Map<string, CompiledFilter>();
 const mostInMemory = 64;
+/** A daemon's containers share the object of the default profile. */
+const byProfile = new WeakMap<LinuxSeccomp, CompiledFilter>();
 
 /** The filter for these rules: from memory, from `directory`, or compiled now (and kept in both). */
 export async function cachedFilter(config: LinuxSeccomp, directory: string): Promise<CompiledFilter> {
+  const same = byProfile.get(config);
+  if (same) return same;
   const { listenerPath: _, listenerMetadata: __, ...rules } = config;
   // Not node:crypto, whose loading costs a run of the command line 4 ms.
   const digest = new Bun.CryptoHasher("sha256")
     .update(`${version} ${process.arch} ${stringifyJson(rules)}`)
     .digest("hex");
   const known = inMemory.get(digest) ?? read(directory, digest);
-  if (known) return remember(digest, known);
+  if (known) return remember(config, digest, known);
   const { compileSeccomp } = await import("./compile.ts");
   const compiled = compileSeccomp(config);
   write(directory, digest, compiled);
-  return remember(digest, compiled);
+  return remember(config, digest, compiled);
 }
 
-function remember(digest: string, filter: CompiledFilter): CompiledFilter {
+function remember(config: LinuxSeccomp, digest: string, filter: CompiledFilter): CompiledFilter {
+  byProfile.set(config, filter);
   if (inMemory.size >= mostInMemory) inMemory.delete(inMemory.keys().next().value!);
   inMemory.set(digest, filter);
   return filter;
