@@ -4,6 +4,7 @@ import type { Removal } from "../base/removal.ts";
 import type { ContainerdClient } from "../containerd/client/index.ts";
 import type { Monitor } from "../monitor/index.ts";
 import type { Networks } from "../network/index.ts";
+import type { Builds } from "./build/builds.ts";
 import type { DaemonConfig } from "./config.ts";
 import type { ContainerStore } from "./container/store.ts";
 import type { EventBus } from "./events/bus.ts";
@@ -49,6 +50,7 @@ export interface Daemon {
   readonly execs: ExecStore;
   readonly images: ImageStore;
   readonly volumes: VolumeStore;
+  readonly builds: Builds;
   /** One state change at a time for each container. */
   readonly locks: KeyedMutex;
   containerdVersion(): Promise<{ version: string; revision: string }>;

@@ -69,6 +69,8 @@ export interface Host {
     credentials?: (
       registry: string,
     ) => { username?: string; password?: string; identitytoken?: string } | undefined;
+    /** For a login: token servers are asked for a token in place of the password. */
+    offline?: boolean;
     signal?: AbortSignal;
   }): PullOptions["resolver"];
   /** The kernel operations of a spec, without running it. */

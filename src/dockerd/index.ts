@@ -10,6 +10,7 @@ import { Removal } from "../base/removal.ts";
 import { span, withTrace } from "../base/trace.ts";
 import type { ContainerdClient } from "../containerd/client/index.ts";
 import type { Networks } from "../network/index.ts";
+import { Builds } from "./build/builds.ts";
 import type { DaemonConfig } from "./config.ts";
 import { reconcile } from "./container/reconcile.ts";
 import { ContainerStore, containerSchema } from "./container/store.ts";
@@ -61,8 +62,13 @@ export async function createDockerd(parts: DockerdParts): Promise<Dockerd> {
   mkdirSync(config.execRoot, { recursive: true, mode: 0o711 });
   const db = new Database(join(config.dataRoot, "dockerd.db"), [`${containerSchema}; ${volumeSchema}`]);
   let containerdVersion: Promise<{ version: string; revision: string }> | undefined;
+  let builds: Builds | undefined;
   const daemon: Daemon = {
     ...parts,
+    get builds() {
+      builds ??= new Builds(daemon);
+      return builds;
+    },
     db,
     id: engineId(config.dataRoot),
     events: new EventBus(),
@@ -80,6 +86,7 @@ export async function createDockerd(parts: DockerdParts): Promise<Dockerd> {
     closing: false,
   };
   await reconcile(daemon);
+  await daemon.builds.adopt();
   const router = new Router(daemon, routes, `${product.name}/${product.version} (linux)`);
   const memory = new MemoryKeeper();
   const server = new HttpServer(async (incoming) => {
@@ -96,6 +103,7 @@ export async function createDockerd(parts: DockerdParts): Promise<Dockerd> {
         container.stopHealth?.();
       }
       server.close();
+      await daemon.builds.close();
       parts.networks.retire();
       await Promise.all([daemon.removal.data.settled, daemon.removal.exec.settled]);
       db[Symbol.dispose]();

@@ -1,3 +1,6 @@
+import { build } from "./build/build.ts";
+import { cancel as cancelBuild } from "./build/cancel.ts";
+import { prune as pruneBuilds } from "./build/prune.ts";
 import { archiveGet, archiveHead, archivePut } from "./containers/archive.ts";
 import { attach } from "./containers/attach.ts";
 import { create as createContainer } from "./containers/create.ts";
@@ -106,7 +109,9 @@ export const routes: readonly Route[] = [
   ["POST /images/{name...}/tag", tag],
   ["POST /images/{name...}/push", push],
   ["DELETE /images/{name...}", removeImage],
-  ["POST /build", notImplemented("build")],
+  ["POST /build", build],
+  ["POST /build/prune", pruneBuilds],
+  ["POST /build/cancel", cancelBuild],
   ["POST /commit", notImplemented("commit")],
 
   ["GET /networks", listNetworks],

@@ -11,6 +11,8 @@ export interface AuthorizerOptions {
   /** TLS settings for the token server. */
   tlsFor: (host: string) => Promise<TlsOptions>;
   userAgent: string;
+  /** Ask token servers for a refresh token, too. */
+  offline?: boolean;
   signal?: AbortSignal;
 }
 
@@ -33,6 +35,9 @@ export class Authorizer {
   readonly #tokens = new Map<string, Promise<Token>>();
   #challenge: Challenge | undefined;
   #credentials: Promise<Credentials | undefined> | undefined;
+
+  /** The refresh token that came with a token, for who may keep one in place of the password. */
+  identitytoken: string | undefined;
 
   constructor(options: AuthorizerOptions) {
     this.#options = options;
@@ -133,12 +138,24 @@ export class Authorizer {
       if (credentials?.username && credentials.password) {
         url.searchParams.set("account", credentials.username);
         url.searchParams.set("client_id", clientId);
+        if (this.#options.offline) url.searchParams.set("offline_token", "true");
         request.headers["authorization"] = basic(credentials);
       }
     }
     const response = await exchange(request);
     if (!response.ok) throw await errorOf(request, response);
-    return readToken(request, await readBody(request, response, maxTokenAnswer));
+    const body = await readBody(request, response, maxTokenAnswer);
+    if (this.#options.offline) this.identitytoken = readRefreshToken(body);
+    return readToken(request, body);
+  }
+}
+
+function readRefreshToken(body: Uint8Array): string | undefined {
+  try {
+    const { refresh_token } = JSON.parse(new TextDecoder().decode(body)) as Record<string, unknown>;
+    return typeof refresh_token === "string" && refresh_token !== "" ? refresh_token : undefined;
+  } catch {
+    return undefined;
   }
 }
 

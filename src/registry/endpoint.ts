@@ -57,6 +57,12 @@ export class Endpoint {
     return new URL(`${this.host.scheme}://${this.host.host}${this.host.path ?? "/v2"}/${path}`);
   }
 
+  /** The refresh token that logging in has brought. */
+  identity(): { identitytoken?: string } {
+    const { identitytoken } = this.#options.authorizer;
+    return identitytoken === undefined ? {} : { identitytoken };
+  }
+
   /** Sends a call until it has an answer that is accepted, or one that trying again would not change. */
   async call(call: Call): Promise<Answer> {
     const url = typeof call.target === "string" ? this.url(call.target) : call.target;

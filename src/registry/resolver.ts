@@ -1,11 +1,12 @@
 import packageJson from "../../package.json" with { type: "json" };
-import { invalid } from "../base/errors.ts";
+import { CortenError, invalid, isCode, messageOf } from "../base/errors.ts";
 import { formatReference, parseReference, type Reference, withDefaultTag } from "../oci/reference.ts";
 import { Authorizer } from "./authorizer.ts";
 import { Endpoint } from "./endpoint.ts";
 import { pullError } from "./errors.ts";
 import { fetchContent } from "./fetch.ts";
 import { hostsOf, tlsFor } from "./hosts.ts";
+import { discard } from "./http.ts";
 import { openWriter, pushContent } from "./push.ts";
 import type { Repository } from "./repository.ts";
 import { resolve } from "./resolve.ts";
@@ -29,6 +30,7 @@ export function createResolver(options: ResolverOptions = {}): Resolver {
     const authorizer = new Authorizer({
       ...shared,
       ...signal,
+      ...(options.offline && { offline: true }),
       credentials: async () => options.credentials?.(name),
     });
     const retryDelay = options.retryDelay ?? defaultRetryDelay;
@@ -92,6 +94,20 @@ export function createResolver(options: ResolverOptions = {}): Resolver {
         },
       };
     },
+    async login(registry) {
+      let failure: unknown;
+      for (const endpoint of await endpointsOf(registry)) {
+        if (!endpoint.can("push")) continue;
+        try {
+          return await login(endpoint);
+        } catch (error) {
+          // Wrong credentials are wrong without TLS as well, where they must not go.
+          if (isCode(error, "unauthenticated") || isCode(error, "canceled")) throw error;
+          failure = error;
+        }
+      }
+      throw failure ?? invalid(`no place to log in to ${registry}`);
+    },
     pusher(ref): Pusher {
       // Without a tag, content named by digest is pushed by digest.
       const repository = repositoryOf(parse(ref));
@@ -105,4 +121,22 @@ export function createResolver(options: ResolverOptions = {}): Resolver {
       registries.clear();
     },
   };
+}
+
+async function login(endpoint: Endpoint): Promise<{ identitytoken?: string }> {
+  const { request, response } = await endpoint
+    .call({ method: "GET", target: "", scopes: [], accept: [200, 401] })
+    .catch((error) => {
+      const text = messageOf(error);
+      if (!isCode(error, "unauthenticated") || text.startsWith("Get ")) throw error;
+      // The token server's word; Docker names the question it was for.
+      throw new CortenError("unauthenticated", `Get "${endpoint.url("").href}": ${text}`, { cause: error });
+    });
+  await discard(response);
+  if (response.status !== 200)
+    throw new CortenError(
+      "internal",
+      `login attempt to ${request.url.href} failed with status: ${response.status} Unauthorized`,
+    );
+  return endpoint.identity();
 }

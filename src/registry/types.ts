@@ -44,6 +44,8 @@ export type RegistryEvent =
   | { kind: "exists" | "mounted"; descriptor: Descriptor; from?: string };
 
 export interface ResolverOptions {
+  /** Token servers are asked for a refresh token as well (a login). */
+  offline?: boolean;
   /** Credentials for a registry's name as in references (`docker.io`, `localhost:5000`); asked when it challenges. */
   credentials?: (registry: string) => Credentials | undefined | Promise<Credentials | undefined>;
   /** Replaces the whole choice of hosts (mirrors, schemes) for a registry. */
@@ -73,6 +75,11 @@ export interface Resolver {
   resolve(ref: string): Promise<{ name: string; descriptor: Descriptor }>;
   /** Reads content of the repository of `ref`. */
   fetcher(ref: string): Fetcher;
+  /**
+   * Asks the registry (never a mirror) whether the credentials are good: distribution-spec's `GET /v2/`, after its
+   * challenge. Gives the token that a token server hands out in place of the password.
+   */
+  login(registry: string): Promise<{ identitytoken?: string }>;
   /** Writes to the repository of `ref`; a manifest goes under its tag, when it has one. */
   pusher(ref: string): Pusher;
   /** Closes idle connections. */

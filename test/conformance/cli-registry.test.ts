@@ -101,3 +101,102 @@ test("on a terminal a pull's lines end as docker's; size, detach, attach and exi
     expect((await engine.corten(...argv)).stdout).toBe((await engine.docker(...argv)).stdout);
   }
 });
+
+test("a login on a terminal looks as docker's, with questions, with what is stored, and when that is no good", async () => {
+  await using basic = await startDockerRegistry({ auth: "basic" });
+  await using token = await startDockerRegistry({ auth: "token" });
+  await using engine = await startEngine();
+  const root = mkdtempSync(join(tmpdir(), "corten-login-"));
+  try {
+    const transcripts: string[] = [];
+    for (const client of clients(engine)) {
+      const folder = join(root, "config");
+      const file = join(folder, "config.json");
+      const argv = ["env", `DOCKER_CONFIG=${folder}`, ...client, "login"];
+      let transcript = "";
+      for (const { host } of [basic, token]) {
+        rmSync(folder, { recursive: true, force: true });
+        mkdirSync(folder);
+        const keep = (secret: string) => {
+          const auth = Buffer.from(`${user}:${secret}`).toString("base64");
+          writeFileSync(file, JSON.stringify({ auths: { [host]: { auth } } }));
+        };
+        const session = async (answers: Array<[string, string]>, ...more: string[]) => {
+          await using shown = onTerminal([...argv, ...more, host], { columns: 130 });
+          for (const [question, answer] of answers) {
+            await shown.waitFor(question);
+            shown.type(answer);
+          }
+          const code = await shown.exited;
+          // The name of the program, and hints that are told at random.
+          transcript += `${code} ${shown.raw}`
+            .replaceAll(/(docker|corten) log/g, "PROGRAM log")
+            .replaceAll(/\r?\n(What's next|Learn more).*/g, "");
+          transcript += existsSync(file) ? readFileSync(file, "utf8") : "";
+          return code;
+        };
+        const name: [string, string] = ["Username: ", `${user}\r`];
+        expect(await session([name, ["Password: ", "wrong\r"]])).toBe(1);
+        expect(await session([name, ["Password: ", `${password}\r`]])).toBe(0);
+        expect(await session([])).toBe(0);
+        expect(await session([["Password: ", `${password}\r`]], "-u", user)).toBe(0);
+        keep("outdated");
+        expect(
+          await session([
+            [`Username (${user}): `, "\r"],
+            ["Password: ", `${password}\r`],
+          ]),
+        ).toBe(0);
+        keep("");
+        expect(
+          await session([
+            [`Username (${user}): `, "\r"],
+            ["Password: ", "\r"],
+          ]),
+        ).toBe(1);
+        expect(await session([], "-u", "")).toBe(1);
+      }
+      transcripts.push(transcript);
+    }
+    expect(transcripts[1]).toBe(transcripts[0]!);
+  } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
+});
+
+test("POST /auth asks the registry, and answers with dockerd's codes and texts", async () => {
+  await using basic = await startDockerRegistry({ auth: "basic" });
+  await using token = await startDockerRegistry({ auth: "token" });
+  await using open = await startDockerRegistry();
+  await using engine = await startEngine();
+  const auth = async (body: Record<string, string>) => {
+    const response = await fetch("http://x/v1.47/auth", {
+      unix: engine.socket,
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    const answer = (await response.json()) as { message?: string; Status?: string };
+    return [response.status, answer.message ?? answer.Status];
+  };
+  const good = { username: user, password };
+  const wrong = { username: user, password: "wrong" };
+  const welcome = [200, "Login Succeeded"];
+  for (const { host } of [basic, token, open])
+    expect(await auth({ ...good, serveraddress: host })).toEqual(welcome);
+  expect(await auth({ ...good, serveraddress: `http://${basic.host}/v1/` })).toEqual(welcome);
+  const [b, t] = [`http://${basic.host}/v2/`, `http://${token.host}/v2/`];
+  // What dockerd 20.10 answered to the same.
+  expect(await auth({ ...wrong, serveraddress: basic.host })).toEqual([
+    500,
+    `login attempt to ${b} failed with status: 401 Unauthorized`,
+  ]);
+  expect(await auth({ serveraddress: basic.host })).toEqual([500, `Get "${b}": no basic auth credentials`]);
+  expect(await auth({ ...wrong, serveraddress: token.host })).toEqual([
+    401,
+    `Get "${t}": unauthorized: incorrect username or password`,
+  ]);
+  expect(await auth({ serveraddress: token.host })).toEqual(welcome);
+  expect(await auth({ ...wrong, serveraddress: open.host })).toEqual(welcome);
+  expect((await auth({ ...good, serveraddress: "a b c" }))[0]).toBe(400);
+});

@@ -150,12 +150,14 @@ function lazyResolver(config: DaemonConfig, options: Parameters<Host["resolver"]
     createResolver({
       ...(options.credentials ? { credentials: options.credentials } : {}),
       ...(options.signal ? { signal: options.signal } : {}),
+      ...(options.offline ? { offline: true } : {}),
       insecureRegistries: config.insecureRegistries,
       mirrors: config.registryMirrors,
     }),
   );
   return {
     resolve: async (ref) => (await loading).resolve(ref),
+    login: async (registry) => (await loading).login(registry),
     fetcher: (ref) => ({
       fetch: async (descriptor, offset) => (await loading).fetcher(ref).fetch(descriptor, offset),
     }),

@@ -123,7 +123,6 @@ function hostResolvConf(): string {
 function writeFiles(daemon: Daemon, container: Container, addresses: string[], other?: Container): void {
   const { record } = container;
   const { host, config } = record;
-  mkdirSync(containerDirectory(daemon, record.id), { recursive: true, mode: 0o710 });
   if (other) {
     for (const path of [hostsPath, resolvConfPath, hostnamePath])
       writeFileSync(path(daemon, record.id), readOrEmpty(path(daemon, other.id)));

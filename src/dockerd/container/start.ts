@@ -32,6 +32,13 @@ export function startContainer(daemon: Daemon, container: Container): Promise<vo
   });
 }
 
+/** An empty directory; what an earlier run left in it goes. */
+function makeFresh(dir: string): void {
+  if (mkdirSync(dir, { recursive: true, mode: 0o700 }) !== undefined) return;
+  rmSync(dir, { recursive: true, force: true });
+  mkdirSync(dir, { mode: 0o700 });
+}
+
 export function cancelRestart(container: Container): void {
   clearTimeout(container.restartTimer);
   container.restartTimer = undefined;
@@ -117,8 +124,7 @@ async function run(daemon: Daemon, container: Container): Promise<void> {
   }
   undo.add("delete containerd's container", () => client.containers.delete({ id }));
   const dir = initDirectory(daemon, id);
-  rmSync(dir, { recursive: true, force: true });
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  makeFresh(dir);
   undo.add("remove runtime directory", () => rmSync(dir, { recursive: true, force: true }));
   const target = logTarget(daemon, container);
   const stdio = await makeStdio(daemon, {

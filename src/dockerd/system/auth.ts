@@ -4,7 +4,7 @@ import type { Handler } from "../daemon.ts";
 import { bodyOf } from "../http/router.ts";
 import { expand, resolverCredentials } from "../images/auth.ts";
 
-/** `POST /auth`: asks the registry for something that cannot exist, to learn whether the credentials are good. */
+/** `POST /auth`: asks the registry whether the credentials are good. */
 export const auth: Handler = async (call) => {
   const { daemon, reply, signal } = call;
   const fields = ["username", "password", "auth", "email", "serveraddress", "identitytoken", "registrytoken"];
@@ -13,25 +13,31 @@ export const auth: Handler = async (call) => {
       fields: Object.fromEntries(fields.map((name) => [name, "string" as const])),
     }),
   );
-  const server = (request.serveraddress ?? "").replace(/^https?:\/\//, "").replace(/\/.*$/, "");
-  const registry = server === "" || server === "index.docker.io" ? "docker.io" : server;
-  if (!/^[\w.:[\]-]+$/.test(registry)) throw invalid(`invalid registry address ${JSON.stringify(registry)}`);
-  const resolver = daemon.host.resolver({ ...resolverCredentials(request), signal });
+  const registry = registryOf(request.serveraddress ?? "");
+  const resolver = daemon.host.resolver({ ...resolverCredentials(request), offline: true, signal });
   try {
-    await resolver.resolve(`${registry}/corten/login-probe:none`);
+    const { identitytoken } = await resolver.login(registry);
+    reply.json(200, { Status: "Login Succeeded", IdentityToken: identitytoken ?? "" });
   } catch (error) {
-    if (isCode(error, "unauthenticated") || isCode(error, "permission_denied"))
-      throw new CortenError(
-        "unauthenticated",
-        `login attempt to https://${registry}/v2/ failed with status: 401 Unauthorized`,
-        { cause: error },
-      );
-    if (!isCode(error, "not_found"))
-      throw new CortenError("internal", `Get "https://${registry}/v2/": ${messageOf(error)}`, {
-        cause: error,
-      });
+    // Docker answers 401 only when the registry's token server says so.
+    if (isCode(error, "unauthenticated") && !/no basic auth credentials/.test(messageOf(error))) throw error;
+    throw new CortenError(isCode(error, "canceled") ? "canceled" : "internal", messageOf(error), {
+      cause: error,
+    });
   } finally {
     resolver.close();
   }
-  reply.json(200, { Status: "Login Succeeded", IdentityToken: "" });
 };
+
+/** The host of a server's address, which may be a URL with an old API's path. */
+function registryOf(address: string): string {
+  const url = /^https?:\/\//.test(address) ? address : `https://${address}`;
+  const host = url.replace(/^https?:\/\//, "").replace(/\/.*$/, "");
+  if (address === "" || host === "index.docker.io") return "docker.io";
+  const bad = /[^\w.:[\]-]/.exec(host)?.[0];
+  if (bad !== undefined || host === "")
+    throw invalid(
+      `unable to parse server address: parse ${JSON.stringify(url)}: ${bad === undefined ? "no host" : `invalid character ${JSON.stringify(bad)} in host name`}`,
+    );
+  return host;
+}

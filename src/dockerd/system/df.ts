@@ -1,5 +1,6 @@
 import { invalid } from "../../base/errors.ts";
 import type { DiskUsage } from "../../engine/types.ts";
+import { cacheView } from "../build/usage.ts";
 import { volumeUsers } from "../container/remove.ts";
 import { summary as containerSummary } from "../containers/list.ts";
 import type { Handler } from "../daemon.ts";
@@ -43,7 +44,11 @@ export const df: Handler = async (call) => {
         },
       })),
     );
-  if (has("build-cache")) answer.BuildCache = [];
-  if (wanted.length === 0) answer.BuilderSize = 0;
+  if (has("build-cache")) {
+    const records = daemon.builds.used ? await (await daemon.builds.builder()).usage() : [];
+    answer.BuildCache = records.map(cacheView);
+    if (wanted.length === 0)
+      answer.BuilderSize = records.reduce((sum, record) => sum + (record.shared ? 0 : record.size), 0);
+  }
   reply.json(200, answer);
 };
