@@ -3,6 +3,7 @@ import type { ContainerdClient, Resolver } from "../containerd/client/index.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Descriptor, History, ImageConfig, Platform } from "../oci/image-spec.ts";
 import type { Spec } from "../oci/runtime-spec.ts";
+import type { Compiled } from "./frontend/types.ts";
 import type { Operation, RunOperation, Vertex } from "./graph.ts";
 import type { Progress } from "./progress.ts";
 
@@ -268,6 +269,8 @@ export interface BuildRequest {
   /** Classic --squash. */
   squash?: boolean;
   progress: Progress;
+  /** Told once the graph is known, before anything of it is evaluated. */
+  onCompiled?: (compiled: Compiled) => void;
   signal: AbortSignal;
 }
 

@@ -1,5 +1,5 @@
 import type { Digest } from "../../oci/digest.ts";
-import { contentOf } from "../files/index.ts";
+import { filesExecutor } from "../files/index.ts";
 import { digestOf, keyOf, type RunOperation } from "../graph.ts";
 import type { Execution } from "../types.ts";
 
@@ -10,7 +10,7 @@ import type { Execution } from "../types.ts";
 export async function inputsKey(operation: RunOperation, execution: Execution): Promise<Digest | undefined> {
   const bound = operation.mounts.filter((mount) => mount.type === "bind");
   if (bound.length === 0) return undefined;
-  const contents: string[] = [];
+  const contents: (string | undefined)[] = [];
   for (const mount of bound) contents.push(await contentOf(execution, mount.input, mount.source));
   const key = (input: number | undefined) =>
     input === undefined ? "" : (execution.inputs[input]?.key ?? "");
@@ -26,4 +26,11 @@ export async function inputsKey(operation: RunOperation, execution: Execution): 
     contents,
     caches,
   ]);
+}
+
+/** What a path of an input shows, as a copy of it onto nothing would be known. */
+function contentOf(execution: Execution, input: number, path: string): Promise<Digest | undefined> {
+  const source = path.replace(/[\\*?[]/g, "\\$&");
+  const copy = { action: "copy", input, sources: [source === "" ? "/" : source], destination: "/" } as const;
+  return filesExecutor.contentKey!({ kind: "files", actions: [copy] }, execution);
 }

@@ -74,7 +74,7 @@ async function hide(root: string, hidden: string, ignore: Ignore): Promise<void>
     for (const entry of await readdir(join(root, below), { withFileTypes: true })) {
       const path = below === "" ? entry.name : `${below}/${entry.name}`;
       const directory = entry.isDirectory();
-      const excluded = ignore.excludes(path, directory);
+      const excluded = ignore.excludes(path);
       if (directory && (!excluded || ignore.mayHaveIncludedBelow(path))) await visit(path);
       else if (excluded) whiteout(hidden, path);
     }
