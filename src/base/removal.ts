@@ -4,6 +4,9 @@ import { join } from "node:path";
 import { messageOf } from "./errors.ts";
 import { log } from "./log.ts";
 
+/** Milliseconds between a removal and the work for it. */
+const delay = 30;
+
 /**
  * Removes directories by renaming them into one of its own: gone at once for everybody, while the blocks are freed on
  * another thread. An ext4 mounted with `discard` takes a millisecond or two for every directory and file freed.
@@ -14,10 +17,14 @@ export class Removal {
   #made = false;
   #count = 0;
   #work: Promise<void> = Promise.resolve();
+  readonly #bundles: boolean;
+  #waiting: string[] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** `place` is on the file system of what will be removed. */
-  constructor(place: string) {
+  /** `place` is on the file system of what will be removed; `plain`: none of them is a bundle, with a rootfs. */
+  constructor(place: string, options: { plain?: boolean } = {}) {
     this.#place = place;
+    this.#bundles = !options.plain;
     for (const name of entries(place)) this.#later(join(place, name));
   }
 
@@ -34,7 +41,7 @@ export class Removal {
       const { code } = error as NodeJS.ErrnoException;
       if (code === "ENOENT") return;
       // Another file system: the slow way.
-      removeRootfs(path);
+      if (this.#bundles) removeRootfs(path);
       rmSync(path, { recursive: true, force: true });
       return;
     }
@@ -43,22 +50,39 @@ export class Removal {
 
   /** When everything discarded so far is gone. */
   get settled(): Promise<void> {
+    this.#flush();
     return this.#work;
   }
 
+  /** Not at once: whoever has just waited for the end of something often has the next thing to ask. */
   #later(path: string): void {
+    this.#waiting.push(path);
+    this.#timer ??= setTimeout(() => this.#flush(), delay);
+  }
+
+  #flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const paths = this.#waiting;
+    this.#waiting = [];
     this.#work = this.#work.then(async () => {
-      try {
-        await removeTree(path);
-      } catch (error) {
-        log.warn("cannot remove a directory, the next start tries again", { path, error: messageOf(error) });
+      for (const path of paths) {
+        try {
+          await removeTree(path, this.#bundles);
+        } catch (error) {
+          log.warn("cannot remove a directory, the next start tries again", {
+            path,
+            error: messageOf(error),
+          });
+        }
       }
     });
   }
 }
 
-async function removeTree(path: string): Promise<void> {
-  await rmdir(join(path, "rootfs")).catch(unlessMissing);
+/** A bundle's rootfs is removed first, as the empty directory that it must be: never into what may be mounted. */
+async function removeTree(path: string, bundle: boolean): Promise<void> {
+  if (bundle) await rmdir(join(path, "rootfs")).catch(unlessMissing);
   await rm(path, { recursive: true, force: true });
 }
 

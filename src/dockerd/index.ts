@@ -80,8 +80,8 @@ export async function createDockerd(parts: DockerdParts): Promise<Dockerd> {
     locks: new KeyedMutex(),
     containerdVersion: () => (containerdVersion ??= parts.containerd.version.version({})),
     removal: {
-      data: new Removal(join(config.dataRoot, "removed")),
-      exec: new Removal(join(config.execRoot, "removed")),
+      data: new Removal(join(config.dataRoot, "removed"), { plain: true }),
+      exec: new Removal(join(config.execRoot, "removed"), { plain: true }),
     },
     closing: false,
   };

@@ -99,6 +99,9 @@ function integer(
   return big;
 }
 
+const isSmall = (value: unknown): value is number =>
+  typeof value === "number" && (value | 0) === value && value >= 0;
+
 function writeField(out: Writer, operation: EncodableOperation, [name, type, fallback]: Field): void {
   const value = (operation.values[name] ?? fallback) as FieldValue | undefined;
   if (value === undefined) refuse(operation, name, "is missing");
@@ -110,10 +113,11 @@ function writeField(out: Writer, operation: EncodableOperation, [name, type, fal
       out.u32(Number(value));
       break;
     case "u32":
-      out.u32(Number(integer(operation, name, value, 32, false)));
+      // Nearly all are plain small numbers; exact arithmetic is for the others, and for what is refused.
+      out.u32(isSmall(value) ? value : Number(integer(operation, name, value, 32, false)));
       break;
     case "i32":
-      out.i32(Number(integer(operation, name, value, 32, true)));
+      out.i32(isSmall(value) ? value : Number(integer(operation, name, value, 32, true)));
       break;
     case "u64":
       out.u64(integer(operation, name, value, 64, false));

@@ -43,7 +43,7 @@ export class TaskProcess {
   took(launched: Launched): void {
     this.monitor = launched.monitor;
     this.record.pid = launched.pid;
-    const startTime = startTimeOf(launched.pid);
+    const startTime = launched.startTime || startTimeOf(launched.pid);
     if (startTime !== undefined) this.record.startTime = startTime;
   }
 

@@ -6,6 +6,8 @@ import type { LinuxResources, Process, Spec } from "../oci/runtime-spec.ts";
 export interface Launched {
   pid: number;
   monitor: Monitor;
+  /** Field 22 of its /proc/pid/stat, when the runtime has read it. */
+  startTime?: string;
 }
 
 export type MonitorPlace = Omit<MonitorSpec, "run">;

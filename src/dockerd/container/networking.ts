@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { span } from "../../base/trace.ts";
 import {
   type Endpoint,
@@ -10,7 +10,7 @@ import {
 import type { Daemon } from "../daemon.ts";
 import type { Container } from "./container.ts";
 import { clearEndpoint, fillEndpoint } from "./networks.ts";
-import { containerDirectory, hostnamePath, hostsPath, resolvConfPath } from "./paths.ts";
+import { hostnamePath, hostsPath, resolvConfPath } from "./paths.ts";
 import { portRequests } from "./ports.ts";
 import { runningContainer } from "./spec-input.ts";
 

@@ -16,10 +16,10 @@ const load = () => {
 /** Our runc under our monitor. */
 export function ownRuntime(choice: RuntimeChoice, discard: (path: string) => void): OciRuntime {
   const { root } = choice;
-  const launched = (launcher: ReturnType<typeof monitorLauncher>): Launched => {
+  const launched = (launcher: ReturnType<typeof monitorLauncher>, startTime = ""): Launched => {
     const { monitor } = launcher;
     if (!monitor) throw conflict("the runtime did not launch the process");
-    return { pid: monitor.pid, monitor };
+    return { pid: monitor.pid, monitor, startTime };
   };
   const warn = (id: string) => (message: string) => log.warn(message, { container: id });
   return {
@@ -27,8 +27,9 @@ export function ownRuntime(choice: RuntimeChoice, discard: (path: string) => voi
       const runc = await load();
       const oom = await oomWatch(spec, id, choice.systemdCgroup);
       const launcher = monitorLauncher({ ...monitor, ...(oom ? { oom } : {}) });
+      let startTime: string;
       try {
-        await runc.create({
+        const state = await runc.create({
           root,
           id,
           bundle,
@@ -39,11 +40,12 @@ export function ownRuntime(choice: RuntimeChoice, discard: (path: string) => voi
           systemdCgroup: choice.systemdCgroup,
           warn: warn(id),
         });
+        startTime = state.startTime;
       } catch (error) {
         launcher.monitor?.close();
         throw inRuncsWords("runc create failed", error);
       }
-      return launched(launcher);
+      return launched(launcher, startTime);
     },
     async start(id) {
       await (await load()).start(root, id);

@@ -78,14 +78,17 @@ const unescapeOctal = (text: string) =>
 
 let current: CgroupLayout | undefined;
 
-/** The layout of this machine; read once, but our own cgroup each time, for that may change. */
+/** The layout of this machine; read once, but our own cgroup, which may change, whenever somebody asks. */
 export function cgroupLayout(): CgroupLayout {
-  const self = readFileSync("/proc/self/cgroup", "utf8");
-  if (!current) {
-    current = parseLayout(readFileSync("/proc/self/mountinfo", "utf8"), self);
-    return current;
-  }
-  return { ...current, own: parseLayout("", self).own };
+  current ??= parseLayout(readFileSync("/proc/self/mountinfo", "utf8"), "");
+  const { mode, mounts } = current;
+  return {
+    mode,
+    mounts,
+    get own() {
+      return parseLayout("", readFileSync("/proc/self/cgroup", "utf8")).own;
+    },
+  };
 }
 
 /**
