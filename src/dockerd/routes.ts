@@ -1,5 +1,6 @@
 import { build } from "./build/build.ts";
 import { cancel as cancelBuild } from "./build/cancel.ts";
+import { direct } from "./build/direct.ts";
 import { prune as pruneBuilds } from "./build/prune.ts";
 import { archiveGet, archiveHead, archivePut } from "./containers/archive.ts";
 import { attach } from "./containers/attach.ts";
@@ -138,6 +139,7 @@ export const routes: readonly Route[] = [
   ["GET /plugins", ({ reply }) => reply.json(200, [])],
 
   ["GET /corten/traces/{id}", traces],
+  ["POST /corten/build", direct],
   ["POST /corten/explain", explain],
   ["POST /corten/images/build-deb", buildDeb],
 ];

@@ -1,4 +1,5 @@
 /** The Engine API's JSON, one file a noun; `types/common.ts` says how it is written. */
+export type * from "./types/build.ts";
 export type * from "./types/common.ts";
 export type * from "./types/container.ts";
 export type * from "./types/container-config.ts";

@@ -36,6 +36,7 @@ export class ClassicStream implements Progress {
 
   /** Learns the steps: those instructions whose stage the target needs. */
   compiled({ dockerfile, targets, unusedBuildArgs }: Compiled): void {
+    if (!dockerfile) return;
     const byLine = this.#verticesByLine(targets.map((target) => target.vertex));
     const last = dockerfile.stages.length - 1;
     let before = "";

@@ -66,7 +66,7 @@ export function buildOptions(query: Query): QueryOptions {
   };
 }
 
-function tagName(text: string): string {
+export function tagName(text: string): string {
   try {
     const parsed = withDefaultTag(parseImageName(text));
     if (parsed.digest !== undefined) throw invalid("refusing to create a tag with a digest reference");
@@ -78,7 +78,7 @@ function tagName(text: string): string {
   }
 }
 
-function networkOf(text: string): BuildRequest["network"] {
+export function networkOf(text: string): BuildRequest["network"] {
   if (text === "" || text === "default" || text === "bridge") return "default";
   if (text === "none" || text === "host") return text;
   if (text.startsWith("container:")) return text as `container:${string}`;

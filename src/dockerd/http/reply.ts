@@ -150,6 +150,11 @@ export class Reply {
     };
   }
 
+  /** True for a client of a socket in the file system: it is on this machine. */
+  get local(): boolean {
+    return this.#socket.remoteAddress === undefined;
+  }
+
   /** True when the client asked to switch protocols. */
   get wantsUpgrade(): boolean {
     return (
