@@ -33,10 +33,14 @@ export interface Compiled {
   filename: string;
   /** The Dockerfile as it was read. */
   text: string;
-  dockerfile: Dockerfile;
+  /** Absent when `check` was asked for and it could not be parsed. */
+  dockerfile?: Dockerfile;
   /** One per platform, in the order of the request; none when only a question was asked (`call`). */
   targets: readonly CompiledTarget[];
-  /** Findings of the lint, each once whatever the number of platforms. */
+  /**
+   * Findings of the lint, each once whatever the number of platforms. The request's progress was told of them as they
+   * were found, unless they were what was asked for (`check`).
+   */
   warnings: readonly WarningProgress[];
   /** --build-arg names that no ARG asks for and that are not predefined, sorted. */
   unusedBuildArgs: readonly string[];

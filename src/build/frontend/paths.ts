@@ -1,0 +1,35 @@
+/** Paths inside of images, joined and cleaned as Go's `path` does it: no trailing slash is left. */
+import { posix } from "node:path";
+
+/** Go's path.Clean. */
+export function clean(path: string): string {
+  const normal = posix.normalize(path);
+  return normal.length > 1 && normal.endsWith("/") ? normal.slice(0, -1) : normal;
+}
+
+/** Go's path.Join: empty parts count for nothing, and nothing at all is the empty path. */
+export function join(...parts: readonly string[]): string {
+  const filled = parts.filter((part) => part !== "");
+  return filled.length === 0 ? "" : clean(filled.join("/"));
+}
+
+/**
+ * A path of an instruction made absolute against the working directory (BuildKit's system.NormalizePath). One that
+ * is absolute already stays as it was written.
+ */
+export function absolute(directory: string, path: string): string {
+  if (path === "") return directory === "" ? "/" : join("/", directory);
+  return path.startsWith("/") ? path : join("/", directory, path);
+}
+
+/** The destination of COPY and ADD: a trailing slash, which says that it is a directory, is kept. */
+export function destinationOf(directory: string, written: string): string {
+  const path = written === "" || written === "." ? "./" : written;
+  const found = absolute(directory, path);
+  if (path.endsWith("/") && !found.endsWith("/")) return `${found}/`;
+  if (path.endsWith("/.") && !path.startsWith("/")) return found === "/" ? "/." : `${found}/.`;
+  return found;
+}
+
+/** A name as a pattern that matches only itself. */
+export const literalPattern = (name: string): string => name.replace(/[\\*?[]/g, "\\$&");
