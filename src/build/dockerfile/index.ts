@@ -18,6 +18,7 @@ export { Linter, parseCheckOptions } from "./lint/linter.ts";
 export { type RuleName, rules } from "./lint/rules.ts";
 export { lintUndefinedVariables, StageLint } from "./lint/stage.ts";
 export { detectSyntax } from "./parser/directives.ts";
+export { chompHeredoc } from "./parser/heredoc.ts";
 export { parseMount } from "./parser/mount.ts";
 export { parseDockerfile, parseTrigger } from "./parser/parse.ts";
 export { parsePorts } from "./parser/ports.ts";
