@@ -137,6 +137,8 @@ export interface CacheMounts {
       sharing: "shared" | "private" | "locked";
       /** Fills a new one. */
       initial?: (path: string) => Promise<void>;
+      /** For disk usage: what it is for. */
+      description?: string;
       signal: AbortSignal;
     },
   ): Promise<{ path: string; release(): Promise<void> }>;
@@ -214,6 +216,8 @@ export interface OutputSpec {
   write?: (chunk: Uint8Array) => Promise<void>;
   /** Where `local` (and oci with tar=false) writes: a directory of this host, when the client shares it. */
   directory?: string;
+  /** Who gets the files of `local`, as buildx gives them to whoever runs it; default: this process's user. */
+  owner?: { uid: number; gid: number };
 }
 
 export interface CacheSpec {

@@ -17,7 +17,7 @@ export interface UsageRecord {
   type: RecordType;
   description: string;
   mutable: boolean;
-  /** A build uses it, or another record is built on it. */
+  /** A build uses it, or something that is built on it. */
   inUse: boolean;
   /** An image has the same layers. */
   shared: boolean;
@@ -43,7 +43,9 @@ export interface NewRecord {
   /** Other keys that lead to it. */
   aliases: readonly Digest[];
   layers: readonly Layer[];
-  /** Keys of the records it was made from (its base first). */
+  /** How many of the layers are its base's. */
+  below: number;
+  /** Keys of the records it is built on. */
   parents: readonly Digest[];
   description: string;
   type: RecordType;

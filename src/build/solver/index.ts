@@ -1,3 +1,5 @@
 /** From a graph to its results. */
-export { type Job, Solver } from "./solver.ts";
-export type { Executors, JobOptions, SourceText } from "./types.ts";
+export { SolveError } from "./error.ts";
+export { excerpt } from "./excerpt.ts";
+export { Solver } from "./solver.ts";
+export type { Executors, Job, JobOptions, SourceText } from "./types.ts";

@@ -1,0 +1,425 @@
+/** One build's evaluation of its graph: keys first, then what the cache does not have. */
+import { Cleanup } from "../../base/cleanup.ts";
+import { asCortenError, messageOf } from "../../base/errors.ts";
+import { log } from "../../base/log.ts";
+import { span } from "../../base/trace.ts";
+import type { Digest } from "../../oci/digest.ts";
+import type { RecordType, StoredResult, Uses } from "../cache/index.ts";
+import type { CacheRecord, ImportedRecord } from "../export/index.ts";
+import type { Operation, Vertex } from "../graph.ts";
+import type { Progress } from "../progress.ts";
+import type { Execution, Executor, Result } from "../types.ts";
+import { SolveError } from "./error.ts";
+import { baseOf, contentKey, freshKey, inputKey, isPinned, isSource } from "./keys.ts";
+import { exportedRecords } from "./records.ts";
+import { canceled } from "./slots.ts";
+import type { Evaluated, Job, JobOptions, Keys, Shared, SourceText } from "./types.ts";
+import { VertexReport } from "./vertex-report.ts";
+import type { Work } from "./work.ts";
+
+/** A vertex in this build. */
+export interface Node {
+  readonly vertex: Vertex;
+  readonly inputs: readonly Node[];
+  /** It or something below it must not come from the cache. */
+  readonly fresh: boolean;
+  readonly report: VertexReport;
+  keys?: Promise<Keys>;
+  /** The canonical key, once known. */
+  key?: Digest;
+  evaluated?: Promise<Evaluated>;
+  /** When `evaluated` has come. */
+  found?: Evaluated;
+}
+
+/** Without a key, the result's own counts. */
+type RunKeys = { key: Digest | undefined; aliases: readonly Digest[] };
+
+export class BuildJob implements Job {
+  readonly #shared: Shared;
+  readonly #options: JobOptions;
+  readonly #nodes = new Map<string, Node>();
+  readonly #nodeOf = new Map<Vertex, Node>();
+  readonly #uses: Uses;
+  readonly #abort = new AbortController();
+  readonly #signal: AbortSignal;
+  /** Begun for this build; others may wait for it as well. */
+  readonly #begun = new Set<Work<Evaluated>>();
+  readonly #deferred = new Cleanup();
+  #failure: { error: unknown; vertex: Vertex } | undefined;
+  #settled: Promise<void> | undefined;
+
+  constructor(shared: Shared, options: JobOptions) {
+    this.#shared = shared;
+    this.#options = options;
+    this.#uses = shared.cache.uses();
+    this.#signal = AbortSignal.any([options.request.signal, this.#abort.signal]);
+  }
+
+  async solve(vertices: readonly Vertex[], source?: SourceText): Promise<Result[]> {
+    const nodes = vertices.map((vertex) => this.#node(vertex));
+    for (const node of this.#nodes.values()) node.report.announce();
+    try {
+      const evaluated = await Promise.all(nodes.map((node) => this.#evaluate(node)));
+      return evaluated.map(({ result }) => result);
+    } catch (error) {
+      const failure = this.#failure;
+      this.#abort.abort(canceled());
+      if (this.#options.request.signal.aborted || !failure) throw new SolveError(error);
+      throw new SolveError(failure.error, failure.vertex, source);
+    }
+  }
+
+  records(vertices: readonly Vertex[]): CacheRecord[] {
+    return exportedRecords(
+      vertices.map((vertex) => this.#node(vertex)),
+      this.#shared.cache,
+      this.#uses,
+    );
+  }
+
+  async close(): Promise<void> {
+    this.#abort.abort(canceled());
+    await Promise.all([...this.#begun].filter((work) => work.signal.aborted).map((work) => work.settled));
+    this.#settled ??= this.#finish();
+  }
+
+  async #finish(): Promise<void> {
+    await Promise.all([...this.#begun].map((work) => work.settled));
+    await this.#deferred[Symbol.asyncDispose]();
+    this.#uses[Symbol.dispose]();
+  }
+
+  get settled(): Promise<void> {
+    return this.#settled ?? Promise.reject(new Error("the build's job is not closed"));
+  }
+
+  #node(vertex: Vertex): Node {
+    const known = this.#nodeOf.get(vertex);
+    if (known) return known;
+    const inputs = vertex.inputs.map((input) => this.#node(input));
+    const fresh = vertex.ignoreCache || inputs.some((input) => input.fresh);
+    const name = `${vertex.digest} ${vertex.ignoreCache} ${fresh}`;
+    let node = this.#nodes.get(name);
+    if (!node) {
+      const report = new VertexReport(vertex, this.#options.request.progress);
+      node = { vertex, inputs, fresh, report };
+      this.#nodes.set(name, node);
+    }
+    this.#nodeOf.set(vertex, node);
+    return node;
+  }
+
+  /** What the vertex is called in the cache; looks at no more of its inputs than it takes. */
+  #keys(node: Node): Promise<Keys> {
+    node.keys ??= this.#findKeys(node).then((keys) => {
+      node.key = keys.key;
+      return keys;
+    });
+    node.keys.catch(() => {});
+    return node.keys;
+  }
+
+  async #findKeys(node: Node): Promise<Keys> {
+    const { vertex } = node;
+    if (this.#isRenewed(node) || vertex.operation.kind === "local")
+      return { key: (await this.#evaluate(node)).result.key, aliases: [] };
+    if (!node.fresh && isPinned(vertex)) {
+      const key = this.#resolve(vertex.digest);
+      if (key !== undefined) return { key, aliases: [] };
+    }
+    const byDefinition = isPinned(vertex) ? [vertex.digest] : [];
+    if (isSource(vertex)) {
+      const content = await this.#contentKey(node);
+      if (content === undefined) return { key: (await this.#evaluate(node)).result.key, aliases: [] };
+      const own = contentKey(vertex, content);
+      return { key: this.#resolve(own) ?? own, aliases: [...byDefinition, own] };
+    }
+    const inputs = await Promise.all(node.inputs.map((input) => this.#inputKey(input)));
+    const fromInputs = inputKey(vertex, inputs);
+    // A client's directory has no name that would mean the same in the next build.
+    const lasting = node.inputs.every((input) => input.vertex.operation.kind !== "local");
+    const aliases = lasting ? [...byDefinition, fromInputs] : byDefinition;
+    const known = lasting ? this.#resolve(fromInputs) : undefined;
+    if (known !== undefined) return { key: known, aliases };
+    const content = await this.#contentKey(node);
+    const own = content === undefined ? fromInputs : contentKey(vertex, content);
+    return { key: this.#resolve(own) ?? own, aliases: [...aliases, own] };
+  }
+
+  /**
+   * The key of an input. One that no cache has is begun at once: what is built on it cannot be there either, for a record
+   * goes before those that it is built on.
+   */
+  async #inputKey(input: Node): Promise<Digest> {
+    const { key } = await this.#keys(input);
+    if (!isSource(input.vertex) && !this.#options.imports?.length && !this.#shared.cache.has(key))
+      void this.#evaluate(input).catch(() => {});
+    return key;
+  }
+
+  /** Made anew whatever the cache has. Images and directories are what they are. */
+  #isRenewed({ vertex }: Node): boolean {
+    const { kind } = vertex.operation;
+    return vertex.ignoreCache && kind !== "image" && kind !== "local";
+  }
+
+  async #contentKey(node: Node): Promise<Digest | undefined> {
+    const executor = this.#executorOf(node.vertex.operation);
+    if (!executor.contentKey) return undefined;
+    const base = baseOf(node.vertex);
+    const inputs = await Promise.all(
+      node.inputs.map(async (input, index): Promise<Result> => {
+        if (index === base && !input.found)
+          return { kind: "layers", key: (await this.#keys(input)).key, layers: [] };
+        return (await this.#evaluate(input)).result;
+      }),
+    );
+    const execution = this.#execution(node.vertex, inputs, this.#options.request.progress, this.#signal);
+    try {
+      return await span("build", "content key", () =>
+        executor.contentKey?.(node.vertex.operation, execution),
+      );
+    } catch (error) {
+      throw this.#failed(node, error);
+    }
+  }
+
+  /** The canonical key that our cache or an imported one knows. */
+  #resolve(key: Digest): Digest | undefined {
+    return this.#shared.cache.resolve(key) ?? this.#imported(key)?.key;
+  }
+
+  #imported(key: Digest): ImportedRecord | undefined {
+    for (const cache of this.#options.imports ?? []) {
+      const record = cache.lookup(key);
+      if (record) return record;
+    }
+    return undefined;
+  }
+
+  #evaluate(node: Node): Promise<Evaluated> {
+    if (!node.evaluated) {
+      node.evaluated = this.#find(node).then((found) => {
+        node.found = found;
+        node.key = found.result.key;
+        if (found.id !== undefined) this.#uses.add(found.id);
+        node.report.completed(found.cached);
+        if (found.cached) skip(node.inputs);
+        return found;
+      });
+      node.evaluated.catch((error) => this.#failed(node, error));
+    }
+    return node.evaluated;
+  }
+
+  /** Tells the vertex's end, and remembers the first failure as the build's. */
+  #failed(node: Node, error: unknown): unknown {
+    const known = this.#failure;
+    // The failure of an input is not this one's.
+    if (known && known.error === error && known.vertex !== node.vertex) return error;
+    const { code } = asCortenError(error);
+    if (!known && !(code === "canceled" && this.#signal.aborted)) {
+      this.#failure = { error, vertex: node.vertex };
+      node.report.failed(error);
+      this.#abort.abort(canceled());
+    } else if (known?.error !== error) node.report.canceled();
+    return error;
+  }
+
+  async #find(node: Node): Promise<Evaluated> {
+    if (this.#signal.aborted) throw canceled();
+    const { vertex } = node;
+    const { cache } = this.#shared;
+    const { kind } = vertex.operation;
+    if (kind === "local") return this.#run(node, `${this.#options.request.id} ${vertex.digest}`, undefined);
+    if (kind === "image") return this.#image(node);
+    if (this.#isRenewed(node)) return this.#renew(node);
+    // A source without a key of its content is asked each time.
+    if (isSource(vertex) && !this.#executorOf(vertex.operation).contentKey) return this.#source(node);
+    const keys = await this.#keys(node);
+    const stored = await cache.find(keys.key, this.#uses);
+    if (stored) {
+      for (const alias of keys.aliases) cache.alias(alias, stored.key);
+      return fromStore(stored, true);
+    }
+    const imported = this.#imported(keys.key);
+    if (imported) {
+      try {
+        return await this.#load(node, imported, keys);
+      } catch (error) {
+        if (this.#signal.aborted) throw error;
+        // A cache that cannot be read is none.
+        log.warn(`cannot load ${vertex.name} from an imported cache`, { error: messageOf(error) });
+      }
+    }
+    return this.#run(node, keys.key, keys);
+  }
+
+  /** An image's layers are the image's to keep; what shares the work holds them, too. */
+  async #image(node: Node): Promise<Evaluated> {
+    const found = await this.#run(node, `image ${node.vertex.digest}`, undefined);
+    const { client } = this.#options;
+    const top = found.result.kind === "layers" ? found.result.layers.at(-1) : undefined;
+    if (top && client.lease !== undefined)
+      await client.leases.addResource({
+        id: client.lease,
+        resource: { id: top.snapshot, type: `snapshots/${this.#shared.services.snapshotter}` },
+      });
+    const content = this.#executorOf(node.vertex.operation).contentKey
+      ? (await this.#keys(node)).key
+      : undefined;
+    return content === undefined ? found : { ...found, result: { ...found.result, key: content } };
+  }
+
+  /** --no-cache: a result with a new name, to which all that led to the old one leads from now on. */
+  async #renew(node: Node): Promise<Evaluated> {
+    const { vertex } = node;
+    const inputs = await Promise.all(node.inputs.map((input) => this.#evaluate(input)));
+    const fromInputs = inputKey(
+      vertex,
+      inputs.map(({ result }) => result.key),
+    );
+    const aliases: Digest[] = isPinned(vertex) ? [vertex.digest] : [];
+    if (inputs.every(({ result }) => result.kind !== "directory")) aliases.push(fromInputs);
+    const content = await this.#contentKey(node);
+    if (content !== undefined) aliases.push(contentKey(vertex, content));
+    return this.#run(node, `fresh ${content ?? fromInputs}`, {
+      key: freshKey(content ?? fromInputs),
+      aliases,
+    });
+  }
+
+  async #source(node: Node): Promise<Evaluated> {
+    const { vertex } = node;
+    const aliases = isPinned(vertex) ? [vertex.digest] : [];
+    const key = isPinned(vertex) ? this.#shared.cache.resolve(vertex.digest) : undefined;
+    const stored = key === undefined ? undefined : await this.#shared.cache.find(key, this.#uses);
+    if (stored) return fromStore(stored, true);
+    return this.#run(node, `source ${vertex.digest}`, { key: undefined, aliases });
+  }
+
+  #load(node: Node, imported: ImportedRecord, keys: Keys): Promise<Evaluated> {
+    const { cache } = this.#shared;
+    return this.#share(node, keys.key, async (work, client, uses) => {
+      const layers = await imported.load(client, work.signal);
+      const stored = await cache.put(
+        { ...this.#description(node), key: keys.key, aliases: keys.aliases, layers, below: 0, parents: [] },
+        uses,
+      );
+      return fromStore(stored, true);
+    });
+  }
+
+  /** Executes a vertex, or waits for whoever does already. Without `keys` the result is not remembered. */
+  async #run(node: Node, name: string, keys: RunKeys | undefined): Promise<Evaluated> {
+    const { cache, slots } = this.#shared;
+    const { vertex } = node;
+    const inputs = (await Promise.all(node.inputs.map((input) => this.#evaluate(input)))).map(
+      ({ result }) => result,
+    );
+    return this.#share(node, name, async (work, _client, uses) => {
+      // Somebody may have made it while our inputs were.
+      const stored = keys?.key === undefined ? undefined : await cache.find(keys.key, uses);
+      if (stored) return fromStore(stored, true);
+      const execute = async () => {
+        if (work.signal.aborted) throw canceled();
+        work.start();
+        const execution = this.#execution(vertex, inputs, work.progress, work.signal);
+        const result = await this.#executorOf(vertex.operation).execute(vertex.operation, execution);
+        return keys ? await this.#store(node, inputs, result, keys, uses) : { result, cached: false };
+      };
+      // A client's directory costs its time, not ours.
+      return vertex.operation.kind === "local" ? execute() : slots.run(work.signal, execute);
+    });
+  }
+
+  async #store(
+    node: Node,
+    inputs: readonly Result[],
+    result: Result,
+    keys: RunKeys,
+    uses: Uses,
+  ): Promise<Evaluated> {
+    if (result.kind !== "layers") return { result, cached: false };
+    const base = baseOf(node.vertex);
+    const root = base === undefined ? undefined : inputs[base];
+    const builtOn = node.vertex.operation.kind === "merge" ? inputs : root ? [root] : [];
+    const stored = await this.#shared.cache.put(
+      {
+        ...this.#description(node),
+        key: keys.key ?? result.key,
+        aliases: keys.aliases,
+        layers: result.layers,
+        below: root?.kind === "layers" ? root.layers.length : 0,
+        parents: builtOn.map(({ key }) => key),
+      },
+      uses,
+    );
+    return fromStore(stored, false);
+  }
+
+  async #share(
+    node: Node,
+    name: string,
+    run: (work: Work<Evaluated>, client: JobOptions["client"], uses: Uses) => Promise<Evaluated>,
+  ): Promise<Evaluated> {
+    const { work, begun } = this.#shared.work(name, node.vertex, async (own) => {
+      // Until all that wait have taken it over.
+      const uses = this.#shared.cache.uses();
+      try {
+        return await run(own, this.#options.client, uses);
+      } finally {
+        setImmediate(() => uses[Symbol.dispose]());
+      }
+    });
+    if (begun) this.#begun.add(work);
+    const { vertex, report } = node;
+    const { progress } = this.#options.request;
+    return work.join({ vertex, progress, onStarted: (at) => report.started(at) }, this.#signal);
+  }
+
+  #description({ vertex }: Node): { description: string; type: RecordType } {
+    return {
+      description: vertex.name,
+      type: vertex.operation.kind === "git" ? "source.git.checkout" : "regular",
+    };
+  }
+
+  #execution(vertex: Vertex, inputs: readonly Result[], progress: Progress, signal: AbortSignal): Execution {
+    const { services, cache } = this.#shared;
+    const { client, request } = this.#options;
+    return {
+      vertex,
+      client,
+      snapshotter: services.snapshotter,
+      inputs,
+      progress,
+      signal,
+      request,
+      services,
+      caches: cache,
+      defer: (what, undo) => this.#deferred.add(what, undo),
+    };
+  }
+
+  #executorOf(operation: Operation): Executor<Operation> {
+    return this.#shared.executors[operation.kind] as Executor<Operation>;
+  }
+}
+
+const fromStore = ({ id, key, layers, createdAt }: StoredResult, cached: boolean): Evaluated => ({
+  result: { kind: "layers", key, layers },
+  id,
+  createdAt,
+  cached,
+});
+
+/** What was not looked at because what is built on it was in the cache. */
+function skip(nodes: readonly Node[]): void {
+  for (const node of nodes) {
+    if (node.evaluated || node.report.isDone || node.vertex.operation.kind === "local") continue;
+    skip(node.inputs);
+    node.report.completed(true);
+  }
+}
