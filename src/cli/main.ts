@@ -59,8 +59,10 @@ async function dispatch(
   argv: readonly string[],
   fallback: Cli,
 ): Promise<number | undefined | void> {
-  const parsed = parseOr125(program, `${program} [OPTIONS] COMMAND [ARG...]`, () =>
-    parseFlags({ ...globalFlags, ...shortHelp }, argv, false),
+  const parsed = await parseOr125(
+    program,
+    () => `${program} [OPTIONS] COMMAND [ARG...]`,
+    () => parseFlags({ ...globalFlags, ...shortHelp }, argv, false),
   );
   const { values } = parsed;
   const cli = new Cli(program, { ...defaults(), ...values });
@@ -98,7 +100,11 @@ async function runGroup(
   wantsHelp: boolean,
 ): Promise<number | undefined | void> {
   const path = `${cli.program} ${name}`;
-  const parsed = parseOr125(path, path, () => parseFlags(shortHelp, argv, false));
+  const parsed = await parseOr125(
+    path,
+    () => path,
+    () => parseFlags(shortHelp, argv, false),
+  );
   const word = parsed.args[0];
   if (word === undefined || (wantsHelp && !childOf(group, word)) || parsed.values.help) {
     const { groupHelp } = await import("./usage.ts");
@@ -129,11 +135,11 @@ async function runNode(
     return 0;
   };
   if (wantsHelp) return showHelp();
-  const line = await import("./usage.ts").then(({ usageLine }) => usageLine(path, command));
+  const line = async () => (await import("./usage.ts")).usageLine(path, command);
   const table: FlagTable = { ...command.flags, ...(command.ownsShortHelp ? help : shortHelp) };
-  const parsed = parseOr125(path, line, () => parseFlags(table, argv, command.interspersed ?? true));
+  const parsed = await parseOr125(path, line, () => parseFlags(table, argv, command.interspersed ?? true));
   if (parsed.values["help"]) return showHelp();
-  checkArguments(cli.program, path, line, command.arguments, parsed.args.length);
+  await checkArguments(cli.program, path, line, command.arguments, parsed.args.length);
   return runIt(cli, command, path, parsed);
 }
 
@@ -146,28 +152,30 @@ function runIt(
   return command.run({ cli, path, ...parsed });
 }
 
-function parseOr125<T>(path: string, line: string, parse: () => T): T {
+/** `line` gives the usage line, which only an error shows. */
+async function parseOr125<T>(path: string, line: () => string | Promise<string>, parse: () => T): Promise<T> {
   try {
     return parse();
   } catch (error) {
     if (!(error instanceof FlagError)) throw error;
     throw new StatusError(
       125,
-      `${error.message}\n\nUsage:  ${line}\n\nRun '${path} --help' for more information`,
+      `${error.message}\n\nUsage:  ${await line()}\n\nRun '${path} --help' for more information`,
     );
   }
 }
 
 /** Docker's words for too few and too many arguments, its two odd "See" and "SRun" included: scripts match them. */
-function checkArguments(
+async function checkArguments(
   program: string,
   path: string,
-  line: string,
+  usage: () => Promise<string>,
   rule: ArgumentRule,
   count: number,
-): void {
+): Promise<void> {
   const { min = 0, max = Number.POSITIVE_INFINITY } = rule;
   if (count >= min && count <= max) return;
+  const line = await usage();
   const plural = (n: number) => (n === 1 ? "argument" : "arguments");
   const fail = (what: string, hint = "Run") =>
     new StatusError(

@@ -5,8 +5,10 @@ export function goQuote(text: string): string {
     const code = char.codePointAt(0)!;
     const short = escapes[char];
     if (short !== undefined) out += short;
+    else if (code >= 0x20 && code < 0x7f) out += char;
     else if (code < 0x20 || code === 0x7f) out += `\\x${code.toString(16).padStart(2, "0")}`;
-    else if (/[\p{C}\p{Z}]/u.test(char) && char !== " ")
+    // Only for what is not ASCII: compiling this expression takes as long as a request.
+    else if (/[\p{C}\p{Z}]/u.test(char))
       out +=
         code > 0xffff
           ? `\\U${code.toString(16).padStart(8, "0")}`

@@ -163,11 +163,16 @@ export function checkAttach(text: string): string {
   return lower;
 }
 
-const allowedSysctls = new Set(
-  ["msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced"].map(
-    (name) => `kernel.${name}`,
-  ),
-);
+const allowedSysctls: ReadonlySet<string> = new Set([
+  "kernel.msgmax",
+  "kernel.msgmnb",
+  "kernel.msgmni",
+  "kernel.sem",
+  "kernel.shmall",
+  "kernel.shmmax",
+  "kernel.shmmni",
+  "kernel.shm_rmid_forced",
+]);
 
 export function checkSysctl(text: string): string {
   const [name, value] = cut(text, "=");

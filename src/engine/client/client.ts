@@ -13,26 +13,45 @@ import { Volumes } from "./volumes.ts";
  */
 export class EngineClient implements Disposable {
   readonly transport: Transport;
-  readonly containers: Containers;
-  readonly execs: Execs;
-  readonly images: Images;
-  readonly networks: Networks;
-  readonly volumes: Volumes;
-  readonly system: System;
+  #containers: Containers | undefined;
+  #execs: Execs | undefined;
+  #images: Images | undefined;
+  #networks: Networks | undefined;
+  #volumes: Volumes | undefined;
+  #system: System | undefined;
 
   /** `apiVersion` fixes the version (DOCKER_API_VERSION); without it `negotiate` chooses. */
   constructor(options: TransportOptions & { apiVersion?: string }) {
     this.transport = new Transport(options, options.apiVersion ?? defaultApiVersion);
     this.#fixed = options.apiVersion !== undefined;
-    this.containers = new Containers(this.transport);
-    this.execs = new Execs(this.transport);
-    this.images = new Images(this.transport);
-    this.networks = new Networks(this.transport);
-    this.volumes = new Volumes(this.transport);
-    this.system = new System(this.transport);
   }
 
   readonly #fixed: boolean;
+
+  get containers(): Containers {
+    this.#containers ??= new Containers(this.transport);
+    return this.#containers;
+  }
+  get execs(): Execs {
+    this.#execs ??= new Execs(this.transport);
+    return this.#execs;
+  }
+  get images(): Images {
+    this.#images ??= new Images(this.transport);
+    return this.#images;
+  }
+  get networks(): Networks {
+    this.#networks ??= new Networks(this.transport);
+    return this.#networks;
+  }
+  get volumes(): Volumes {
+    this.#volumes ??= new Volumes(this.transport);
+    return this.#volumes;
+  }
+  get system(): System {
+    this.#system ??= new System(this.transport);
+    return this.#system;
+  }
 
   get apiVersion(): string {
     return this.transport.apiVersion;

@@ -35,6 +35,6 @@ export class Execs {
   /** As `inspect`, answered by our own daemon when the exec has ended; undefined when another one is asked. */
   async ended(id: string): Promise<ExecInspect | undefined> {
     if (!this.#transport.corten) return undefined;
-    return this.#transport.json("GET", at(id, "/json"), { query: { wait: 1 } });
+    return this.#transport.json("GET", at(id, "/json?wait=1"));
   }
 }

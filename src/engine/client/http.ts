@@ -29,34 +29,47 @@ export interface HttpResponse {
   raw: boolean;
 }
 
-/** Sends a request. A streamed body goes chunked and is not awaited to the end here: answers may come earlier. */
-export async function sendRequest(connection: Connection, request: HttpRequest): Promise<void> {
+/**
+ * Sends a request. A streamed body goes chunked and is not awaited to the end here: answers may come earlier.
+ * Without Buffer.from and regular expressions, whose first use costs a command 0.1 ms each.
+ */
+export function sendRequest(connection: Connection, request: HttpRequest): Promise<void> {
   let head = `${request.method} ${request.target} HTTP/1.1\r\nHost: ${request.host}\r\n`;
-  for (const [name, value] of Object.entries(request.headers)) head += `${name}: ${oneLine(value)}\r\n`;
+  for (const name in request.headers) head += `${name}: ${oneLine(request.headers[name]!)}\r\n`;
   const { body } = request;
   if (body === undefined) {
     if (request.method === "POST" || request.method === "PUT") head += "Content-Length: 0\r\n";
-    await connection.write(`${head}\r\n`);
-  } else if (typeof body === "string" || body instanceof Uint8Array) {
-    const bytes = typeof body === "string" ? Buffer.from(body) : body;
-    await connection.write(
-      Buffer.concat([Buffer.from(`${head}Content-Length: ${bytes.length}\r\n\r\n`), bytes]),
-    );
-  } else {
-    await connection.write(`${head}Transfer-Encoding: chunked\r\n\r\n`);
-    for await (const chunk of body) {
-      if (chunk.length === 0) continue;
-      await connection.write(`${chunk.length.toString(16)}\r\n`);
-      await connection.write(chunk);
-      await connection.write("\r\n");
-    }
-    await connection.write("0\r\n\r\n");
+    return connection.write(`${head}\r\n`);
   }
+  if (typeof body === "string" || body instanceof Uint8Array) {
+    const bytes = typeof body === "string" ? encoder.encode(body) : body;
+    const start = encoder.encode(`${head}Content-Length: ${bytes.length}\r\n\r\n`);
+    return connection.write(Buffer.concat([start, bytes]));
+  }
+  return sendChunked(connection, head, body);
 }
+
+async function sendChunked(
+  connection: Connection,
+  head: string,
+  body: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  await connection.write(`${head}Transfer-Encoding: chunked\r\n\r\n`);
+  for await (const chunk of body) {
+    if (chunk.length === 0) continue;
+    await connection.write(`${chunk.length.toString(16)}\r\n`);
+    await connection.write(chunk);
+    await connection.write("\r\n");
+  }
+  await connection.write("0\r\n\r\n");
+}
+
+const encoder = new TextEncoder();
 
 /** Header values come from users (labels, names): a line break must not become another header. */
 function oneLine(value: string): string {
-  if (/[\r\n]/.test(value)) throw new CortenError("invalid_argument", "invalid header field value");
+  if (value.includes("\r") || value.includes("\n"))
+    throw new CortenError("invalid_argument", "invalid header field value");
   return value;
 }
 
@@ -68,11 +81,14 @@ export async function readResponse(
 ): Promise<HttpResponse> {
   for (;;) {
     const lines = (await readHead(connection)).split("\r\n");
-    const match = /^HTTP\/1\.[01] (\d{3}) ?(.*)$/.exec(lines[0] ?? "");
-    if (!match) throw malformed(`malformed HTTP response "${(lines[0] ?? "").slice(0, 80)}"`);
-    const status = Number(match[1]);
+    const first = lines[0] ?? "";
+    const status = Number(first.slice(9, 12));
+    const known = first.startsWith("HTTP/1.1 ") || first.startsWith("HTTP/1.0 ");
+    if (!known || !(status >= 100 && status <= 999))
+      throw malformed(`malformed HTTP response "${first.slice(0, 80)}"`);
     const headers = new Map<string, string>();
-    for (const line of lines.slice(1)) {
+    for (let index = 1; index < lines.length; index++) {
+      const line = lines[index]!;
       const colon = line.indexOf(":");
       if (colon > 0) headers.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
     }
@@ -80,7 +96,7 @@ export async function readResponse(
     const raw = status === 101 || (hijack && status === 200);
     const bare = raw || method === "HEAD" || status === 204 || status === 304;
     const body = bare ? empty() : bodyOf(connection, headers);
-    return { status, reason: match[2] ?? "", headers, body, raw };
+    return { status, reason: first.slice(12).trimStart(), headers, body, raw };
   }
 }
 
@@ -89,7 +105,7 @@ async function readHead(connection: Connection): Promise<string> {
   for (;;) {
     const chunk = await connection.read();
     if (!chunk) throw malformed(seen.length === 0 ? "EOF" : "unexpected EOF");
-    seen = seen.length === 0 ? Buffer.from(chunk) : Buffer.concat([seen, chunk]);
+    seen = Buffer.concat([seen, chunk]);
     const end = seen.indexOf("\r\n\r\n");
     if (end >= 0) {
       connection.unread(seen.subarray(end + 4));

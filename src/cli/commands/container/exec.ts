@@ -22,10 +22,9 @@ export default defineCommand({
     workdir: string("w", "Directory to start in"),
   },
   async run({ cli, args, values }) {
-    const env = [
-      ...values["env-file"].flatMap((path) => readKeyValueFile(path, (name) => process.env[name])),
-      ...values.env,
-    ];
+    const env: string[] = [];
+    for (const path of values["env-file"]) env.push(...readKeyValueFile(path, (name) => process.env[name]));
+    env.push(...values.env);
     const client = await cli.quickClient();
     const container = args[0]!;
     const stdin = values.interactive && !values.detach;
