@@ -2,7 +2,7 @@
  * Puts the entries of a layer into a directory (image-spec layer.md, "Applying Changesets"). Every lookup is
  * made inside the root by the kernel; what is there already is replaced, except a directory by a directory.
  */
-import { conflict, invalid } from "../base/errors.ts";
+import { CortenError, conflict, invalid } from "../base/errors.ts";
 import { cString, displayName, readDirectory, removeTreeAt } from "../sys/directory.ts";
 import { rawSyscall, SyscallError } from "../sys/libc.ts";
 import { O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } from "../sys/open.ts";
@@ -31,7 +31,21 @@ const ENOENT = -2;
 const EEXIST = -17;
 const EOPNOTSUPP = -95;
 
+export interface ExtractOptions {
+  /** Names that begin with `.wh.` are files like others, and the root stays as it is: the archive is no layer. */
+  plain?: boolean;
+  /** Everything belongs to this one, whatever the archive says. */
+  owner?: { uid: number; gid: number };
+  /** Attributes that cannot be set are left out, whatever the reason. */
+  lenient?: boolean;
+  /** A directory does not become something else, nor the other way round; the place's name for the message. */
+  keepKinds?: string;
+  /** Told of every entry before it is made; refuses by throwing. */
+  check?: (entry: TarEntry) => void;
+}
+
 export class Extractor implements TarSink, Disposable {
+  readonly #options: ExtractOptions;
   readonly #directories: Directories;
   readonly #lowers: LowerLayers | undefined;
   /** Paths this layer brought, with their parents: its own whiteouts do not concern them. */
@@ -41,14 +55,15 @@ export class Extractor implements TarSink, Disposable {
   #file: { fd: number; entry: TarEntry; name: string } | undefined;
 
   /** `lowers` is given when `root` is the upper directory of an overlay: whiteouts become overlay's own. */
-  constructor(root: string, lowers?: LowerLayers) {
+  constructor(root: string, lowers?: LowerLayers, options: ExtractOptions = {}) {
+    this.#options = options;
     this.#directories = new Directories(root, lowers);
     this.#lowers = lowers;
   }
 
   entry(entry: TarEntry): void {
     const path = cleanPath(entry.path, "entry");
-    const whiteout = whiteoutOf(path);
+    const whiteout = this.#options.plain ? undefined : whiteoutOf(path);
     if (whiteout === "ignore") return;
     if (whiteout) {
       this.#whiteout(whiteout);
@@ -56,11 +71,12 @@ export class Extractor implements TarSink, Disposable {
     }
     if (path === "") {
       if (entry.type !== "directory") throw invalid("layer: an entry would replace the root by no directory");
-      this.#applyToDirectory(this.#directories.enter(""), "", entry);
+      if (!this.#options.plain) this.#applyToDirectory(this.#directories.enter(""), "", entry);
       return;
     }
     const parent = this.#directories.enter(parentOf(path));
     const name = baseOf(path);
+    this.#refuseOtherKind(parent, name, path, entry);
     switch (entry.type) {
       case "file":
         this.#openFile(parent, name, entry);
@@ -122,6 +138,20 @@ export class Extractor implements TarSink, Disposable {
     if (this.#file) rawSyscall("close", this.#file.fd);
     this.#file = undefined;
     this.#directories[Symbol.dispose]();
+  }
+
+  #refuseOtherKind(parent: number, name: string, path: string, entry: TarEntry): void {
+    const { keepKinds } = this.#options;
+    const stat = keepKinds === undefined ? undefined : statAt(parent, cString(name));
+    if (!stat) return;
+    const was = (stat.mode & S_IFMT) === S_IFDIR;
+    if (was === (entry.type === "directory")) return;
+    const [old, fresh] = was ? ["directory", "non-directory"] : ["non-directory", "directory"];
+    const place = join(keepKinds === "/" ? "" : keepKinds!, path);
+    throw new CortenError(
+      "unknown",
+      `cannot overwrite ${old} ${displayName(place.startsWith("/") ? place : `/${place}`)} with ${fresh} ${JSON.stringify(keepKinds)}`,
+    );
   }
 
   #markUnpacked(path: string): void {
@@ -221,21 +251,30 @@ export class Extractor implements TarSink, Disposable {
 
   /** Owner, mode, attributes: chown clears setuid and capabilities, so it comes first. */
   #applyToFd(fd: number, name: string, entry: TarEntry): void {
-    check(rawSyscall("fchown", fd, entry.uid, entry.gid), "chown", name);
+    const { uid, gid } = this.#options.owner ?? entry;
+    check(rawSyscall("fchown", fd, uid, gid), "chown", name);
     check(rawSyscall("fchmod", fd, entry.mode), "chmod", name);
     for (const { name: attribute, value } of entry.xattrs)
-      if (isWanted(attribute)) checkXattr(trySetXattrFd(fd, attribute, value), attribute, name);
+      if (isWanted(attribute)) this.#checkXattr(trySetXattrFd(fd, attribute, value), attribute, name);
   }
 
   /** The same for an entry that cannot be opened. */
   #finish(parent: number, name: string, entry: TarEntry): void {
     const bytes = cString(name);
-    check(rawSyscall("fchownat", parent, bytes, entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW), "chown", name);
+    const { uid, gid } = this.#options.owner ?? entry;
+    check(rawSyscall("fchownat", parent, bytes, uid, gid, AT_SYMLINK_NOFOLLOW), "chown", name);
     // The entry was made by this call and is no symlink, so chmod follows nothing.
     if (entry.type !== "symlink") check(rawSyscall("fchmodat", parent, bytes, entry.mode), "chmod", name);
     for (const { name: attribute, value } of entry.xattrs)
-      if (isWanted(attribute)) checkXattr(trySetXattrAt(parent, name, attribute, value), attribute, name);
+      if (isWanted(attribute))
+        this.#checkXattr(trySetXattrAt(parent, name, attribute, value), attribute, name);
     setTimesAt(parent, bytes, accessTime(entry), entry.mtimeNs);
+  }
+
+  /** A file system without attributes of that kind keeps the file without them, as containerd does. */
+  #checkXattr(result: number, attribute: string, name: string): void {
+    if (result < 0 && result !== EOPNOTSUPP && !this.#options.lenient)
+      throw new SyscallError("setxattr", -result, `${attribute} of layer entry ${displayName(name)}`);
   }
 
   /** image-spec layer.md#whiteouts: hides what lower layers have, never what this one brought. */
@@ -314,10 +353,4 @@ function isWanted(attribute: string): boolean {
 
 function check(result: number, call: string, name: string): void {
   if (result < 0) throw new SyscallError(call, -result, `layer entry ${displayName(name)}`);
-}
-
-/** A file system without attributes of that kind keeps the file without them, as containerd does. */
-function checkXattr(result: number, attribute: string, name: string): void {
-  if (result < 0 && result !== EOPNOTSUPP)
-    throw new SyscallError("setxattr", -result, `${attribute} of layer entry ${displayName(name)}`);
 }

@@ -29,13 +29,20 @@ export interface RootfsTree {
   /** Makes a directory and its parents, owned by `uid:gid` where made. */
   makeDirectory(path: string, mode: number, owner: { uid: number; gid: number }): void;
   /** Makes an empty file with its parents, for a file to be mounted on. */
-  makeFile(path: string): void;
+  makeFile(path: string, mode?: number): void;
+  makeLink(path: string, target: string): void;
+  /** What keeps a place from being written: its mount; and whether that is the root's own. */
+  mountOf(path: string): { readonly: boolean; root: boolean };
   /** Copies what is in the directory `path` to the host's `destination`, with owners, modes and times. */
   copyOut(path: string, destination: string): Promise<void>;
   /** The file or directory as a tar whose entries begin with `name`. */
   pack(path: string, name: string): AsyncIterable<Uint8Array>;
-  /** Unpacks a tar into the directory `path`. */
-  extract(path: string, archive: AsyncIterable<Uint8Array>, options: { keepKinds: boolean }): Promise<void>;
+  /** Unpacks a tar into the directory `path`; `owner` in place of the archive's owners. */
+  extract(
+    path: string,
+    archive: AsyncIterable<Uint8Array>,
+    options: { keepKinds: boolean; owner?: { uid: number; gid: number } },
+  ): Promise<void>;
 }
 
 /**

@@ -14,7 +14,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Engine, type Output, run, startEngine } from "../helpers/engine.ts";
+import { type EntryLike, tarOf } from "../../src/archive/tar/index.ts";
+import { type Engine, leftovers, type Output, run, startEngine, until } from "../helpers/engine.ts";
 import { startTestRegistry, type TestRegistry } from "../helpers/images.ts";
 import { requires } from "../helpers/requires.ts";
 
@@ -119,3 +120,116 @@ for (const state of ["created", "running"] as const) {
     await must("rm", "-f", it);
   });
 }
+
+const archive = async (method: string, it: string, query: string, body?: Uint8Array) => {
+  const response = await fetch(`http://x/containers/${it}/archive?path=${query}`, {
+    unix: engine.socket,
+    method,
+    headers: { "content-type": "application/x-tar" },
+    ...(body ? { body } : {}),
+  });
+  const stat = response.headers.get("x-docker-container-path-stat");
+  const bytes = Buffer.from(await response.arrayBuffer());
+  const json = response.headers.get("content-type")?.startsWith("application/json") && bytes.length > 0;
+  return {
+    status: response.status,
+    stat: stat ? JSON.parse(Buffer.from(stat, "base64").toString()) : undefined,
+    message: json ? (JSON.parse(bytes.toString()) as { message: string }).message : "",
+    bytes,
+  };
+};
+const tarWith = (path: string, more: Partial<EntryLike> = {}) => tarOf({ path, ...more });
+
+conform("what a start mounts is there before, as with docker's layer for it", async () => {
+  await must("create", "--name", "places", registry.busybox, "true");
+  // Kinds, modes and sizes are what dockerd 20.10 answered.
+  for (const [path, mode, size] of [
+    ["/etc/resolv.conf", 0o755, 0],
+    ["/etc/hosts", 0o755, 0],
+    ["/etc/hostname", 0o755, 0],
+    ["/dev/console", 0o755, 0],
+    ["/.dockerenv", 0o755, 0],
+    ["/etc/mtab", 0x8000000 + 0o777, 12],
+    ["/dev/pts", 0x80000000 + 0o755, undefined],
+  ] as const) {
+    const { status, stat } = await archive("GET", "places", path);
+    expect([path, status, stat.mode]).toEqual([path, 200, mode]);
+    if (size !== undefined) expect(stat.size).toBe(size);
+  }
+  await must("start", "-a", "places");
+  const hosts = join(scratch, "hosts");
+  await must("cp", "places:/etc/hosts", hosts);
+  expect(readFileSync(hosts, "utf8")).toContain("127.0.0.1\tlocalhost");
+  await must("rm", "places");
+});
+
+conform("noOverwriteDirNonDir, copyUIDGID and whiteouts are as dockerd has them", async () => {
+  await must("create", "--name", "rules", "-u", "www-data", registry.busybox, "true");
+  const put = (query: string, bytes: Uint8Array) => archive("PUT", "rules", query, bytes);
+  const directory = tarWith("a/", { type: "directory" });
+  expect((await put("/", directory)).status).toBe(200);
+  expect(await put("/&noOverwriteDirNonDir=1", tarWith("a"))).toMatchObject({
+    status: 500,
+    message: 'cannot overwrite directory "/a" with non-directory "/"',
+  });
+  expect((await put("/&noOverwriteDirNonDir=1", directory)).status).toBe(200);
+  expect((await put("/", tarWith("a"))).status).toBe(200);
+  expect(await put("/&noOverwriteDirNonDir=1", directory)).toMatchObject({
+    status: 500,
+    message: 'cannot overwrite non-directory "/a" with directory "/"',
+  });
+  expect((await put("/tmp&copyUIDGID=1", tarWith("owned"))).status).toBe(200);
+  expect((await put("/tmp", tarWith(".wh.owned"))).status).toBe(200);
+  const listing = await run([
+    "sh",
+    "-c",
+    `${docker28} -H ${engine.host} cp rules:/tmp - | tar -tvf - --numeric-owner`,
+  ]);
+  expect(listing.stdout).toMatch(/ 0\/0 .* tmp\/\.wh\.owned\n.* 33\/33 .* tmp\/owned\n/);
+  await must("rm", "rules");
+});
+
+conform("what the container may not write is judged by where a path leads", async () => {
+  const flags = ["--read-only", "-v", "cp-rw:/rw", "-v", "cp-ro:/ro:ro"];
+  await must("create", "--name", "sealed", ...flags, registry.busybox, "true");
+  const put = async (path: string) => {
+    const { status, message } = await archive("PUT", "sealed", path, tarWith("x"));
+    return [status, message];
+  };
+  expect(await put("/rw")).toEqual([200, ""]);
+  expect(await put("/rw/../tmp")).toEqual([400, "container rootfs is marked read-only"]);
+  expect(await put("/ro")).toEqual([400, "mounted volume is marked read-only"]);
+  await must("rm", "sealed");
+  await must("create", "--name", "sealed", "-v", "cp-ro:/ro:ro", registry.busybox, "true");
+  const link = tarWith("link", { type: "symlink", linkPath: "/ro" });
+  expect((await archive("PUT", "sealed", "/", link)).status).toBe(200);
+  expect(await put("/link")).toEqual([400, "mounted volume is marked read-only"]);
+  await must("rm", "sealed");
+  await must("volume", "rm", "cp-rw", "cp-ro");
+});
+
+conform("kill -9 during a copy leaves no mount behind", async () => {
+  const content = new Uint8Array(1 << 20);
+  await must("create", "--name", "big", "-v", "cp-big:/vol", registry.busybox, "true");
+  for (const place of ["/var", "/vol"])
+    for (let index = 0; index < 64; index++)
+      expect((await archive("PUT", "big", place, tarWith(`f${index}`, { data: content }))).status).toBe(200);
+  for (const place of ["/var", "/vol"]) {
+    const copying = run([
+      "sh",
+      "-c",
+      `${docker28} -H ${engine.host} cp big:${place} - | { head -c 1000000; sleep 2; } | wc -c`,
+    ]);
+    await until(
+      "the copy to begin",
+      async () =>
+        (await docker("events", "--since", "1m", "--until", "0s", "-f", "event=archive-path")).stdout !== "",
+    );
+    await engine.restart();
+    await copying;
+    expect(leftovers(engine.root).filter((one) => one.includes("/mounts/"))).toEqual([]);
+    await must("cp", `big:${place}/f1`, join(scratch, "f1"));
+  }
+  await must("rm", "-v", "big");
+  await must("volume", "rm", "cp-big");
+});

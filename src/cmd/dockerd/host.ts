@@ -12,8 +12,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Cleanup } from "../../base/cleanup.ts";
-import type { DaemonConfig, Host } from "../../dockerd/index.ts";
-import { MNT_DETACH, mountAll, unmountAll } from "../../sys/mount.ts";
+import type { DaemonConfig, Host, RootfsTree, SnapshotMount } from "../../dockerd/index.ts";
+import { MNT_DETACH, mountAll, openMounts, unmountAll } from "../../sys/mount.ts";
 import { O_PATH } from "../../sys/open.ts";
 import { Tree } from "./rootfs-tree.ts";
 
@@ -22,8 +22,9 @@ export function makeHost(config: DaemonConfig): Host {
   const mountRoot = join(config.execRoot, "mounts");
   removeLeftMounts(mountRoot);
   return {
-    withTree: (mounts, work, binds = []) =>
-      withMountsBelow(mountRoot, mounts, async (root) => {
+    async withTree(mounts, work, binds = []) {
+      if (binds.length === 0) return withMounts(mounts, work);
+      return withMountsBelow(mountRoot, mounts, async (root) => {
         // They go with the root, which is detached as a whole.
         for (const { source, subpath, destination, readonly } of binds) {
           using tree = new Tree(root);
@@ -31,7 +32,8 @@ export function makeHost(config: DaemonConfig): Host {
         }
         using tree = new Tree(root);
         return await work(tree);
-      }),
+      });
+    },
     async withProcessTree(pid, work) {
       using tree = new Tree(`/proc/${pid}/root`);
       return await work(tree);
@@ -113,6 +115,20 @@ function withSource(source: string, subpath: string | undefined, work: (fd: numb
 function openBelow(source: string, subpath: string): number {
   using tree = new Tree(source);
   return tree.openPath(subpath);
+}
+
+/** Runs `work` on mounts that no path leads to: nothing of them outlives us. */
+async function withMounts<T>(
+  mounts: readonly SnapshotMount[],
+  work: (tree: RootfsTree) => Promise<T> | T,
+): Promise<T> {
+  const fd = openMounts(mounts);
+  try {
+    using tree = new Tree(`/proc/self/fd/${fd}`);
+    return await work(tree);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 let counter = 0;

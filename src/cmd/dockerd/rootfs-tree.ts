@@ -1,12 +1,12 @@
-import { closeSync, fstatSync, readSync } from "node:fs";
+import { closeSync, fstatSync, readFileSync, readSync } from "node:fs";
 import { posix } from "node:path";
 import { endOfArchive, formatEntry, padding, type TarEntryType } from "../../archive/tar/index.ts";
 import { invalid } from "../../base/errors.ts";
 import type { FileInfo, RootfsTree } from "../../dockerd/index.ts";
-import { applyLayer } from "../../store/index.ts";
 import { copyTree } from "../../store/layer/copy-tree.ts";
+import { unpack } from "../../store/layer/unpack.ts";
 import { cString, readDirectory } from "../../sys/directory.ts";
-import { rawSyscall } from "../../sys/libc.ts";
+import { rawSyscall, SyscallError } from "../../sys/libc.ts";
 import { bindDescriptor } from "../../sys/mount.ts";
 import { O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, O_WRONLY } from "../../sys/open.ts";
 import { openInRoot, Rootfs } from "../../sys/rootfs/index.ts";
@@ -73,9 +73,29 @@ export class Tree implements RootfsTree, Disposable {
     closeSync(this.#root.mkdirAll(path, mode, owner));
   }
 
-  makeFile(path: string): void {
+  makeFile(path: string, mode = 0o644): void {
     closeSync(this.#root.mkdirAll(posix.dirname(path)));
-    closeSync(this.#root.open(path, O_WRONLY | O_CREAT | O_NONBLOCK, 0o644));
+    closeSync(this.#root.open(path, O_WRONLY | O_CREAT | O_NONBLOCK, mode));
+  }
+
+  makeLink(path: string, target: string): void {
+    closeSync(this.#root.mkdirAll(posix.dirname(path)));
+    this.#root.symlink(target, path);
+  }
+
+  mountOf(path: string): { readonly: boolean; root: boolean } {
+    const fd = this.#root.open(path, O_PATH);
+    try {
+      const facts = Buffer.alloc(120);
+      const result = rawSyscall("fstatfs", fd, facts);
+      if (result < 0) throw new SyscallError("fstatfs", -result, path);
+      return {
+        readonly: (Number(facts.readBigUInt64LE(statfsFlags)) & ST_RDONLY) !== 0,
+        root: mountId(fd) === mountId(this.#root.fd),
+      };
+    } finally {
+      closeSync(fd);
+    }
   }
 
   /** Mounts what a descriptor leads to at `path`, wherever that leads inside of the tree. */
@@ -104,12 +124,14 @@ export class Tree implements RootfsTree, Disposable {
   async extract(
     path: string,
     archive: AsyncIterable<Uint8Array>,
-    options: { keepKinds: boolean },
+    options: { keepKinds: boolean; owner?: { uid: number; gid: number } },
   ): Promise<void> {
-    void options;
-    await this.#withDirectory(path, (directory) =>
-      applyLayer({ path: directory }, archive, { where: "inline" }),
-    );
+    const rules = {
+      plain: true,
+      ...(options.owner ? { owner: options.owner } : {}),
+      ...(options.keepKinds ? { keepKinds: posix.normalize(`/${path}`).replace(/(.)\/$/, "$1") } : {}),
+    };
+    await this.#withDirectory(path, (directory) => unpack({ root: directory }, archive, { rules }));
   }
 
   /** The directory `path` as a path of ours that leads there whatever happens to the tree's names. */
@@ -151,6 +173,13 @@ export class Tree implements RootfsTree, Disposable {
   }
 }
 
+/** `f_flags` in struct statfs on 64-bit machines. */
+const statfsFlags = 80;
+const ST_RDONLY = 1;
+
+const mountId = (fd: number) =>
+  /^mnt_id:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))?.[1];
+
 const latin1 = (text: string) => Buffer.from(text, "utf8").toString("latin1");
 
 const kinds: Record<number, TarEntryType> = {
@@ -169,7 +198,8 @@ async function* packDirectory(
   links: Map<string, string>,
 ): AsyncGenerator<Uint8Array> {
   yield header(fd, ".", stat, `${path}/`, "", 0, "directory");
-  for (const { name } of readDirectory(fd)) yield* packEntry(fd, name, `${path}/${name}`, links);
+  const names = readDirectory(fd).map(({ name }) => name);
+  for (const name of names.sort()) yield* packEntry(fd, name, `${path}/${name}`, links);
 }
 
 async function* packEntry(

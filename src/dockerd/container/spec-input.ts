@@ -14,7 +14,7 @@ import type { ContainerRecord } from "./container.ts";
 import { hostnamePath, hostsPath, resolvConfPath, shmPath } from "./paths.ts";
 
 /** No passwd or group file is larger than this. */
-const accountsLimit = 4 << 20;
+export const accountsLimit = 4 << 20;
 
 /** Accounts by the image's top layer: what most containers see on their first start. */
 const accountsCache = new Map<string, { passwd: string; group: string }>();

@@ -1,35 +1,13 @@
-import { existsSync } from "node:fs";
-import { posix } from "node:path";
+import { resolveUser } from "../../base/accounts.ts";
 import { invalid, notFound } from "../../base/errors.ts";
 import type { PathStat } from "../../engine/types.ts";
 import type { Container } from "../container/container.ts";
-import type { Call, Daemon, Handler } from "../daemon.ts";
+import { containerEvent } from "../container/events.ts";
+import { withFilesystem } from "../container/filesystem.ts";
+import { accountsLimit } from "../container/spec-input.ts";
+import type { Call, Handler } from "../daemon.ts";
 import type { FileInfo, RootfsTree } from "../host.ts";
-import { byDepth } from "../spec/mounts.ts";
 import { formatNano } from "../time.ts";
-
-/** The container's filesystem with its mounts, as the running process sees it or as a start would make it. */
-function withFilesystem<T>(
-  daemon: Daemon,
-  container: Container,
-  work: (tree: RootfsTree) => Promise<T> | T,
-): Promise<T> {
-  const { state, snapshotter, id } = container.record;
-  if (state.running && !state.restarting && state.pid > 0)
-    return daemon.host.withProcessTree(state.pid, work);
-  return daemon.locks.run(id, async () => {
-    const { mounts } = await daemon.containerd.snapshots.mounts({ snapshotter, key: id });
-    const binds = byDepth(container.record.mounts)
-      .filter((mount) => mount.type !== "tmpfs" && existsSync(mount.source))
-      .map(({ source, subpath, destination, writable }) => ({
-        source,
-        subpath,
-        destination,
-        readonly: !writable,
-      }));
-    return daemon.host.withTree(mounts, work, binds);
-  });
-}
 
 const missing = (container: Container, path: string) =>
   notFound(`Could not find the file ${path} in container ${container.record.name || container.id}`);
@@ -96,6 +74,7 @@ export const archiveGet: Handler = async (call) => {
   const container = daemon.containers.get(params["id"]!);
   await withFilesystem(daemon, container, async (tree) => {
     const info = look(tree, container, path);
+    containerEvent(daemon, container, "archive-path");
     const out = reply.stream(200, "application/x-tar", statHeader(info));
     const name = /\/\.$/.test(path) ? "." : info.name;
     for await (const chunk of tree.pack(path, name)) if (!(await out.write(chunk))) return;
@@ -108,21 +87,33 @@ export const archivePut: Handler = async (call) => {
   const { daemon, params, query, body, reply } = call;
   const path = pathOf(call);
   const container = daemon.containers.get(params["id"]!);
-  refuseReadOnly(container, path);
   await withFilesystem(daemon, container, async (tree) => {
     const info = tree.stat(path);
     if (!info) throw missing(container, path);
     if (!info.isDirectory) throw invalid("extraction point is not a directory");
+    refuseReadOnly(container, tree, path);
+    const owner = query.bool("copyUIDGID") ? ownerOf(container, tree) : undefined;
     container.pristine = false;
-    await tree.extract(path, body, { keepKinds: query.bool("noOverwriteDirNonDir") });
+    await tree.extract(path, body, {
+      keepKinds: query.bool("noOverwriteDirNonDir"),
+      ...(owner ? { owner } : {}),
+    });
   });
+  containerEvent(daemon, container, "extract-to-dir");
   reply.empty(200);
 };
 
-/** What the container could not write, nobody writes for it. */
-function refuseReadOnly(container: Container, path: string): void {
-  const clean = posix.normalize(`/${path}/`);
-  const mount = byDepth(container.record.mounts).findLast((one) => clean.startsWith(`${one.destination}/`));
-  if (mount && !mount.writable) throw invalid("mounted volume is marked read-only");
-  if (!mount && container.record.host.ReadonlyRootfs) throw invalid("container rootfs is marked read-only");
+/** What the container could not write, nobody writes for it: what counts is where the path leads to. */
+function refuseReadOnly(container: Container, tree: RootfsTree, path: string): void {
+  const { readonly, root } = tree.mountOf(path);
+  if (root ? readonly || container.record.host.ReadonlyRootfs : readonly)
+    throw invalid(root ? "container rootfs is marked read-only" : "mounted volume is marked read-only");
+}
+
+/** The container's user, as its own files have it; undefined for containers that name none. */
+function ownerOf(container: Container, tree: RootfsTree): { uid: number; gid: number } | undefined {
+  const { User } = container.record.config;
+  if (!User) return undefined;
+  const read = (file: string) => tree.readText(file, accountsLimit) ?? "";
+  return resolveUser(User, { passwd: read("/etc/passwd"), group: read("/etc/group") });
 }

@@ -1,7 +1,7 @@
 /** One layer through the whole pipeline: decompress, hash, extract. */
 import { createHash } from "node:crypto";
 import { decompress } from "../../archive/decompress.ts";
-import { Extractor } from "../../archive/extract.ts";
+import { type ExtractOptions, Extractor } from "../../archive/extract.ts";
 import { LowerLayers } from "../../archive/lowers.ts";
 import { TarReader } from "../../archive/tar/reader.ts";
 import { CortenError, conflict } from "../../base/errors.ts";
@@ -43,6 +43,8 @@ export interface UnpackOptions {
   expectedDiffId?: Digest;
   signal?: AbortSignal;
   hash?: LayerHash;
+  /** For an archive that is no layer. */
+  rules?: ExtractOptions;
 }
 
 /** Unpacks on this thread. What was put into the target before a failure stays there: the caller drops it. */
@@ -53,7 +55,8 @@ export async function unpack(
 ): Promise<AppliedLayer> {
   const limits = { ...defaultLimits, ...options.limits };
   const hash = options.hash ?? inlineHash();
-  using extractor = new Extractor(target.root, target.lowers ? new LowerLayers(target.lowers) : undefined);
+  const lowers = target.lowers ? new LowerLayers(target.lowers) : undefined;
+  using extractor = new Extractor(target.root, lowers, options.rules);
   const reader = new TarReader(extractor, limits);
   let size = 0;
   for await (const chunk of decompress(source)) {
