@@ -85,9 +85,18 @@ export class SocketInput {
     return out;
   }
 
-  /** Reads up to and with `delimiter`, at most `limit` bytes; undefined at a clean end, throws when cut short or too long. */
-  async until(delimiter: string, limit: number): Promise<Uint8Array | undefined> {
-    const needle = Buffer.from(delimiter, "latin1");
+  /** True when `needle` is in what has come. */
+  holds(needle: Uint8Array): boolean {
+    if (this.#chunks.length > 1) this.#chunks = [Buffer.concat(this.#chunks)];
+    const chunk = this.#chunks[0];
+    return (
+      chunk !== undefined &&
+      Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).indexOf(needle) >= 0
+    );
+  }
+
+  /** Reads up to and with `needle`, at most `limit` bytes; undefined at a clean end, throws when cut short or too long. */
+  async until(needle: Uint8Array, limit: number): Promise<Uint8Array | undefined> {
     let from = 0;
     for (;;) {
       if (this.#chunks.length > 1) this.#chunks = [Buffer.concat(this.#chunks)];

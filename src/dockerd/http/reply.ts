@@ -25,6 +25,18 @@ const reasons: Record<number, string> = {
 
 export const reasonOf = (status: number): string => reasons[status] ?? "Status";
 
+const lineBreak = /[\r\n]/;
+
+let date = { second: 0, text: "" };
+
+/** The time for a head, made once a second. */
+function dateText(): string {
+  const now = Date.now();
+  const second = Math.floor(now / 1000);
+  if (second !== date.second) date = { second, text: new Date(now).toUTCString() };
+  return date.text;
+}
+
 export type Headers = Record<string, string>;
 
 /** Writes and waits while the peer is slower than we are; false when it is gone. */
@@ -97,8 +109,8 @@ export class Reply {
     this.status = status;
     let text = `HTTP/1.1 ${status} ${reasonOf(status)}\r\n`;
     for (const [name, value] of Object.entries({ ...this.#common, ...headers }))
-      text += `${name}: ${value.replace(/[\r\n]/g, " ")}\r\n`;
-    return `${text}Date: ${new Date().toUTCString()}\r\n${this.close ? "Connection: close\r\n" : ""}\r\n`;
+      text += `${name}: ${lineBreak.test(value) ? value.replace(/[\r\n]/g, " ") : value}\r\n`;
+    return `${text}Date: ${dateText()}\r\n${this.close ? "Connection: close\r\n" : ""}\r\n`;
   }
 
   bytes(status: number, type: string, content: Uint8Array | string, headers: Headers = {}): void {

@@ -25,7 +25,7 @@ export interface Call<D> {
   head: RequestHead;
   body: RequestBody;
   reply: Reply;
-  signal: AbortSignal;
+  readonly signal: AbortSignal;
   /** Named parts of the path, decoded. */
   params: Record<string, string>;
   query: Query;
@@ -95,7 +95,7 @@ export class Router<D> {
 
   /** The route of a request and its call; throws not_found for a page that does not exist. */
   find(incoming: Incoming): { call: Call<D>; handler: Handler<D>; route: string } {
-    const { head, body, reply, signal } = incoming;
+    const { head, body, reply } = incoming;
     reply.header("Server", this.#serverName);
     reply.header("Api-Version", apiVersion);
     reply.header("Docker-Experimental", "false");
@@ -122,7 +122,18 @@ export class Router<D> {
       const params: Record<string, string> = {};
       for (const [index, name] of route.names.entries()) params[name] = decodePart(match[index + 1]!);
       const query = new Query(mark < 0 ? "" : target.slice(mark + 1));
-      const call = { daemon: this.#daemon, head, body, reply, signal, params, query, version };
+      const call = {
+        daemon: this.#daemon,
+        head,
+        body,
+        reply,
+        get signal() {
+          return incoming.signal;
+        },
+        params,
+        query,
+        version,
+      };
       return { call, handler: route.handler, route: route.text };
     }
     throw new CortenError("not_found", "page not found");

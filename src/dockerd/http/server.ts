@@ -5,15 +5,15 @@ import { log } from "../../base/log.ts";
 import { SocketInput } from "./input.ts";
 import { listen, type ServerTls } from "./listen.ts";
 import { Reply, reasonOf } from "./reply.ts";
-import { BadRequest, RequestBody, type RequestHead, readHead } from "./request.ts";
+import { BadRequest, endOfHead, RequestBody, type RequestHead, readHead } from "./request.ts";
 
 /** One request as the router sees it. */
 export interface Incoming {
   head: RequestHead;
   body: RequestBody;
   reply: Reply;
-  /** Aborts when the client goes away before the answer is complete. */
-  signal: AbortSignal;
+  /** Aborts when the client goes away before the answer is complete. Made when it is asked for. */
+  readonly signal: AbortSignal;
 }
 
 /** What a client may take of us before it has said what it wants. */
@@ -79,10 +79,12 @@ export class HttpServer {
     let timer: ReturnType<typeof setTimeout> | undefined;
     try {
       await input.ready();
-      timer = setTimeout(() => {
-        late = true;
-        input.cut();
-      }, this.#limits.headTimeout);
+      // Nearly always the first read brings all of it.
+      if (!input.holds(endOfHead))
+        timer = setTimeout(() => {
+          late = true;
+          input.cut();
+        }, this.#limits.headTimeout);
       const head = await readHead(input);
       if (late) throw new BadRequest(408, "request header took too long");
       return head;
@@ -112,12 +114,24 @@ export class HttpServer {
       socket.destroySoon();
       return false;
     }
-    const controller = new AbortController();
+    let controller: AbortController | undefined;
+    let gone = false;
     const reply = new Reply(socket, input, head, body, {});
     input.onGone = () => {
-      if (!reply.hijacked) controller.abort();
+      if (reply.hijacked) return;
+      gone = true;
+      controller?.abort();
     };
-    await this.#handle({ head, body, reply, signal: controller.signal });
+    await this.#handle({
+      head,
+      body,
+      reply,
+      get signal() {
+        controller ??= new AbortController();
+        if (gone) controller.abort();
+        return controller.signal;
+      },
+    });
     input.onGone = undefined;
     if (reply.hijacked) return false;
     if (reply.close || input.ended || !(await body.drain(drainLimit))) {
