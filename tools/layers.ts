@@ -20,7 +20,7 @@ const table: Record<string, readonly string[]> = {
   engine: ["base"],
   build: ["containerd/client", "archive", "sys", "oci", "proto", "base"],
   dockerd: ["containerd/client", "build", "network", "monitor", "engine", "oci", "proto", "base"],
-  cli: ["engine", "oci", "base"],
+  cli: ["engine", "build/dockerfile", "oci", "base"],
 };
 const everything = new Set(["cmd", "main.ts"]);
 

@@ -84,6 +84,21 @@ const events: Node = {
   also: ["system events", "events"],
 };
 
+const build: Node = {
+  summary: "Build an image of a Dockerfile",
+  load: () => import("./commands/image/build.ts"),
+  also: ["image build", "build", "buildx build", "builder build"],
+  common: true,
+};
+const pruneBuilds: Node = {
+  summary: "Remove what builds remember",
+  load: () => import("./commands/builder/prune.ts"),
+};
+const buildUsage: Node = {
+  summary: "Show what builds remember",
+  load: () => import("./commands/builder/du.ts"),
+};
+
 const container = (name: string, summary: string, load: Node["load"]): Node => ({
   summary,
   load,
@@ -190,6 +205,7 @@ export const tree: Record<string, Node | Group> = {
   run,
   exec,
   ps,
+  build,
   pull,
   push,
   images,
@@ -214,9 +230,18 @@ export const tree: Record<string, Node | Group> = {
       },
     },
   },
+  builder: {
+    summary: "Manage builds",
+    children: { build, du: buildUsage, prune: pruneBuilds },
+  },
+  buildx: {
+    summary: "Manage builds, by buildx' names",
+    children: { build: { ...build, aliases: ["b"] }, du: buildUsage, prune: pruneBuilds },
+  },
   image: {
     summary: "Manage images",
     children: {
+      build,
       "build-deb": {
         summary: "Compose an image of Debian packages",
         load: () => import("./commands/image/build-deb.ts"),

@@ -68,8 +68,25 @@ export class System {
     return this.#transport.json("POST", "/auth", { json: body });
   }
 
-  pruneBuildCache(options: { all?: boolean; filters?: Filters } = {}): Promise<PruneBuildCacheResponse> {
-    const query = { all: options.all || undefined, filters: encodeFilters(options.filters) };
+  pruneBuildCache(
+    options: {
+      all?: boolean;
+      filters?: Filters;
+      /** Bytes; 0 is not said. */
+      keepStorage?: number;
+      maxUsedSpace?: number;
+      minFreeSpace?: number;
+    } = {},
+  ): Promise<PruneBuildCacheResponse> {
+    const query = {
+      all: options.all || undefined,
+      filters: encodeFilters(options.filters),
+      // Daemons before API 1.48 know only the first name.
+      "keep-storage": options.keepStorage || undefined,
+      "reserved-space": options.keepStorage || undefined,
+      "max-used-space": options.maxUsedSpace || undefined,
+      "min-free-space": options.minFreeSpace || undefined,
+    };
     return this.#transport.json("POST", "/build/prune", { query });
   }
 
