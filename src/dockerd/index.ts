@@ -103,6 +103,7 @@ export async function createDockerd(parts: DockerdParts): Promise<Dockerd> {
         container.stopHealth?.();
       }
       server.close();
+      daemon.containers.flush();
       await daemon.builds.close();
       parts.networks.retire();
       await Promise.all([daemon.removal.data.settled, daemon.removal.exec.settled]);

@@ -8,7 +8,7 @@ import type { Container } from "./container.ts";
 import { containerEvent } from "./events.ts";
 import { disconnectContainer } from "./networking.ts";
 import { runDirectory, shmPath } from "./paths.ts";
-import { shouldRestart } from "./restart-policy.ts";
+import { hasRestartPolicy, shouldRestart } from "./restart-policy.ts";
 
 export interface TaskExit {
   exitCode: number;
@@ -92,15 +92,20 @@ export async function handleExitLocked(daemon: Daemon, container: Container, exi
   container.announce("next-exit", "not-running");
   await releaseResources(daemon, container);
   delete record.monitorDir;
-  if (restart) record.restartCount++;
-  daemon.containers.save(container);
-  daemon.removal.exec.discard(runDirectory(daemon, id));
   if (restart) {
+    record.restartCount++;
+    daemon.containers.save(container);
+    daemon.removal.exec.discard(runDirectory(daemon, id));
     scheduleRestart(daemon, container);
     return;
   }
   container.stopping = false;
-  if (record.host.AutoRemove) {
+  if (!record.host.AutoRemove) {
+    // The monitor's exit record says the same until then, and often the next thing to happen is the removal.
+    daemon.containers.saveSoon(container, () => daemon.removal.exec.discard(runDirectory(daemon, id)));
+    // It does not say who ended the container, which a policy depends on.
+    if (hasRestartPolicy(container)) daemon.containers.settle(container);
+  } else {
     const { removeLocked } = await import("./remove.ts");
     await removeLocked(daemon, container, { volumes: true, force: false }).catch((error) =>
       log.error("cannot remove a container after its end", { id, error: messageOf(error) }),

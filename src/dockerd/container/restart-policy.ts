@@ -30,6 +30,10 @@ export function shouldRestart(
   }
 }
 
+/** Whether there is a policy at all. */
+export const hasRestartPolicy = (container: Container): boolean =>
+  !["", "no"].includes(container.record.host.RestartPolicy.Name);
+
 /** Whether a daemon that comes up starts the container again. */
 export function startsWithDaemon(container: Container): boolean {
   const { host, manuallyStopped, startedBefore, state } = container.record;

@@ -84,6 +84,7 @@ async function run(daemon: Daemon, container: Container): Promise<void> {
   await using undo = new Cleanup();
   const client = daemon.containerd;
   state.error = "";
+  daemon.containers.settle(container);
   const { mounts } = await client.snapshots.mounts({ snapshotter: record.snapshotter, key: id });
   const accounts = await span("dockerd", "read accounts", () =>
     readAccounts(daemon, record, container.pristine, mounts),

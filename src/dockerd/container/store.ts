@@ -6,11 +6,17 @@ import { generateName } from "./names.ts";
 export const containerSchema =
   "CREATE TABLE containers (id TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID";
 
+/** Milliseconds that `saveSoon` waits. */
+const saveDelay = 30;
+
 /** All containers by id, name and id prefix; what is changed is written through to the database. */
 export class ContainerStore {
   readonly #db: Database;
   readonly #byId = new Map<string, Container>();
   readonly #byName = new Map<string, string>();
+  /** Containers to be saved in a moment, and what is to follow. */
+  readonly #soon = new Map<Container, () => void>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(db: Database) {
     this.#db = db;
@@ -84,7 +90,32 @@ export class ContainerStore {
     this.save(container);
   }
 
+  /** Saves a container whose present state a restart would find out by itself, and does `then`, in a moment. */
+  saveSoon(container: Container, then: () => void): void {
+    this.#soon.set(container, then);
+    this.#timer ??= setTimeout(() => this.flush(), saveDelay);
+  }
+
+  /** Does now what was to be done in a moment. */
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    for (const container of [...this.#soon.keys()]) this.save(container);
+  }
+
+  /** As `flush`, for one container: before it is used again. */
+  settle(container: Container): void {
+    if (this.#soon.has(container)) this.save(container);
+  }
+
   save(container: Container): void {
+    const then = this.#soon.get(container);
+    this.#soon.delete(container);
+    this.#write(container);
+    then?.();
+  }
+
+  #write(container: Container): void {
     if (!this.#byId.has(container.id)) return;
     this.#db.run(
       "INSERT INTO containers (id, record) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record",
@@ -94,6 +125,7 @@ export class ContainerStore {
   }
 
   remove(container: Container): void {
+    this.#soon.delete(container);
     this.#byId.delete(container.id);
     this.release(container.name, container.id);
     this.#db.run("DELETE FROM containers WHERE id = ?", container.id);
