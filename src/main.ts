@@ -16,6 +16,8 @@ const programs: Record<string, () => Promise<{ main: Program }>> = {
   // Not for people: a layer is unpacked in a process of its own, and hashed on a thread of that.
   "store-unpack": () => import("./store/layer/unpack-process.ts"),
   "store-hash": () => import("./store/layer/hash-worker.ts"),
+  // Nor is this: large copies of a build.
+  "build-files": () => import("./build/files/process.ts"),
 };
 
 /** The build makes the JIT wait (`--compile-jit-policy`): commands end before it pays. These programs stay. */

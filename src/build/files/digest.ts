@@ -1,0 +1,103 @@
+/** Digests of single files: what they hold and their extended attributes, remembered where that is safe. */
+import { createHash } from "node:crypto";
+import type { Digest } from "../../oci/digest.ts";
+import { displayName } from "../../sys/directory.ts";
+import { rawSyscall, SyscallError } from "../../sys/libc.ts";
+import { O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } from "../../sys/open.ts";
+import type { Stat } from "../../sys/stat.ts";
+import { listXattrsAt, type Xattr } from "../../sys/xattr.ts";
+import type { FileHashes } from "../types.ts";
+import type { Turns } from "./turns.ts";
+
+/**
+ * A change within the clock's granularity leaves no trace in the times, so what changed this recently is
+ * not remembered (as git's index does).
+ */
+const racyNs = 2_000_000_000n;
+const small = 64 << 10;
+const large = 1 << 20;
+
+/** All that changes with a file's content, attributes, owner or mode. */
+export const stampOf = ({ size, mtimeNs, ctimeNs, ino, dev }: Stat): string =>
+  `${size}:${mtimeNs}:${ctimeNs}:${ino}:${dev}`;
+
+const smallBuffer = Buffer.allocUnsafe(small);
+const xattrNames = Buffer.allocUnsafe(4096);
+
+export class FileDigests {
+  readonly #hashes: FileHashes | undefined;
+  readonly #turns: Turns;
+  readonly #now = BigInt(Date.now()) * 1_000_000n;
+  #large: Buffer | undefined;
+
+  constructor(hashes: FileHashes | undefined, turns: Turns) {
+    this.#hashes = hashes;
+    this.#turns = turns;
+  }
+
+  /** Of the regular file `name` (NUL-terminated) in `parent`; `path` is from the root of the tree. */
+  of(parent: number, name: Uint8Array, stat: Stat, path: string): string | Promise<string> {
+    const stamp = this.#hashes ? stampOf(stat) : "";
+    const known = this.#hashes?.get(path, stamp);
+    if (known !== undefined) return known;
+    const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    const fd = rawSyscall("openat", parent, name, flags);
+    if (fd < 0) throw new SyscallError("open", -fd, displayName(path));
+    const finish = (content: string): string => {
+      const hasAttributes = rawSyscall("flistxattr", fd, xattrNames, xattrNames.length) !== 0;
+      rawSyscall("close", fd);
+      const attributes = hasAttributes ? countedXattrs(parent, baseName(name)) : [];
+      const digest: Digest = `sha256:${attributes.length === 0 ? content : hashAttributes(content, attributes)}`;
+      if (this.#hashes && this.#now - stat.ctimeNs > racyNs) this.#hashes.set(path, stamp, digest);
+      return digest;
+    };
+    try {
+      const first = read(fd, smallBuffer, path);
+      if (first === stat.size || first === 0)
+        return finish(createHash("sha256").update(smallBuffer.subarray(0, first)).digest("hex"));
+      const hash = createHash("sha256").update(smallBuffer.subarray(0, first));
+      return this.#rest(fd, hash, path).then(finish, (error) => {
+        rawSyscall("close", fd);
+        throw error;
+      });
+    } catch (error) {
+      rawSyscall("close", fd);
+      throw error;
+    }
+  }
+
+  async #rest(fd: number, hash: ReturnType<typeof createHash>, path: string): Promise<string> {
+    this.#large ??= Buffer.allocUnsafe(large);
+    for (;;) {
+      const length = read(fd, this.#large, path);
+      if (length === 0) return hash.digest("hex");
+      hash.update(this.#large.subarray(0, length));
+      if (this.#turns.due) await this.#turns.pause();
+    }
+  }
+}
+
+const baseName = (name: Uint8Array): string =>
+  Buffer.from(name.buffer, name.byteOffset, name.length - 1).toString("latin1");
+
+function read(fd: number, buffer: Buffer, path: string): number {
+  const length = rawSyscall("read", fd, buffer, buffer.length);
+  if (length < 0) throw new SyscallError("read", -length, displayName(path));
+  return length;
+}
+
+/** The attributes that are part of what is copied and the same on every machine. */
+export function countedXattrs(parent: number, name: string): Xattr[] {
+  return listXattrsAt(parent, name).filter(
+    ({ name: attribute }) =>
+      attribute === "security.capability" ||
+      !/^(?:security|system|trusted\.overlay|com\.apple)\./.test(attribute),
+  );
+}
+
+export function hashAttributes(content: string, attributes: readonly Xattr[]): string {
+  const hash = createHash("sha256").update(content);
+  for (const { name, value } of attributes)
+    hash.update(`\0${name}\0${value.length}\0`, "latin1").update(value);
+  return hash.digest("hex");
+}
