@@ -77,8 +77,9 @@ export class Ignore {
   /** What is known of the directory that `path` is in, and of those above it. */
   #parent(path: string): Outcome | undefined {
     const end = path.lastIndexOf("/");
+    if (end <= 0) return undefined;
     const known = this.#directories.get(path.slice(0, end));
-    if (known || end <= 0) return known;
+    if (known) return known;
     if (this.#directories.size >= maxRemembered) this.#directories.clear();
     let outcome: Outcome | undefined;
     for (let slash = path.indexOf("/", 1); slash > 0; slash = path.indexOf("/", slash + 1)) {

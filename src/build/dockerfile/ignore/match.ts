@@ -6,15 +6,15 @@ type Token = string | typeof any | Class;
 
 const any = Symbol("?");
 
-interface Class {
+export interface Class {
   negated: boolean;
   ranges: readonly (readonly [number, number])[];
 }
 
-/** A star, or none, and what follows up to the next one. */
+/** A star, or none, and what follows up to the next one; undefined tokens: that is no pattern. */
 interface Chunk {
   star: boolean;
-  tokens: readonly Token[];
+  tokens: readonly Token[] | undefined;
 }
 
 /** Patterns repeat for every name of a directory. */
@@ -35,6 +35,7 @@ function matchChunks(chunks: readonly Chunk[], name: string | readonly string[])
   next: for (let index = 0; index < chunks.length; index++) {
     const { star, tokens } = chunks[index]!;
     const isLast = index === chunks.length - 1;
+    if (!tokens) throw new SyntaxProblem("syntax error in pattern");
     if (star && tokens.length === 0) {
       while (at < name.length && name[at] !== "/") at++;
       return at === name.length;
@@ -75,58 +76,70 @@ export function inClass(one: Class, character: string): boolean {
   return one.ranges.some(([low, high]) => low <= code && code <= high) !== one.negated;
 }
 
-const bad = (pattern: readonly string[]) =>
-  new SyntaxProblem("syntax error in pattern", pattern.join("").slice(0, 4096));
-
 function compile(pattern: readonly string[]): Chunk[] {
   const chunks: Chunk[] = [];
-  let tokens: Token[] = [];
-  let star = false;
   let at = 0;
   while (at < pattern.length) {
-    const character = pattern[at++]!;
-    if (character === "*") {
-      if (tokens.length > 0 || star) {
-        if (tokens.length > 0) chunks.push({ star, tokens });
-        tokens = [];
-      }
-      star = true;
-    } else if (character === "?") tokens.push(any);
-    else if (character === "[") {
-      const read = readClass(pattern, at);
-      tokens.push(read.class);
-      at = read.end;
-    } else if (character === "\\") {
-      const escaped = pattern[at++];
-      if (escaped === undefined) throw bad(pattern);
-      tokens.push(escaped);
-    } else tokens.push(character);
+    const star = pattern[at] === "*";
+    while (pattern[at] === "*") at++;
+    const start = at;
+    // A star in a class is no star.
+    for (let inRange = false; at < pattern.length && (inRange || pattern[at] !== "*"); at++) {
+      if (pattern[at] === "\\") at++;
+      else if (pattern[at] === "[") inRange = true;
+      else if (pattern[at] === "]") inRange = false;
+    }
+    chunks.push({ star, tokens: tokensOf(pattern.slice(start, at)) });
   }
-  if (tokens.length > 0 || star) chunks.push({ star, tokens });
   return chunks;
 }
 
-/** The class whose `[` was just read. */
-export function readClass(pattern: readonly string[], start: number): { class: Class; end: number } {
+function tokensOf(chunk: readonly string[]): Token[] | undefined {
+  const tokens: Token[] = [];
+  for (let at = 0; at < chunk.length; ) {
+    const character = chunk[at++]!;
+    if (character === "?") tokens.push(any);
+    else if (character === "[") {
+      const read = readClass(chunk, at);
+      if (!read) return undefined;
+      tokens.push(read.class);
+      at = read.end;
+    } else if (character === "\\") {
+      const escaped = chunk[at++];
+      if (escaped === undefined) return undefined;
+      tokens.push(escaped);
+    } else tokens.push(character);
+  }
+  return tokens;
+}
+
+/** The class whose `[` was just read; undefined when it is none. */
+export function readClass(
+  pattern: readonly string[],
+  start: number,
+): { class: Class; end: number } | undefined {
   let at = start;
   const negated = pattern[at] === "^";
   if (negated) at++;
   const ranges: [number, number][] = [];
-  const one = (): number => {
+  const one = (): number | undefined => {
     let character = pattern[at];
-    if (character === "-" || character === "]") throw bad(pattern);
+    if (character === "-" || character === "]") return undefined;
     if (character === "\\") character = pattern[++at];
     at++;
     // A class is not over before its `]`.
-    if (character === undefined || at >= pattern.length) throw bad(pattern);
-    return character.codePointAt(0)!;
+    return at < pattern.length ? character?.codePointAt(0) : undefined;
   };
   while (pattern[at] !== "]" || ranges.length === 0) {
     const low = one();
+    if (low === undefined) return undefined;
+    let high: number | undefined = low;
     if (pattern[at] === "-") {
       at++;
-      ranges.push([low, one()]);
-    } else ranges.push([low, low]);
+      high = one();
+    }
+    if (high === undefined) return undefined;
+    ranges.push([low, high]);
   }
   return { class: { negated, ranges }, end: at + 1 };
 }

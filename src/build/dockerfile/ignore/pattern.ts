@@ -1,7 +1,7 @@
 /** One pattern of .dockerignore: that of filepath.Match, and `**` for any number of directories. */
 import { SyntaxProblem } from "../errors.ts";
 import { trim } from "../space.ts";
-import { inClass, matchPath, readClass } from "./match.ts";
+import { type Class, inClass, matchPath, readClass } from "./match.ts";
 import { cleanPath } from "./path.ts";
 
 type Matches = (path: string) => boolean;
@@ -52,13 +52,7 @@ const directories = Symbol("**/");
 /** `**` at the end. */
 const rest = Symbol("**");
 
-type Token =
-  | string
-  | typeof any
-  | typeof star
-  | typeof directories
-  | typeof rest
-  | ReturnType<typeof readClass>["class"];
+type Token = string | typeof any | typeof star | typeof directories | typeof rest | Class;
 
 function compile(pattern: readonly string[]): Token[] {
   const tokens: Token[] = [];
@@ -73,6 +67,7 @@ function compile(pattern: readonly string[]): Token[] {
     } else if (character === "?") tokens.push(any);
     else if (character === "[") {
       const read = readClass(pattern, at);
+      if (!read) throw new SyntaxProblem("syntax error in pattern", pattern.join(""));
       tokens.push(read.class);
       at = read.end;
     } else if (character === "\\") tokens.push(pattern[at++]!);

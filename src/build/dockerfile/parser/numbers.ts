@@ -61,14 +61,14 @@ export function parseDuration(text: string): number {
     const whole = match[1] ?? "";
     const fraction = match[3] ?? "";
     if (whole === "" && fraction === "") throw bad("invalid duration");
+    // More than nineteen digits do not fit, and need not be multiplied out.
+    if (whole.replace(/^0+/, "").length > 19 || BigInt(whole || "0") > longest) throw bad("invalid duration");
     rest = rest.slice(match[0].length);
     const name = /^[^.\d]*/.exec(rest)![0];
     if (name === "") throw bad("missing unit in duration");
     const unit = Object.hasOwn(nanoseconds, name) ? nanoseconds[name] : undefined;
     if (unit === undefined) throw bad(`unknown unit ${quoteAscii(name)} in duration`);
     rest = rest.slice(name.length);
-    // Nineteen digits are more than fit, so that more of them need not be multiplied out.
-    if (whole.replace(/^0+/, "").length > 19) throw bad("invalid duration");
     const digits = fraction.slice(0, 18);
     total += BigInt(whole || "0") * unit + (BigInt(digits || "0") * unit) / 10n ** BigInt(digits.length);
     if (total > longest) throw bad("invalid duration");

@@ -83,12 +83,21 @@ function checkAddress(ip: string, text: string): void {
   if (ip === "") return;
   let address = ip;
   if (ip.startsWith("[")) {
-    if (!ip.endsWith("]") || ip.indexOf("]") !== ip.length - 1)
-      throw new SyntaxProblem(`invalid IP address ${ip}`, text);
+    const problem = bracketProblem(ip);
+    if (problem) throw new SyntaxProblem(`invalid IP address ${ip}: address ${ip}:: ${problem}`, text);
     address = ip.slice(1, -1);
     if (address === "") return;
   }
   if (!isAddress(address)) throw new SyntaxProblem(`invalid IP address: ${address}`, text);
+}
+
+/** What Go's net.SplitHostPort says of `[…]:`; undefined when nothing is wrong. */
+function bracketProblem(ip: string): string | undefined {
+  const end = ip.indexOf("]");
+  if (end < 0) return "missing ']' in address";
+  if (end + 1 < ip.length)
+    return ip[end + 1] === ":" ? "too many colons in address" : "missing port in address";
+  return ip.includes("[", 1) ? "unexpected '[' in address" : undefined;
 }
 
 const isIPv4 = (text: string) =>
