@@ -181,12 +181,13 @@ export class NamespacedContent {
     return this.#lock.shared(async () => {
       const { digest, size } = await finish();
       const now = Date.now();
-      this.#metadata.db.transaction(() => {
+      // What exists is held all the same: the transaction must not be undone by the answer.
+      const existed = this.#metadata.db.transaction(() => {
         this.#metadata.db.run("DELETE FROM ingests WHERE namespace = ? AND ref = ?", namespace, ref);
         this.#metadata.letGo(namespace, "ingests", ref);
-        this.refuseExisting(namespace, lease, digest);
-        this.#metadata.db.run(
-          "INSERT INTO contents VALUES (?, ?, ?, ?, ?, ?)",
+        this.#metadata.hold(namespace, lease, "content", digest);
+        const inserted = this.#metadata.db.run(
+          "INSERT OR IGNORE INTO contents VALUES (?, ?, ?, ?, ?, ?)",
           namespace,
           digest,
           size,
@@ -194,8 +195,9 @@ export class NamespacedContent {
           now,
           now,
         );
-        this.#metadata.hold(namespace, lease, "content", digest);
+        return inserted === 0;
       });
+      if (existed) throw alreadyExists(`content ${digest}: already exists`);
       return digest;
     });
   }
