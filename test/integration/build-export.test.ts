@@ -154,7 +154,10 @@ test("a blob that a diff finds in the store is held by the lease of who asked", 
   const { client } = world;
   const layers = await world.layer([], (directory) => writeFileSync(join(directory, "held"), "held"));
   const key = "held-view";
-  const { mounts: right } = await client.snapshots.view({ snapshotter, key, parent: layers[0]!.snapshot });
+  await client.leases.create({ id: "held-view" });
+  const { mounts: right } = await client
+    .with({ lease: "held-view" })
+    .snapshots.view({ snapshotter, key, parent: layers[0]!.snapshot });
   const mediaType = "application/vnd.oci.image.layer.v1.tar";
   const digests: string[] = [];
   for (const id of ["held-first", "held-second"]) {
@@ -167,7 +170,7 @@ test("a blob that a diff finds in the store is held by the lease of who asked", 
   await client.content.info({ digest: digests[0]! });
   await client.leases.delete({ id: "held-second", sync: true });
   expect(await failure(client.content.info({ digest: digests[0]! }))).toContain("not found");
-  await client.snapshots.remove({ snapshotter, key });
+  await client.leases.delete({ id: "held-view" });
 });
 
 test("a name that moves leaves the old image dangling, a build without a name makes a dangling one", async () => {

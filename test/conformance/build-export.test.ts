@@ -1,0 +1,242 @@
+/** What builds export, read by others: skopeo, umoci, Debian's registry and Debian's containerd. */
+import { afterAll, beforeAll, expect, setDefaultTimeout } from "bun:test";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { exportCache, exportResult, importCache } from "../../src/build/export/index.ts";
+import type { Layer, OutputSpec } from "../../src/build/types.ts";
+import { push, withLease } from "../../src/containerd/client/index.ts";
+import { createResolver } from "../../src/registry/index.ts";
+import {
+  amd64,
+  arm64,
+  collector,
+  type ExportWorld,
+  fillBase,
+  image,
+  inputOf,
+  openExportWorld,
+  requestOf,
+  targetOf,
+} from "../helpers/build-export.ts";
+import { startContainerd } from "../helpers/containerd.ts";
+import { startDockerRegistry } from "../helpers/docker-registry.ts";
+import { run } from "../helpers/engine.ts";
+import { requires } from "../helpers/requires.ts";
+
+setDefaultTimeout(120_000);
+
+let world: ExportWorld;
+let layers: Layer[];
+const scratch = mkdtempSync(join(tmpdir(), "corten-export-peers-"));
+
+beforeAll(async () => {
+  world = await openExportWorld();
+  const base = await world.layer([], fillBase);
+  layers = await world.layer(base, (directory) => {
+    mkdirSync(join(directory, "srv"));
+    writeFileSync(join(directory, "srv/hello"), "hello\n");
+  });
+});
+
+afterAll(async () => {
+  await world[Symbol.asyncDispose]();
+  rmSync(scratch, { recursive: true, force: true });
+});
+
+const name = "docker.io/library/peer:1";
+const exported = (outputs: readonly OutputSpec[], more: Parameters<typeof requestOf>[1] = {}) =>
+  world.leased((client) =>
+    exportResult(
+      inputOf([targetOf(layers), layers]),
+      requestOf(outputs, { tags: [name], ...more }),
+      world.context(client),
+    ),
+  );
+const json = async (argv: string[]) => {
+  const { stdout, stderr, code } = await run(argv);
+  if (code !== 0) throw new Error(`${argv.join(" ")}: ${stderr}`);
+  return JSON.parse(stdout);
+};
+const must = async (argv: string[]) => {
+  const { stderr, stdout, code } = await run(argv);
+  if (code !== 0) throw new Error(`${argv.join(" ")}: ${stderr}`);
+  return stdout;
+};
+const both: [OutputSpec["type"], string][] = [
+  ["oci", "oci-archive"],
+  ["docker", "docker-archive"],
+];
+
+for (const [type, transport] of both)
+  for (const compression of ["gzip", "uncompressed"])
+    requires("skopeo")(`skopeo reads a ${type} archive (${compression})`, async () => {
+      const out = collector();
+      const { response } = await exported([{ type, attributes: { compression }, write: out.write }]);
+      const path = join(scratch, `${type}-${compression}.tar`);
+      writeFileSync(path, out.bytes());
+      const config = await json(["skopeo", "inspect", "--config", `${transport}:${path}`]);
+      expect(config.rootfs.diff_ids).toHaveLength(2);
+      expect(config.config.Cmd).toEqual(["/bin/true"]);
+      // A copy reads every blob and verifies it.
+      await must([
+        "skopeo",
+        "copy",
+        "--insecure-policy",
+        `${transport}:${path}`,
+        `dir:${join(scratch, `dir-${type}-${compression}`)}`,
+      ]);
+      if (type === "oci") {
+        const { Digest } = await json(["skopeo", "inspect", `oci-archive:${path}`]);
+        expect(Digest).toBe(response["containerimage.digest"]);
+      }
+    });
+
+requires("umoci", "skopeo")("umoci unpacks an OCI directory to the same tree", async () => {
+  const directory = join(scratch, "layout");
+  await exported([{ type: "oci", attributes: { tar: "false" }, directory }]);
+  await must(["umoci", "unpack", "--image", `${directory}:1`, join(scratch, "bundle")]);
+  const rootfs = join(scratch, "bundle/rootfs");
+  expect(readFileSync(join(rootfs, "srv/hello"), "utf8")).toBe("hello\n");
+  const local = join(scratch, "local");
+  await exported([{ type: "local", attributes: {}, directory: local }]);
+  await must(["diff", "-r", "--no-dereference", "--exclude=null", rootfs, local]);
+});
+
+requires("skopeo", "docker-registry")(
+  "what is pushed is compressed, has its digest, and skopeo reads it",
+  async () => {
+    await using registry = await startDockerRegistry();
+    const ref = `${registry.host}/pushed:1`;
+    const { response } = await exported([image({ push: "true" })], { tags: [ref] });
+    const raw = await json(["skopeo", "inspect", "--raw", "--tls-verify=false", `docker://${ref}`]);
+    expect(raw.layers.map((layer: { mediaType: string }) => layer.mediaType)).toEqual([
+      "application/vnd.docker.image.rootfs.diff.tar.gzip",
+      "application/vnd.docker.image.rootfs.diff.tar.gzip",
+    ]);
+    const { Digest } = await json(["skopeo", "inspect", "--tls-verify=false", `docker://${ref}`]);
+    expect(Digest).toBe(response["containerimage.digest"]);
+    await must([
+      "skopeo",
+      "copy",
+      "--insecure-policy",
+      "--src-tls-verify=false",
+      `docker://${ref}`,
+      `dir:${join(scratch, "pulled")}`,
+    ]);
+  },
+);
+
+requires("skopeo", "docker-registry")(
+  "an image of the store with plain layers is compressed by its push",
+  async () => {
+    await using registry = await startDockerRegistry();
+    const ref = `${registry.host}/later:1`;
+    const { imageId } = await exported([image()], { tags: [ref] });
+    const resolver = createResolver();
+    const digests = [];
+    for (let round = 0; round < 2; round++)
+      digests.push((await push(world.client, { ref, resolver, compression: "gzip" })).digest);
+    resolver.close();
+    expect(digests[1]).toBe(digests[0]!);
+    const raw = await json(["skopeo", "inspect", "--raw", "--tls-verify=false", `docker://${ref}`]);
+    expect(raw.config.digest).toBe(imageId);
+    expect(raw.layers.every((layer: { mediaType: string }) => layer.mediaType.endsWith(".tar.gzip"))).toBe(
+      true,
+    );
+    await must([
+      "skopeo",
+      "copy",
+      "--insecure-policy",
+      "--src-tls-verify=false",
+      `docker://${ref}`,
+      `dir:${join(scratch, "later")}`,
+    ]);
+  },
+);
+
+requires("skopeo", "docker-registry")(
+  "an index of platforms with attestations goes to a registry whole",
+  async () => {
+    await using registry = await startDockerRegistry();
+    const ref = `${registry.host}/multi:1`;
+    const input = inputOf(
+      [targetOf(layers, { platform: amd64 }), layers],
+      [targetOf(layers, { platform: arm64 }), layers],
+    );
+    const request = requestOf([image({ push: "true", "annotation-index.a": "b" })], {
+      tags: [ref],
+      attestations: { provenance: { version: "v0.2" }, sbom: {} },
+    });
+    await world.leased((client) => exportResult(input, request, world.context(client)));
+    const raw = await json(["skopeo", "inspect", "--raw", "--tls-verify=false", `docker://${ref}`]);
+    expect(raw.manifests).toHaveLength(4);
+    expect(raw.annotations).toEqual({ a: "b" });
+    await must([
+      "skopeo",
+      "copy",
+      "--all",
+      "--insecure-policy",
+      "--src-tls-verify=false",
+      `docker://${ref}`,
+      `oci:${join(scratch, "all")}:1`,
+    ]);
+  },
+);
+
+for (const attributes of [{ mode: "max" }, { mode: "max", "image-manifest": "false" }] as Record<
+  string,
+  string
+>[])
+  requires("docker-registry")(`a cache goes through a registry (${JSON.stringify(attributes)})`, async () => {
+    await using registry = await startDockerRegistry();
+    const spec = {
+      type: "registry" as const,
+      attributes: { ...attributes, ref: `${registry.host}/cache:main` },
+    };
+    const key = `sha256:${"a".repeat(64)}`;
+    await world.leased((client) =>
+      exportCache(spec, [{ key, aliases: [], layers, final: true }], requestOf([]), world.context(client)),
+    );
+    await using elsewhere = await openExportWorld();
+    await elsewhere.leased(async (client) => {
+      const cache = await importCache(spec, requestOf([]), elsewhere.context(client));
+      const loaded = await cache!.lookup(key)!.load(client, new AbortController().signal);
+      expect(loaded).toHaveLength(2);
+    });
+    const nothing = { type: "registry" as const, attributes: { ref: `${registry.host}/none:main` } };
+    expect(await importCache(nothing, requestOf([]), world.context(world.client))).toBeUndefined();
+  });
+
+requires("containerd", "ctr")(
+  "Debian's containerd, which links no snapshots, ends with the same image",
+  async () => {
+    await using daemon = await startContainerd("debian");
+    const client = await daemon.client("moby");
+    await withLease(client, async (leased) => {
+      const made: Layer[] = [];
+      const fills = [
+        fillBase,
+        (at: string) => writeFileSync(join(at, "second"), "2"),
+        (at: string) => writeFileSync(join(at, "third"), "3"),
+      ];
+      for (const [at, fill] of fills.entries()) {
+        const parent = made.at(-1)?.snapshot ?? "";
+        const snapshotter = "overlayfs";
+        const { mounts } = await leased.snapshots.prepare({ snapshotter, key: `k${at}`, parent });
+        const { type, source, options } = mounts[0]!;
+        fill(type === "bind" ? source : options.find((one) => one.startsWith("upperdir="))!.slice(9));
+        await leased.snapshots.commit({ snapshotter, key: `k${at}`, name: `s${at}` });
+        made.push({ snapshot: `s${at}` });
+      }
+      await exportResult(
+        inputOf([targetOf(made), made]),
+        requestOf([image()], { tags: [name] }),
+        world.context(leased),
+      );
+    });
+    const listed = await daemon.ctr("-n", "moby", "images", "check", `name==${name}`);
+    // Config and three layers; unpacked: its first container has nothing to do.
+    expect(listed.stdout).toMatch(/complete \(4\/4\).* true\n/);
+  },
+);
