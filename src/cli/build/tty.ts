@@ -97,7 +97,6 @@ function block(vertex: VertexState, width: number, last: boolean): string[] {
       ...(vertex.rest === "" ? [] : [vertex.rest]),
     ];
     // What a program draws with is not drawn again: only its text.
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences begin with a control character.
     for (const text of tail.slice(-logLines))
       lines.push(` => => # ${text.replace(/\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f]/g, "")}`.slice(0, width));
   }
