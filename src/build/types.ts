@@ -64,8 +64,8 @@ export interface Executor<O extends Operation> {
    * What the inputs' contents say about the result (COPY: the base's key, digests of the chosen files, their modes and
    * owners), so that equal content hits the cache whatever it was made from. It is the whole key: the solver adds
    * nothing to it. For a source it says what it is now (git: the commit). Absent or undefined: the operation and the
-   * inputs' keys decide. The input that is the operation's `base` comes with its key but without its layers, because
-   * a base is not made for a key; others are complete.
+   * inputs' keys decide. The input that is the operation's `base`, and nothing else of it, comes with its key but
+   * without its layers, because a base is not made for a key; others are complete.
    */
   contentKey?(operation: O, execution: Execution): Promise<Digest | undefined>;
   /**

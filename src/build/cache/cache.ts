@@ -39,6 +39,7 @@ export class Cache implements LayerMemory, CacheMounts {
   readonly #counts: UseCounts;
   /** Rows of layers and their leases change together. */
   readonly #mutex = new KeyedMutex();
+  #closed = false;
 
   private constructor(db: Database, services: CacheServices) {
     this.#db = db;
@@ -155,9 +156,9 @@ export class Cache implements LayerMemory, CacheMounts {
       .map((row) => String(row["alias"]));
   }
 
-  /** What a build relies on, until it is disposed of. */
-  uses(): Uses {
-    return this.#counts.open();
+  /** What a build relies on, until it is disposed of; only what is counted is a use. */
+  uses(counted = true): Uses {
+    return this.#counts.open(counted);
   }
 
   async recall(snapshot: string): Promise<Pick<Layer, "diffId" | "blob"> | undefined> {
@@ -246,6 +247,7 @@ export class Cache implements LayerMemory, CacheMounts {
   prune(options: PruneOptions): Promise<PruneResult> {
     return this.#mutex.run("prune", async () => {
       const result: PruneResult = { ids: [], spaceReclaimed: 0 };
+      if (this.#closed) return result;
       const { free } = diskSpace(this.#root);
       const chosen = chooseForRemoval(await this.usage(), options, free);
       if (chosen.length === 0 || options.signal?.aborted) return result;
@@ -286,6 +288,8 @@ export class Cache implements LayerMemory, CacheMounts {
 
   /** Builds must have ended. */
   async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
     await this.#mutex.run("prune", () =>
       this.#mutex.run("layers", async () => {
         await this.#mounts.settled;

@@ -14,7 +14,8 @@ export class UseCounts {
     return this.#counts.has(id);
   }
 
-  open(): Uses {
+  /** Not `counted`: only so that it stays for a moment. */
+  open(counted: boolean): Uses {
     const ids = new Set<string>();
     return {
       add: (id) => {
@@ -23,18 +24,19 @@ export class UseCounts {
         this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1);
       },
       [Symbol.dispose]: () => {
-        if (ids.size > 0) this.#release(ids);
+        if (ids.size > 0) this.#release(ids, counted);
         ids.clear();
       },
     };
   }
 
-  #release(ids: ReadonlySet<string>): void {
+  #release(ids: ReadonlySet<string>, counted: boolean): void {
     for (const id of ids) {
       const count = this.#counts.get(id)! - 1;
       if (count === 0) this.#counts.delete(id);
       else this.#counts.set(id, count);
     }
+    if (!counted) return;
     const now = Date.now();
     this.#db.transaction(() => {
       for (const id of ids)

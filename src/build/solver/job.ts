@@ -10,12 +10,12 @@ import type { Operation, Vertex } from "../graph.ts";
 import type { Progress } from "../progress.ts";
 import type { Execution, Executor, Result } from "../types.ts";
 import { SolveError } from "./error.ts";
-import { baseOf, contentKey, freshKey, inputKey, isPinned, isSource } from "./keys.ts";
+import { baseOf, contentKey, freshKey, inputKey, isPinned, isSource, keyOnlyInput } from "./keys.ts";
 import { exportedRecords } from "./records.ts";
 import { canceled } from "./slots.ts";
 import type { Evaluated, Job, JobOptions, Keys, Shared, SourceText } from "./types.ts";
 import { VertexReport } from "./vertex-report.ts";
-import type { Work } from "./work.ts";
+import type { Watcher, Work } from "./work.ts";
 
 /** A vertex in this build. */
 export interface Node {
@@ -78,10 +78,13 @@ export class BuildJob implements Job {
     );
   }
 
-  async close(): Promise<void> {
+  async close(): Promise<boolean> {
     this.#abort.abort(canceled());
     await Promise.all([...this.#begun].filter((work) => work.signal.aborted).map((work) => work.settled));
+    const alone = this.#begun.size === 0;
     this.#settled ??= this.#finish();
+    if (alone) await this.#settled;
+    return alone;
   }
 
   async #finish(): Promise<void> {
@@ -167,10 +170,10 @@ export class BuildJob implements Job {
   async #contentKey(node: Node): Promise<Digest | undefined> {
     const executor = this.#executorOf(node.vertex.operation);
     if (!executor.contentKey) return undefined;
-    const base = baseOf(node.vertex);
+    const keyOnly = keyOnlyInput(node.vertex);
     const inputs = await Promise.all(
       node.inputs.map(async (input, index): Promise<Result> => {
-        if (index === base && !input.found)
+        if (index === keyOnly && !input.found)
           return { kind: "layers", key: (await this.#keys(input)).key, layers: [] };
         return (await this.#evaluate(input)).result;
       }),
@@ -203,7 +206,6 @@ export class BuildJob implements Job {
       node.evaluated = this.#find(node).then((found) => {
         node.found = found;
         node.key = found.result.key;
-        if (found.id !== undefined) this.#uses.add(found.id);
         node.report.completed(found.cached);
         if (found.cached) skip(node.inputs);
         return found;
@@ -364,19 +366,27 @@ export class BuildJob implements Job {
     name: string,
     run: (work: Work<Evaluated>, client: JobOptions["client"], uses: Uses) => Promise<Evaluated>,
   ): Promise<Evaluated> {
-    const { work, begun } = this.#shared.work(name, node.vertex, async (own) => {
-      // Until all that wait have taken it over.
-      const uses = this.#shared.cache.uses();
-      try {
-        return await run(own, this.#options.client, uses);
-      } finally {
-        setImmediate(() => uses[Symbol.dispose]());
-      }
-    });
-    if (begun) this.#begun.add(work);
-    const { vertex, report } = node;
-    const { progress } = this.#options.request;
-    return work.join({ vertex, progress, onStarted: (at) => report.started(at) }, this.#signal);
+    // What was made stays until all that wait have taken it over.
+    const uses = this.#shared.cache.uses(false);
+    const { work, begun } = this.#shared.work(name, node.vertex, (own) =>
+      run(own, this.#options.client, uses),
+    );
+    if (begun) {
+      this.#begun.add(work);
+      void work.settled.then(() => {
+        uses[Symbol.dispose]();
+        this.#begun.delete(work);
+      });
+    }
+    const watcher: Watcher<Evaluated> = {
+      vertex: node.vertex,
+      progress: this.#options.request.progress,
+      take: ({ id }) => {
+        if (id !== undefined) this.#uses.add(id);
+      },
+      onStarted: (at) => node.report.started(at),
+    };
+    return work.join(watcher, this.#signal);
   }
 
   #description({ vertex }: Node): { description: string; type: RecordType } {

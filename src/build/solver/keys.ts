@@ -41,6 +41,18 @@ export function baseOf({ operation }: Vertex): number | undefined {
   return operation.kind === "merge" ? 0 : undefined;
 }
 
+/** The input of which only the key counts for a content key: the base, unless something is taken of it as well. */
+export function keyOnlyInput(vertex: Vertex): number | undefined {
+  const { operation } = vertex;
+  const base = baseOf(vertex);
+  const taken =
+    (operation.kind === "run" &&
+      operation.mounts.some((mount) => mount.type === "bind" && mount.input === base)) ||
+    (operation.kind === "files" &&
+      operation.actions.some((action) => action.action === "copy" && action.input === base));
+  return taken ? undefined : base;
+}
+
 /** Key of an operation on inputs with these keys. */
 export const inputKey = ({ operation, platform }: Vertex, inputs: readonly Digest[]): Digest =>
   digestOf([keyOf(operation), platform, inputs]);

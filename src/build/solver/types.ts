@@ -32,8 +32,11 @@ export interface Job {
   solve(vertices: readonly Vertex[], source?: SourceText): Promise<Result[]>;
   /** What was evaluated or found, as a cache is exported; `final` for what the vertices' layers are made of. */
   records(vertices: readonly Vertex[]): CacheRecord[];
-  /** Gives up what still runs and waits for its end, but not for what other builds wait for. */
-  close(): Promise<void>;
+  /**
+   * Gives up what still runs, and waits for its end and for what was deferred; but not when other builds wait for something
+   * that was begun for this one: then it answers false.
+   */
+  close(): Promise<boolean>;
   /** After `close`: everything that was begun for this build has ended, and what was deferred has run. */
   readonly settled: Promise<void>;
 }

@@ -7,9 +7,11 @@ import { canceled } from "./slots.ts";
 const replayLimit = 1 << 20;
 
 /** One build that waits for a work. */
-export interface Watcher {
+export interface Watcher<T> {
   vertex: Vertex;
   progress: Progress;
+  /** The result is there; told before anything else can happen to it. */
+  take(result: T): void;
   /** The work has got its slot. */
   onStarted(at: Date): void;
 }
@@ -21,8 +23,9 @@ export interface Watcher {
 export class Work<T> {
   readonly #abort = new AbortController();
   readonly #done = deferred<T>();
-  readonly #watchers = new Set<Watcher>();
+  readonly #watchers = new Set<Watcher<T>>();
   readonly #vertex: Vertex;
+  #result: { result: T } | undefined;
   #startedAt: Date | undefined;
   #log: LogProgress[] = [];
   #logSize = 0;
@@ -38,7 +41,12 @@ export class Work<T> {
     // The first build has joined before anything happens.
     this.settled = Promise.resolve()
       .then(() => run(this))
-      .then(this.#done.resolve, this.#done.reject);
+      .then((result) => {
+        this.#result = { result };
+        this.#tell((watcher) => watcher.take(result));
+        this.#done.resolve(result);
+      })
+      .catch(this.#done.reject);
   }
 
   get signal(): AbortSignal {
@@ -46,13 +54,14 @@ export class Work<T> {
   }
 
   /** Waits for the end, until `signal` says otherwise. */
-  join(watcher: Watcher, signal: AbortSignal): Promise<T> {
+  join(watcher: Watcher<T>, signal: AbortSignal): Promise<T> {
     if (signal.aborted) {
       this.#leaveIfEmpty();
       return Promise.reject(canceled());
     }
     this.#watchers.add(watcher);
     this.#replay(watcher);
+    if (this.#result) watcher.take(this.#result.result);
     return new Promise<T>((resolve, reject) => {
       const leave = () => {
         this.#watchers.delete(watcher);
@@ -71,7 +80,7 @@ export class Work<T> {
     if (this.#watchers.size === 0) this.#abort.abort(canceled());
   }
 
-  #replay(watcher: Watcher): void {
+  #replay(watcher: Watcher<T>): void {
     if (this.#startedAt) watcher.onStarted(this.#startedAt);
     for (const status of this.#statuses.values()) watcher.progress.status(this.#as(watcher, status));
     for (const log of this.#log) watcher.progress.log(this.#as(watcher, log));
@@ -96,7 +105,7 @@ export class Work<T> {
     },
   };
 
-  #tell(tell: (watcher: Watcher) => void): void {
+  #tell(tell: (watcher: Watcher<T>) => void): void {
     for (const watcher of this.#watchers) tell(watcher);
   }
 
@@ -112,7 +121,7 @@ export class Work<T> {
   }
 
   /** The same step may bear another digest in another build. */
-  #as<E extends { vertex: string }>(watcher: Watcher, event: E): E {
+  #as<E extends { vertex: string }>(watcher: Watcher<T>, event: E): E {
     if (event.vertex !== this.#vertex.digest || watcher.vertex.digest === event.vertex) return event;
     return { ...event, vertex: watcher.vertex.digest };
   }
