@@ -1,5 +1,5 @@
 /** A build request's Dockerfile, compiled for every platform. */
-import { invalid } from "../../base/errors.ts";
+import { invalid, unimplemented } from "../../base/errors.ts";
 import type { Platform } from "../../oci/image-spec.ts";
 import { defaultPlatform, normalizePlatform } from "../../oci/platform.ts";
 import {
@@ -61,6 +61,7 @@ export async function compile(request: BuildRequest, services: FrontendServices)
     targets: [] as CompiledTarget[],
     warnings,
     unusedBuildArgs: [] as string[],
+    inlineCache: parseBoolean(own(request.buildArgs, "BUILDKIT_INLINE_CACHE") ?? "") ?? false,
     materials: images.materials,
   };
   if (question === "describe") return { ...result, call: describeAnswer() };
@@ -81,6 +82,7 @@ export async function compile(request: BuildRequest, services: FrontendServices)
     return { ...result, ...(dockerfile !== undefined && { dockerfile }), call };
   }
   const dockerfile = parse(definition);
+  checkSyntax(own(request.buildArgs, "BUILDKIT_SYNTAX") ?? dockerfile.syntax);
   if (question === "targets") return { ...result, dockerfile, call: targetsAnswer(dockerfile) };
   const platforms = request.platforms.length > 0 ? request.platforms : [undefined];
   if (question === "outline") {
@@ -120,6 +122,15 @@ function questionOf(request: BuildRequest): "check" | "outline" | "targets" | "d
 function parse({ filename, text }: Definition): Dockerfile {
   if (text === "") throw invalid("the Dockerfile cannot be empty");
   return parseDockerfile(text, { filename });
+}
+
+/** Other frontends are images that would have to be run; this one is docker/dockerfile, wherever it is mirrored. */
+function checkSyntax(syntax: string | undefined): void {
+  const image = syntax?.trim().split(/\s/, 1)[0];
+  if (!image) return;
+  const name = image.split("@", 1)[0]!.split("/").at(-1)!.split(":", 1)[0]!;
+  if (/^dockerfile(?:-upstream)?$/.test(name)) return;
+  throw unimplemented(`frontend ${image} cannot be run: only docker/dockerfile is built in`);
 }
 
 function warningOf(definition: Definition, warning: LintWarning): WarningProgress {

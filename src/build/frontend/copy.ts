@@ -176,6 +176,7 @@ function modeOf(chmod: string): number | string | undefined {
     const mode = Number.parseInt(chmod, 8);
     if (mode <= largestMode) return mode;
   } else if (symbolic.test(chmod)) return chmod;
+  else if (!/^\d/.test(chmod)) throw invalid(`invalid chmod parameter: '${chmod}': invalid syntax`);
   throw invalid(`invalid chmod parameter: '${chmod}'. it should be octal string and between 0 and 07777`);
 }
 

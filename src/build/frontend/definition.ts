@@ -71,13 +71,13 @@ export async function readDefinition(
       };
     },
   );
-  const ignore = place === undefined ? await readIgnore(request, named, ownIgnore) : undefined;
+  const exclude = place === undefined ? await readIgnore(request, named, ownIgnore) : undefined;
   return {
     filename: named,
     text,
     step: digest,
-    context: place?.context ?? localContext(ignore?.lines ?? [], platform),
-    ignore,
+    context: place?.context ?? localContext(exclude ?? [], platform),
+    ignore: exclude === undefined ? undefined : new Ignore(exclude),
   };
 }
 
@@ -99,7 +99,7 @@ async function readIgnore(
   request: BuildRequest,
   filename: string,
   ownIgnore: Uint8Array | undefined,
-): Promise<Ignore | undefined> {
+): Promise<string[] | undefined> {
   const name = ownIgnore === undefined ? ".dockerignore" : `${filename}.dockerignore`;
   const data =
     ownIgnore ??
@@ -110,13 +110,16 @@ async function readIgnore(
           return found;
         })
       : undefined);
-  return data === undefined ? undefined : new Ignore(parseIgnore(name, data));
+  return data === undefined ? undefined : parseIgnore(name, data);
 }
 
 /** The patterns in a file of them. */
 export function parseIgnore(name: string, data: Uint8Array): string[] {
   try {
-    return Ignore.parse(decodeText(name, data));
+    const patterns = Ignore.parse(decodeText(name, data));
+    // A bad pattern is the file's fault: it is found here rather than where the files are walked.
+    new Ignore(patterns);
+    return patterns;
   } catch (error) {
     throw invalid(`failed parsing ${name}: ${messageOf(error)}`, error);
   }

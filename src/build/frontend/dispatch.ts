@@ -5,7 +5,7 @@ import { assign, own } from "./arguments.ts";
 import { configure } from "./configure.ts";
 import { dispatchCopy } from "./copy.ts";
 import { commit } from "./image.ts";
-import { absolute } from "./paths.ts";
+import { absolute, clean } from "./paths.ts";
 import { dispatchRun } from "./run.ts";
 import { lintVariables, nameStep, ownerOf, platformOf, type Scope, shownText } from "./scope.ts";
 import type { Command, StageState } from "./stage.ts";
@@ -68,7 +68,7 @@ function dispatchWorkdir(
       actions: [
         {
           action: "mkdir",
-          path: directory,
+          path: clean(directory),
           mode: 0o755,
           parents: true,
           ...(owner && { owner: ownerOf(owner) }),

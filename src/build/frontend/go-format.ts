@@ -31,8 +31,17 @@ function decimal(value: number, unit: number): string {
   return fraction === "" ? String(whole) : `${whole}.${fraction}`;
 }
 
-/** `%+v` of the health check in an image's config. */
-export const healthcheckText = (check: HealthConfig): string =>
-  `{Test:${plainList(check.Test ?? [])} Interval:${duration(check.Interval ?? 0)} ` +
-  `Timeout:${duration(check.Timeout ?? 0)} StartPeriod:${duration(check.StartPeriod ?? 0)} ` +
-  `StartInterval:${duration(check.StartInterval ?? 0)} Retries:${check.Retries ?? 0}}`;
+/** `%q` of the health check in an image's config, with the number of retries as the character of that code. */
+export function healthcheckText(check: HealthConfig): string {
+  const times = [check.Interval, check.Timeout, check.StartPeriod, check.StartInterval];
+  const durations = times.map((time) => quote(duration(time ?? 0))).join(" ");
+  return `&{${quotedList(check.Test ?? [])} ${durations} ${quotedCharacter(check.Retries ?? 0)}}`;
+}
+
+/** `%q` of a number. */
+function quotedCharacter(code: number): string {
+  if (code < 0 || code > 0x10ffff) return "'\ufffd'";
+  const character = String.fromCodePoint(code);
+  if (character === "'") return "'\\''";
+  return character === '"' ? "'\"'" : `'${quote(character).slice(1, -1)}'`;
+}

@@ -12,6 +12,7 @@ export interface BaseImage {
   /** With the digest of what the name stood for. */
   shown: string;
   config: ImageConfig;
+  /** One vertex for all stages: the first one's name is shown. */
   source(options: { name: string; ranges?: readonly SourceRange[] }): Vertex;
 }
 
@@ -62,15 +63,18 @@ export class Images {
       platform,
       digest: target.digest,
     });
+    let source: Vertex | undefined;
     return {
       shown: image.reference.includes("@") ? image.reference : `${image.reference}@${target.digest}`,
       config,
-      source: ({ name, ranges }) =>
-        vertex({ kind: "image", reference: image.reference, manifest: manifest.digest, platform }, [], {
-          name,
-          platform,
-          ...(ranges && { ranges }),
-        }),
+      source: ({ name, ranges }) => {
+        source ??= vertex(
+          { kind: "image", reference: image.reference, manifest: manifest.digest, platform },
+          [],
+          { name, platform, ...(ranges && { ranges }) },
+        );
+        return source;
+      },
     };
   }
 }

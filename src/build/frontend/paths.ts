@@ -22,13 +22,13 @@ export function absolute(directory: string, path: string): string {
   return path.startsWith("/") ? path : join("/", directory, path);
 }
 
-/** The destination of COPY and ADD: a trailing slash, which says that it is a directory, is kept. */
+/** The destination of COPY and ADD, cleaned: a trailing slash or `/.`, which say that it is a directory, are kept. */
 export function destinationOf(directory: string, written: string): string {
   const path = written === "" || written === "." ? "./" : written;
-  const found = absolute(directory, path);
-  if (path.endsWith("/") && !found.endsWith("/")) return `${found}/`;
-  if (path.endsWith("/.") && !path.startsWith("/")) return found === "/" ? "/." : `${found}/.`;
-  return found;
+  const found = clean(absolute(directory, path));
+  const root = found === "/" ? "" : found;
+  if (path.endsWith("/")) return `${root}/`;
+  return path.endsWith("/.") ? `${root}/.` : found;
 }
 
 /** A name as a pattern that matches only itself. */

@@ -1,6 +1,7 @@
 /** RUN: a process on the stage's root filesystem. */
 import { invalid } from "../../base/errors.ts";
 import { expandWord, type Instruction } from "../dockerfile/index.ts";
+import { chompHeredoc, parseHeredoc } from "../dockerfile/parser/heredoc.ts";
 import { type RunOperation, vertex } from "../graph.ts";
 import { commit } from "./image.ts";
 import { type CompiledMounts, compileMounts } from "./mounts.ts";
@@ -19,7 +20,7 @@ export function dispatchRun(scope: Scope, state: StageState, instruction: Run, c
   const platform = platformOf(scope, state);
   const mounts = compileMounts(scope, state, instruction, command.sources);
   const { line, script, suffix } = commandOf(state, instruction);
-  const args = commandLine(state, { args: line, shell: instruction.shell && script === undefined });
+  const args = commandLine(state, { args: line, shell: instruction.shell });
   const environment = new Map(state.environment);
   if (mounts.agent !== undefined && !environment.has("SSH_AUTH_SOCK"))
     environment.set("SSH_AUTH_SOCK", mounts.agent);
@@ -76,11 +77,11 @@ function commandOf(
   const [text, ...rest] = instruction.args;
   if (text === undefined || rest.length > 0 || !instruction.shell)
     throw invalid(`parsing produced an invalid run command: [${instruction.args.join(" ")}]`);
-  if (!/^\d*<<-?[^<]*$/.test(text)) {
+  if (parseHeredoc(text) === undefined) {
     const documents = [first, ...more].map((file) => `\n${file.content}${file.name}`);
     return { line: [text + documents.join("")], suffix: "" };
   }
-  const content = first.chomp ? first.content.replace(/^\t+/gm, "") : first.content;
+  const content = first.chomp ? chompHeredoc(first.content) : first.content;
   const suffix = ` (${summaryOf(first.content)})`;
   if (!content.startsWith("#!") || state.image.platform.os === "windows") return { line: [content], suffix };
   return { line: [scripts + first.name], script: { name: first.name, content }, suffix };

@@ -89,8 +89,10 @@ export function shownText(scope: Scope, state: StageState, source: string): stri
   }
 }
 
-/** `user:group` of USER and --chown. */
+/** `user:group` of USER and --chown; without a group, or with an empty one, it is the user's. */
 export function ownerOf(text: string): { user: string; group?: string } {
   const colon = text.indexOf(":");
-  return colon < 0 ? { user: text } : { user: text.slice(0, colon), group: text.slice(colon + 1) };
+  if (colon < 0) return { user: text };
+  const group = text.slice(colon + 1);
+  return { user: text.slice(0, colon), ...(group !== "" && { group }) };
 }

@@ -71,6 +71,8 @@ export class Stages {
   readonly #byName = new Map<string, StageState>();
   readonly #file: Dockerfile;
   readonly #platform: Platform;
+  /** RUN has mounts: BuildKit counts what they are of as stages, and then names even a stage that is alone. */
+  #mounts = false;
 
   constructor(file: Dockerfile, platform: Platform) {
     this.#file = file;
@@ -105,7 +107,7 @@ export class Stages {
       state.commands = instructions.map((instruction) => this.#command(state, instruction, false));
     }
     this.#refuseCircles();
-    if (this.all.length === 1) this.all[0]!.naming.stage = "";
+    if (this.all.length === 1 && !this.#mounts) this.all[0]!.naming.stage = "";
   }
 
   /** Puts triggers before the stage's own instructions; true when they need stages that nothing needed before. */
@@ -141,12 +143,14 @@ export class Stages {
 
   #sources(instruction: Instruction): (StageState | undefined)[] {
     if (instruction.kind === "copy" && instruction.from !== "") return [this.#copySource(instruction)];
-    if (instruction.kind === "run")
+    if (instruction.kind === "run") {
+      this.#mounts ||= instruction.mounts.length > 0;
       return instruction.mounts.map(({ from }) =>
         from === undefined || from === ""
           ? undefined
           : (this.byName(from) ?? this.#unnamed(from, instruction.ranges)),
       );
+    }
     return [];
   }
 

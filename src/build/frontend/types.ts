@@ -44,6 +44,8 @@ export interface Compiled {
   warnings: readonly WarningProgress[];
   /** --build-arg names that no ARG asks for and that are not predefined, sorted. */
   unusedBuildArgs: readonly string[];
+  /** --build-arg BUILDKIT_INLINE_CACHE: the image is to carry its cache. */
+  inlineCache: boolean;
   /** What times are set to: request, --build-arg or global ARG SOURCE_DATE_EPOCH. */
   sourceDateEpoch?: number;
   materials: readonly Material[];
