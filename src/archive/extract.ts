@@ -42,6 +42,8 @@ export interface ExtractOptions {
   keepKinds?: string;
   /** Told of every entry before it is made; refuses by throwing. */
   check?: (entry: TarEntry) => void;
+  /** Told of every regular file when all of it is there. */
+  file?: (fd: number, entry: TarEntry) => void;
 }
 
 export class Extractor implements TarSink, Disposable {
@@ -113,6 +115,7 @@ export class Extractor implements TarSink, Disposable {
     try {
       this.#applyToFd(file.fd, file.name, file.entry);
       setTimesFd(file.fd, accessTime(file.entry), file.entry.mtimeNs);
+      this.#options.file?.(file.fd, file.entry);
     } finally {
       rawSyscall("close", file.fd);
     }

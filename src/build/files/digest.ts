@@ -86,13 +86,13 @@ function read(fd: number, buffer: Buffer, path: string): number {
   return length;
 }
 
-/** The attributes that are part of what is copied and the same on every machine. */
+/** Whether an attribute is part of what is copied, and the same on every machine. */
+export const isCounted = (attribute: string): boolean =>
+  attribute === "security.capability" ||
+  !/^(?:security|system|trusted\.overlay|com\.apple)\./.test(attribute);
+
 export function countedXattrs(parent: number, name: string): Xattr[] {
-  return listXattrsAt(parent, name).filter(
-    ({ name: attribute }) =>
-      attribute === "security.capability" ||
-      !/^(?:security|system|trusted\.overlay|com\.apple)\./.test(attribute),
-  );
+  return listXattrsAt(parent, name).filter((one) => isCounted(one.name));
 }
 
 export function hashAttributes(content: string, attributes: readonly Xattr[]): string {
