@@ -6,6 +6,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import { readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { CortenError, invalid, notFound } from "../../base/errors.ts";
+import { Removal } from "../../base/removal.ts";
 import { type Digest, isDigest, splitDigest } from "../../oci/digest.ts";
 import { ingestDirectory, openIngest, readIngest } from "./ingest.ts";
 import { openReader } from "./reader.ts";
@@ -32,8 +33,12 @@ class FileContentStore implements ContentStore {
   readonly #root: string;
   readonly #writers = new Map<string, { since: number; writer?: Writer; released: Promise<void> }>();
 
+  /** Freeing an ingest's few files takes the disk longer than writing a small blob does. */
+  readonly #removal: Removal;
+
   constructor(root: string) {
     this.#root = root;
+    this.#removal = new Removal(join(root, "removed"), { plain: true });
   }
 
   path(digest: Digest): string {
@@ -102,6 +107,7 @@ class FileContentStore implements ContentStore {
         { ...ingest, expected: expected ?? "" },
         (digest) => this.path(digest),
         release,
+        (path) => this.#removal.discard(path),
       );
       const lock = this.#writers.get(ref);
       if (lock) lock.writer = writer;
@@ -154,7 +160,7 @@ class FileContentStore implements ContentStore {
     const directory = ingestDirectory(this.#root, ref);
     const found = readIngest(directory);
     if (!found) throw notFound(`ingest ref ${JSON.stringify(ref)}: not found`);
-    await rm(directory, { recursive: true, force: true });
+    this.#removal.discard(directory);
   }
 
   async delete(digest: Digest): Promise<void> {
@@ -181,6 +187,7 @@ class FileContentStore implements ContentStore {
 
   async close(): Promise<void> {
     for (const { writer } of [...this.#writers.values()]) await writer?.close();
+    await this.#removal.settled;
   }
 }
 

@@ -6,7 +6,6 @@ import {
   ftruncateSync,
   mkdirSync,
   renameSync,
-  rmSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -31,6 +30,7 @@ export class Writer implements ContentWriter {
   readonly #expected: Digest | "";
   readonly #blobPath: (digest: Digest) => string;
   readonly #release: () => void;
+  readonly #discard: (directory: string) => void;
   #hash: Hash;
   #offset: number;
   #flushed: number;
@@ -41,6 +41,7 @@ export class Writer implements ContentWriter {
     ingest: OpenIngest & { expected: Digest | "" },
     blobPath: (digest: Digest) => string,
     release: () => void,
+    discard: (directory: string) => void,
   ) {
     this.ref = ingest.ref;
     this.#ingest = ingest;
@@ -50,6 +51,7 @@ export class Writer implements ContentWriter {
     this.#flushed = ingest.offset;
     this.#blobPath = blobPath;
     this.#release = release;
+    this.#discard = discard;
   }
 
   get offset(): number {
@@ -131,7 +133,7 @@ export class Writer implements ContentWriter {
   async #publish(digest: Digest): Promise<void> {
     const path = this.#blobPath(digest);
     if (existsSync(path)) {
-      rmSync(this.#ingest.directory, { recursive: true, force: true });
+      this.#discard(this.#ingest.directory);
       throw new CortenError("already_exists", `content ${digest}: already exists`);
     }
     rawSyscall("fchmod", this.#ingest.fd, 0o444);
@@ -139,7 +141,7 @@ export class Writer implements ContentWriter {
     mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
     renameSync(join(this.#ingest.directory, "data"), path);
     await syncDirectory(dirname(path));
-    rmSync(this.#ingest.directory, { recursive: true, force: true });
+    this.#discard(this.#ingest.directory);
   }
 
   async close(): Promise<void> {
