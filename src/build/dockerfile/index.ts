@@ -22,5 +22,5 @@ export { chompHeredoc } from "./parser/heredoc.ts";
 export { parseMount } from "./parser/mount.ts";
 export { parseDockerfile, parseTrigger } from "./parser/parse.ts";
 export { parsePorts } from "./parser/ports.ts";
-export { suggest } from "./suggest.ts";
+export { suggest, withSuggestion } from "./suggest.ts";
 export type * from "./types.ts";

@@ -11,7 +11,7 @@ const any = Symbol("?");
 const star = Symbol("*");
 
 /** Pattern length times value length that is still matched. */
-const maxWork = 1 << 28;
+const maxWork = 1 << 24;
 /** Each star is a level of recursion. */
 const maxStars = 1000;
 

@@ -40,8 +40,39 @@ function matcherOf(text: string): Matches {
   const prefix = text.slice(0, -2);
   if (text.endsWith("**") && !special.test(prefix)) return (path) => path.startsWith(prefix);
   const tokens = compile(Array.from(text));
-  const end = literalEnd(tokens);
-  return (path) => path.endsWith(end) && run(tokens, /^[\0-\x7f]*$/.test(path) ? path : Array.from(path));
+  const start = literal(tokens);
+  const end = literal(tokens.toReversed(), true);
+  const slow: Matches = (path) => run(tokens, /^[\0-\x7f]*$/.test(path) ? path : Array.from(path));
+  const expression = expressionOf(tokens);
+  return (path) => {
+    if (!path.endsWith(end) || !path.startsWith(start)) return false;
+    return expression && path.length <= maxExpressionPath ? expression.test(path) : slow(path);
+  };
+}
+
+/** What a regular expression is trusted with: it may go back over a path once for each unbounded part. */
+const maxUnbounded = 2;
+const maxExpressionPath = 4096;
+
+/** The same as a regular expression, which is faster; undefined where going back could take long. */
+function expressionOf(tokens: readonly Token[]): RegExp | undefined {
+  const unbounded = tokens.filter((token) => token === star || token === rest || token === directories);
+  if (unbounded.length > maxUnbounded) return undefined;
+  const parts = tokens.map((token) => {
+    if (typeof token === "string") return token.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
+    if (token === star) return "[^/]*";
+    if (token === any) return "[^/]";
+    if (token === rest) return ".*";
+    return token === directories ? "(?:.*/)?" : classExpression(token);
+  });
+  return new RegExp(`^${parts.join("")}$`, "su");
+}
+
+function classExpression({ negated, ranges }: Class): string {
+  const code = (point: number) => `\\u{${point.toString(16)}}`;
+  const valid = ranges.filter(([low, high]) => low <= high);
+  const inside = valid.map(([low, high]) => `${code(low)}-${code(high)}`).join("");
+  return `[${negated ? "^" : ""}${inside}]`;
 }
 
 const any = Symbol("?");
@@ -76,15 +107,14 @@ function compile(pattern: readonly string[]): Token[] {
   return tokens;
 }
 
-/** What a path has to end with: most are refused by it. */
-function literalEnd(tokens: readonly Token[]): string {
-  let end = "";
-  for (let at = tokens.length - 1; at >= 0; at--) {
-    const token = tokens[at]!;
+/** What a path has to begin (or, read backwards, to end) with: most are refused by it. */
+function literal(tokens: readonly Token[], backwards = false): string {
+  let text = "";
+  for (const token of tokens) {
     if (typeof token !== "string") break;
-    end = token + end;
+    text = backwards ? token + text : text + token;
   }
-  return end;
+  return text;
 }
 
 /** All places of the pattern at which the path may be, character by character: pattern times path at most. */

@@ -1,7 +1,7 @@
 /** Which rules run, where what they find goes, and whether it fails the build. */
 import { SyntaxProblem } from "../errors.ts";
 import { quote } from "../quote.ts";
-import { trim } from "../space.ts";
+import { trim, trimStart } from "../space.ts";
 import type { CheckOptions, LintWarning, SourceRange } from "../types.ts";
 import { type Rule, type RuleName, rules } from "./rules.ts";
 
@@ -30,7 +30,7 @@ export class Linter {
   /** With what `# check=…` in the comments above an instruction adds for it; `error` counts only for the file. */
   withComments(comments: readonly string[]): Linter {
     for (const comment of comments) {
-      const match = /^check\s*=\s*(.+?)\s*$/i.exec(comment);
+      const match = /^check[\t\n\f\r ]*=[\t\n\f\r ]*(.+)$/i.exec(trimStart(comment));
       if (!match) continue;
       let own: CheckOptions;
       try {
