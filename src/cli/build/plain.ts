@@ -40,11 +40,11 @@ export class PlainProgress implements ProgressDisplay {
 
   #take({ vertex, kind, status, lines }: Change): void {
     const prefix = `#${vertex.index} `;
-    if (kind === "vertex") {
+    if (kind === "vertex" || kind === "end") {
       // What only was announced is shown when it begins; inputs spared by the cache never do.
       if (vertex.started === undefined && !vertex.cached) return;
       this.#add(vertex);
-      if (vertex.completed === undefined || this.#ended.has(vertex)) return;
+      if (kind === "vertex" || this.#ended.has(vertex)) return;
       this.#ended.add(vertex);
       for (const { at, text } of this.state.endLog(vertex))
         this.#add(vertex, `${prefix}${at.toFixed(3)} ${text}`);

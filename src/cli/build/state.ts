@@ -46,7 +46,8 @@ const keptLines = 4096;
 
 export interface Change {
   vertex: VertexState;
-  kind: "vertex" | "status" | "log";
+  /** `end`: the vertex is complete. */
+  kind: "vertex" | "end" | "status" | "log";
   /** Of kind status. */
   status?: StatusLine;
   /** Of kind log: lines that were completed. */
@@ -61,13 +62,16 @@ export class BuildState {
   /** Takes one message in; what changed, in its order. */
   apply(message: BuildStatus): Change[] {
     const changes: Change[] = [];
+    // What a vertex says in the message that tells of its end comes before the end.
+    const ends: Change[] = [];
     for (const { digest, name, started, completed, cached, error } of message.vertexes ?? []) {
       const vertex = this.#vertex(digest, name);
       if (started !== undefined) vertex.started ??= Date.parse(started);
       if (completed !== undefined) vertex.completed = Date.parse(completed);
       vertex.cached ||= cached ?? false;
       if (error) vertex.error = error;
-      changes.push({ vertex, kind: "vertex" });
+      if (completed === undefined) changes.push({ vertex, kind: "vertex" });
+      else ends.push({ vertex, kind: "end" });
     }
     for (const one of message.statuses ?? []) {
       const vertex = this.vertices.get(one.vertex);
@@ -90,7 +94,7 @@ export class BuildState {
       if (lines.length > 0) changes.push({ vertex, kind: "log", lines });
     }
     for (const warning of message.warnings ?? []) this.#warn(warning);
-    return changes;
+    return [...changes, ...ends];
   }
 
   #vertex(digest: string, name: string): VertexState {

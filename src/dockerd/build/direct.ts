@@ -37,7 +37,7 @@ export const direct: Handler = async (call) => {
       },
       ssh: agentsOf(body, call),
       auth: registryConfig(head.headers.get("x-registry-config")),
-      outputs: (body.outputs ?? []).map((output, index) => outputOf(output, index, connection)),
+      outputs: outputsOf(body, connection),
       cacheFrom: (body.cacheFrom ?? []).map((one) => cacheOf(one, isLocal(call))),
       cacheTo: (body.cacheTo ?? []).map((one) => cacheOf(one, isLocal(call))),
       progress: status,
@@ -159,6 +159,13 @@ function agentsOf(body: BuildBody, call: Call): BuildRequest["ssh"] {
       return forwardSocket(path, call.daemon.config.execRoot);
     },
   };
+}
+
+/** Without a word about it the result becomes an image of this daemon's. */
+function outputsOf({ outputs = [], check, call }: BuildBody, connection: BuildConnection): OutputSpec[] {
+  if (check || call !== undefined) return [];
+  if (outputs.length === 0) return [{ type: "image", attributes: {} }];
+  return outputs.map((output, index) => outputOf(output, index, connection));
 }
 
 function outputOf(

@@ -60,8 +60,10 @@ export function buildOptions(query: Query): QueryOptions {
     cacheFrom: json<string[]>(query, "cachefrom", []).map(
       (ref): CacheSpec => ({ type: "registry", attributes: { ref } }),
     ),
-    outputs: json<{ Type: string; Attrs?: Record<string, string> }[]>(query, "outputs", []).map(
-      ({ Type, Attrs }): OutputSpec => ({ type: outputType(Type), attributes: Attrs ?? {} }),
+    outputs: outputsOf(
+      json<{ Type: string; Attrs?: Record<string, string> }[]>(query, "outputs", []).map(
+        ({ Type, Attrs }): OutputSpec => ({ type: outputType(Type), attributes: Attrs ?? {} }),
+      ),
     ),
   };
 }
@@ -84,6 +86,9 @@ export function networkOf(text: string): BuildRequest["network"] {
   if (text.startsWith("container:")) return text as `container:${string}`;
   throw invalid(`network mode ${JSON.stringify(text)} is not supported for builds`);
 }
+
+const outputsOf = (given: OutputSpec[]): OutputSpec[] =>
+  given.length === 0 ? [{ type: "image", attributes: {} }] : given;
 
 const outputTypes = ["image", "docker", "oci", "tar", "local", "cacheonly"] as const;
 function outputType(type: string): OutputSpec["type"] {
