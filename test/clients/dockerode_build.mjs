@@ -30,10 +30,10 @@ writeFileSync(
   join(directory, "Dockerfile"),
   `${readFileSync(join(directory, "Dockerfile"), "utf8")}RUN false\n`,
 );
-await assert.rejects(
-  async () => follow(await docker.buildImage({ context: directory, src: ["Dockerfile", "file"] }, {})),
-  /non-zero code: 1/,
-);
+const failing = await docker.buildImage({ context: directory, src: ["Dockerfile", "file"] }, {});
+const last = (await follow(failing)).at(-1);
+assert.equal(last.errorDetail.code, 1);
+assert.match(last.error, /non-zero code: 1/);
 console.log("ok failure");
 
 const failed = docker.buildImage({ context: directory, src: ["file"] }, {});
