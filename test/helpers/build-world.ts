@@ -6,6 +6,7 @@ import { type Deferred, deferred } from "../../src/base/async.ts";
 import { CortenError } from "../../src/base/errors.ts";
 import { Cache } from "../../src/build/cache/index.ts";
 import { digestOf, type Operation, type Vertex, vertex } from "../../src/build/graph.ts";
+import type { Parts } from "../../src/build/parts.ts";
 import type { LogProgress, Progress, StatusProgress, VertexProgress } from "../../src/build/progress.ts";
 import type { Executors } from "../../src/build/solver/index.ts";
 import type { BuildRequest, BuildServices, Execution, Layer, Result } from "../../src/build/types.ts";
@@ -72,8 +73,14 @@ export interface World extends AsyncDisposable {
   collect(): Promise<void>;
 }
 
-export async function openWorld(options: { parallelism?: number } = {}): Promise<World> {
-  const root = mkdtempSync(join(tmpdir(), "corten-build-"));
+export async function openWorld(
+  options: {
+    parallelism?: number;
+    /** An existing one, which stays. */
+    root?: string;
+  } = {},
+): Promise<World> {
+  const root = options.root ?? mkdtempSync(join(tmpdir(), "corten-build-"));
   let daemon: Containerd;
   let client: ContainerdClient;
   const open = async () => {
@@ -353,7 +360,7 @@ export async function openWorld(options: { parallelism?: number } = {}): Promise
     },
     async [Symbol.asyncDispose]() {
       await daemon.close();
-      rmSync(root, { recursive: true, force: true });
+      if (options.root === undefined) rmSync(root, { recursive: true, force: true });
     },
   };
 }
@@ -423,6 +430,53 @@ function of(
 }
 
 const at = (line: number) => ({ start: { line, character: 0 }, end: { line, character: 0 } });
+
+/** Parts of a builder: the graph that the build's target names, and an export that only says what there is. */
+export function partsOf(world: World, graphs: Record<string, () => readonly Vertex[]>): TestParts {
+  const told: string[] = [];
+  return {
+    told,
+    executors: world.executors,
+    async compile(request) {
+      told.push(`compile ${request.target}`);
+      return {
+        filename: "Dockerfile",
+        text: "FROM base\nRUN step\n",
+        targets: (graphs[request.target ?? ""]?.() ?? []).map((vertex) => ({
+          platform,
+          vertex,
+          config: { architecture: "amd64", os: "linux", rootfs: { type: "layers" as const, diff_ids: [] } },
+          history: [],
+          ignoreCache: false,
+        })),
+        warnings: [],
+        unusedBuildArgs: [],
+        materials: [],
+        ...(request.check ? { call: { "result.txt": "fine" } } : {}),
+      };
+    },
+    async exportResult(input, request) {
+      told.push(`export ${request.target}`);
+      const layers = input.targets.map(({ result }) => result?.layers.map(({ snapshot }) => snapshot) ?? []);
+      return { response: { layers: JSON.stringify(layers) } };
+    },
+    async exportCache(spec, records) {
+      told.push(`cache to ${spec.type}`);
+      return { records: String(records.length) };
+    },
+    async importCache(spec) {
+      told.push(`cache from ${spec.type}`);
+      if (spec.type === "registry") throw new Error("no such registry");
+      return undefined;
+    },
+    readFile: async () => undefined,
+    async sweep() {
+      told.push("sweep");
+    },
+  };
+}
+
+export type TestParts = Parts & { told: string[] };
 
 /** Opens the world's cache. */
 export const openCache = (world: World): Promise<Cache> => Cache.open(world.services);

@@ -15,7 +15,8 @@ export { connectContainerd, type InProcessServices, inProcess } from "./connect.
 export { fromDescriptor, toDescriptor } from "./descriptor.ts";
 export { type ContainerdEvent, decodeEvent, publish, subscribe } from "./events.ts";
 export { type DebImportOptions, debImageName, importDebImage } from "./import-deb.ts";
-export { withLease } from "./lease.ts";
+export { dropDeadLeases, withLease } from "./lease.ts";
+export { type LoadedImage, type LoadOptions, loadArchive } from "./load-archive.ts";
 export { danglingName, danglingPrefix, isDangling, keepDangling, nameImage } from "./name-image.ts";
 export { type PulledImage, type PullOptions, pull } from "./pull.ts";
 export { type PushLayerProgress, type PushOptions, push } from "./push.ts";
@@ -31,3 +32,4 @@ export {
   unpackSpec,
 } from "./typeurl.ts";
 export { type UnpackOptions, unpack } from "./unpack.ts";
+export { referToContent, writeImage } from "./write-image.ts";

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { messageOf } from "../../base/errors.ts";
+import { isCode, messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
-import { ownIdentity } from "./owner.ts";
+import { isGone, ownIdentity } from "./owner.ts";
 import type { ContainerdClient } from "./types.ts";
 
 /** Names the process that works under a lease. */
@@ -29,5 +29,19 @@ export async function withLease<T>(
     await client.leases
       .delete({ id })
       .catch((error) => log.warn(`lease ${id} stays until it expires`, { error: messageOf(error) }));
+  }
+}
+
+/**
+ * Ends the leases of clients of this namespace that were killed. Our containerd does so at its start; this is for one that
+ * outlived the client.
+ */
+export async function dropDeadLeases(client: ContainerdClient): Promise<void> {
+  const { leases } = await client.leases.list({ filters: [`labels.${JSON.stringify(ownerLabel)}`] });
+  for (const { id, labels } of leases) {
+    if (!isGone(labels[ownerLabel] ?? "")) continue;
+    await client.leases.delete({ id }).catch((error) => {
+      if (!isCode(error, "not_found")) throw error;
+    });
   }
 }
