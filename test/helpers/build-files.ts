@@ -40,6 +40,8 @@ export interface BuildBench extends AsyncDisposable {
   ): Promise<string>;
   /** Shows what the layers come to. */
   view<T>(result: Layers, work: (path: string) => Promise<T> | T): Promise<T>;
+  /** What executions have deferred. */
+  endBuild(): Promise<void>;
   /** Keys of all snapshots. */
   snapshots(): Promise<string[]>;
 }
@@ -47,7 +49,17 @@ export interface BuildBench extends AsyncDisposable {
 export interface ExecutionOptions {
   signal?: AbortSignal;
   contexts?: Contexts;
+  request?: BuildRequest;
 }
+
+export const newRequest = (contexts?: Contexts, signal?: AbortSignal, more: Partial<BuildRequest> = {}) =>
+  ({
+    contexts,
+    signal,
+    entitlements: [],
+    secrets: { get: async () => undefined },
+    ...more,
+  }) as unknown as BuildRequest;
 
 const platform = { os: "linux", architecture: process.arch === "arm64" ? "arm64" : "amd64" };
 
@@ -78,13 +90,14 @@ export async function openBuildBench(): Promise<BuildBench> {
         warning: () => {},
       },
       signal,
-      request: { contexts, signal } as BuildRequest,
+      request: options.request ?? newRequest(contexts, signal),
       services,
       caches: {
         mount: () => {
           throw new Error("no caches here");
         },
       },
+      defer: (_what, step) => void undo.push(step),
     };
   };
   return {
@@ -113,7 +126,11 @@ export async function openBuildBench(): Promise<BuildBench> {
         names.push(...info.map(({ name }) => name));
       return names;
     },
+    endBuild: async () => {
+      for (const step of undo.splice(0).reverse()) await step();
+    },
     [Symbol.asyncDispose]: async () => {
+      for (const step of undo.splice(0).reverse()) await step();
       await daemon.close();
       rmSync(root, { recursive: true, force: true });
     },
