@@ -44,7 +44,7 @@ export async function exportArchive(
         const document = image.documents.get(blob.digest);
         await layout.putBlob(blob, document ? [document] : () => blobStream(context.client, blob.digest));
       }
-      await layout.putIndex(archive.manifests);
+      await layout.add(archive.manifests);
     });
   }
   return names.length > 0 ? { "image.name": names.join(",") } : {};

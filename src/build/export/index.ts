@@ -2,6 +2,7 @@
 export { exportCache } from "./cache-export.ts";
 export { importCache } from "./cache-import.ts";
 export { exportResult } from "./export-result.ts";
+export { metadataOf } from "./metadata.ts";
 export type {
   CacheRecord,
   ExportContext,

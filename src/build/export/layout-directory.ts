@@ -3,7 +3,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { CortenError, invalid, notFound } from "../../base/errors.ts";
+import { CortenError, invalid, isCode, notFound } from "../../base/errors.ts";
 import { blobPath } from "../../containerd/client/index.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
 import type { Descriptor, Index } from "../../oci/image-spec.ts";
@@ -42,20 +42,28 @@ export class LayoutDirectory {
     await this.#write(blobPath(blob.digest), source, blob.digest);
   }
 
-  /** The index with these manifests only. */
-  putIndex(manifests: readonly Descriptor[]): Promise<void> {
+  #putIndex(manifests: readonly Descriptor[]): Promise<void> {
     const index = { schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests };
     return this.#write("index.json", [Buffer.from(JSON.stringify(index))]);
   }
 
-  /** Puts a manifest under a tag of the index; the others stay. */
-  async tag(manifest: Descriptor, tag: string): Promise<void> {
-    const before = await this.index().catch(() => undefined);
-    const others = (before?.manifests ?? []).filter((one) => one.annotations?.[tagKey] !== tag);
-    await this.putIndex([
-      ...others,
-      { ...manifest, annotations: { ...manifest.annotations, [tagKey]: tag } },
-    ]);
+  /** Adds manifests to the index; one that has the tag of a new one, or is the same without a tag, goes. */
+  async add(manifests: readonly Descriptor[]): Promise<void> {
+    const before = await this.index().catch((error) => {
+      if (isCode(error, "not_found")) return undefined;
+      throw error;
+    });
+    const same = (a: Descriptor, b: Descriptor) => {
+      const [tag, other] = [a.annotations?.[tagKey], b.annotations?.[tagKey]];
+      return tag === undefined && other === undefined ? a.digest === b.digest : tag === other;
+    };
+    const others = (before?.manifests ?? []).filter((one) => !manifests.some((added) => same(one, added)));
+    await this.#putIndex([...others, ...manifests]);
+  }
+
+  /** Puts a manifest under a tag. */
+  tag(manifest: Descriptor, tag: string): Promise<void> {
+    return this.add([{ ...manifest, annotations: { ...manifest.annotations, [tagKey]: tag } }]);
   }
 
   async index(): Promise<Index> {

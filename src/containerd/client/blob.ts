@@ -111,8 +111,7 @@ export async function ingestBlob(
   let offset = 0n;
   await using write = new WriteCall(client, options.signal);
   try {
-    // What an earlier attempt left under this name begins anew.
-    await client.content.abort({ ref }).catch(() => {});
+    // What an earlier attempt left under this name goes with the first write: it is at offset 0.
     await write.send({ action: WriteAction.STAT, ref, total: 0n });
     for await (const data of coalesce(source, client.pieceSize)) {
       options.signal?.throwIfAborted();
