@@ -46,6 +46,7 @@ export async function main(argv: string[]): Promise<number> {
       monitors,
       host: makeHost(config),
       facts: await readFacts(),
+      forgetCode: (await import("../sys/text.ts")).forgetCode,
     };
     const dockerd = await createDockerd(parts);
     for (const host of config.hosts) {

@@ -45,6 +45,8 @@ export interface DockerdParts {
   monitors: Monitors;
   host: Host;
   facts: HostFacts;
+  /** Takes the program's code out of this process' memory until it is used again. */
+  forgetCode?: () => void;
 }
 
 export interface Dockerd {
@@ -88,7 +90,8 @@ export async function createDockerd(parts: DockerdParts): Promise<Dockerd> {
   await reconcile(daemon);
   await daemon.builds.adopt();
   const router = new Router(daemon, routes, `${product.name}/${product.version} (linux)`);
-  const memory = new MemoryKeeper();
+  const memory = new MemoryKeeper(parts.forgetCode);
+  memory.worked();
   const server = new HttpServer(async (incoming) => {
     await answer(daemon, router, incoming);
     memory.worked();

@@ -92,6 +92,7 @@ const numbers = {
     waitid: 247,
     quotactl: 179,
     name_to_handle_at: 303,
+    madvise: 28,
     mkfifo: -1,
   },
   arm64: {
@@ -129,6 +130,7 @@ const numbers = {
     fgetxattr: 10,
     flistxattr: 13,
     memfd_create: 279,
+    madvise: 233,
     fcntl: 25,
     openat2: 437,
     pidfd_open: 434,
