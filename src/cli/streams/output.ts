@@ -4,6 +4,11 @@ import { fs } from "../../base/lazy.ts";
 /** What a shell reports for a program that SIGPIPE ended. */
 const brokenPipeExit = 141;
 
+/** Loads what writing needs once the request under way has been sent: the daemon's time, not the user's. */
+export function prepareOutput(): void {
+  setImmediate(fs);
+}
+
 export class Output {
   readonly fd: number;
   #terminal: boolean | undefined;

@@ -9,6 +9,7 @@ import { bodyOf, type CreateRequest, commandError, createContainer } from "../..
 import { containerFlags, createFlags } from "../../run/flags.ts";
 import { Detached } from "../../streams/detach.ts";
 import { connectStdio } from "../../streams/hijack.ts";
+import { prepareOutput } from "../../streams/output.ts";
 import { followSize } from "../../streams/resize.ts";
 import { forwardSignals } from "../../streams/signals.ts";
 import { checkTerminal } from "../../streams/terminal.ts";
@@ -51,6 +52,7 @@ async function runContainer(cli: Cli, body: CreateRequest, values: Values<typeof
   let id: string;
   try {
     client = await cli.quickClient();
+    prepareOutput();
     id = await createContainer(cli, client, body, values);
   } catch (error) {
     throw statusOf(cli, error);
