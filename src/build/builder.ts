@@ -190,7 +190,7 @@ export class Builder {
     const { filename, text, sourceDateEpoch } = compiled;
     const vertices = compiled.targets.flatMap(({ vertex }) => vertex ?? []);
     const records = () => job.records(vertices);
-    const inline = request.cacheTo.some(({ type }) => type === "inline");
+    const inline = compiled.inlineCache || request.cacheTo.some(({ type }) => type === "inline");
     const context: ExportContext = {
       client,
       snapshotter: services.snapshotter,

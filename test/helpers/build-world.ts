@@ -451,6 +451,7 @@ export function partsOf(world: World, graphs: Record<string, () => readonly Vert
         })),
         warnings: [],
         unusedBuildArgs: [],
+        inlineCache: false,
         materials: [],
         ...(request.check ? { call: { "result.txt": "fine" } } : {}),
       };
