@@ -442,6 +442,43 @@ test("several platforms get a directory each; without the split a path may come 
   );
 });
 
+test("an OCI directory keeps its other tags", async () => {
+  const directory = join(scratch, "tags");
+  for (const tag of ["1", "2", "1"]) {
+    const outputs = [{ type: "oci" as const, attributes: { tar: "false" }, directory }];
+    await exported(tag === "1" ? base : two, outputs, { tags: [`docker.io/library/t:${tag}`] });
+  }
+  const index = JSON.parse(readFileSync(join(directory, "index.json"), "utf8")) as Index;
+  expect(index.manifests.map((one) => one.annotations?.["org.opencontainers.image.ref.name"]).sort()).toEqual(
+    ["1", "2"],
+  );
+  expect(new Set(index.manifests.map((one) => one.digest)).size).toBe(2);
+  expect(readdirSync(join(directory, "blobs/sha256")).some((name) => name.endsWith(".tmp"))).toBe(false);
+});
+
+test("an export that is cancelled or whose reader goes leaves no view and no snapshot", async () => {
+  const before = await snapshotNames();
+  const stop = new AbortController();
+  const write = async () => {
+    stop.abort();
+    throw new Error("the reader went away");
+  };
+  const fresh = await world.layer(two, (directory) => writeFileSync(join(directory, "unseen"), "x"));
+  for (const type of ["tar", "oci"] as const)
+    expect(await failure(exported(fresh, [{ type, attributes: {}, write }]))).toContain(
+      "the reader went away",
+    );
+  expect(await failure(exported(fresh, [image()], { signal: stop.signal }))).toContain("abort");
+  expect((await snapshotNames()).filter((name) => !before.includes(name))).toEqual([fresh.at(-1)!.snapshot]);
+});
+
+async function snapshotNames(): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { info } of world.client.snapshots.list({ snapshotter }))
+    names.push(...info.map((one) => one.name));
+  return names;
+}
+
 const key = (letter: string) => `sha256:${letter.repeat(64)}`;
 const records = (): CacheRecord[] => [
   { key: key("a"), aliases: [key("1"), key("2")], layers: base, final: false },
