@@ -143,7 +143,10 @@ function stagePlatform(
   try {
     return parsePlatform(expanded);
   } catch (error) {
-    throw invalid(`failed to parse platform ${written}: ${suggesting(messageOf(error))}`, error);
+    throw invalid(
+      suggesting(`failed to parse platform ${written}: ${messageOf(error)}: invalid argument`),
+      error,
+    );
   }
 }
 
