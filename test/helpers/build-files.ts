@@ -71,6 +71,7 @@ export async function openBuildBench(): Promise<BuildBench> {
   const client = bare.with({ lease: "test" });
   const log: string[] = [];
   const services = { client, snapshotter: "overlayfs", root: join(root, "build") } as BuildServices;
+  const undo: (() => unknown)[] = [];
   const execution = (
     operation: Operation,
     inputs: readonly Result[],
