@@ -9,6 +9,12 @@ import type { ContainerdClient } from "./types.ts";
 /** Records of images that have no name any more are kept under this prefix and the id. */
 export const danglingPrefix = "corten-dangling@";
 
+/**
+ * Label of a record: what its image is called in the registry it was pushed to, where that is not the record's target
+ * because plain layers were compressed on the way.
+ */
+export const pushedLabel = "corten.pushed";
+
 export const isDangling = (record: string): boolean => record.startsWith(danglingPrefix);
 /** `id` is the digest of the configuration, which is what Docker calls the image by. */
 export const danglingName = (id: Digest): string => `${danglingPrefix}${id}`;

@@ -1,5 +1,5 @@
 import { invalid, isCode, messageOf, notFound } from "../../base/errors.ts";
-import { push as pushImage } from "../../containerd/client/index.ts";
+import { pushedLabel, push as pushImage } from "../../containerd/client/index.ts";
 import {
   familiarName,
   formatReference,
@@ -7,7 +7,7 @@ import {
   withDefaultTag,
   withTag,
 } from "../../oci/reference.ts";
-import type { Handler } from "../daemon.ts";
+import type { Daemon, Handler } from "../daemon.ts";
 import { credentialsOf, resolverCredentials } from "./auth.ts";
 import { layerLine, ProgressStream } from "./progress.ts";
 import { parseRecord } from "./store.ts";
@@ -48,6 +48,7 @@ export const push: Handler = async ({ daemon, head, params, query, reply, signal
               : layerLine({ ...rest, status: status as "Downloading" }),
           ),
       });
+      await rememberDigest(daemon, record, target.digest);
       const pushed = parseRecord(record)?.tag ?? "";
       progress.send({ status: `${pushed}: digest: ${target.digest} size: ${target.size}` });
       progress.send({ progressDetail: {}, aux: { Tag: pushed, Digest: target.digest, Size: target.size } });
@@ -62,3 +63,13 @@ export const push: Handler = async ({ daemon, head, params, query, reply, signal
   }
   progress.end();
 };
+
+/** What the registry calls the image is what `docker inspect` shows as its digest from now on. */
+async function rememberDigest(daemon: Daemon, name: string, digest: string): Promise<void> {
+  const { images } = daemon.containerd;
+  const { image } = await images.get({ name });
+  const known = image?.labels[pushedLabel] ?? image?.target?.digest;
+  if (!image || known === digest) return;
+  const labels = { ...image.labels, [pushedLabel]: digest };
+  await images.update({ image: { name, labels }, updateMask: { paths: [`labels.${pushedLabel}`] } });
+}

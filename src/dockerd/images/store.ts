@@ -6,6 +6,7 @@ import {
   danglingName,
   type ImageContent,
   isDangling,
+  pushedLabel,
   readImage,
 } from "../../containerd/client/index.ts";
 import type { Descriptor, Platform } from "../../oci/image-spec.ts";
@@ -30,6 +31,8 @@ export interface ImageInfo {
   content: ImageContent;
   /** Labels of the first record. */
   labels: Record<string, string>;
+  /** By record: its digest in the registry, where a push has changed it. */
+  pushed: Map<string, string>;
   updatedAt: Date | undefined;
 }
 
@@ -111,10 +114,12 @@ export class ImageStore {
     // `repo@digest`, or `repo:tag@digest`: any record of that repository with the digest.
     const parsed = parseReference(text);
     if (parsed.digest === undefined) return undefined;
-    const matches = (await this.list()).filter(
-      (image) =>
-        image.target.digest === parsed.digest &&
-        image.records.some((one) => repositoryOf(one) === repositoryName(parsed)),
+    const matches = (await this.list()).filter((image) =>
+      image.records.some(
+        (one) =>
+          repositoryOf(one) === repositoryName(parsed) &&
+          (image.target.digest === parsed.digest || image.pushed.get(one) === parsed.digest),
+      ),
     );
     return matches[0];
   }
@@ -128,12 +133,14 @@ export class ImageStore {
   ): Promise<ImageInfo> {
     const descriptor = fromDescriptor(target);
     const content = await this.content(descriptor, platform);
+    const { [pushedLabel]: pushed, ...own } = labels;
     return {
       id: content.manifest.config.digest,
       records: [record],
       target: descriptor,
       content,
-      labels: { ...labels },
+      labels: own,
+      pushed: new Map(pushed === undefined ? [] : [[record, pushed]]),
       updatedAt: updatedAt ? new Date(Number(updatedAt.seconds) * 1000 + updatedAt.nanos / 1e6) : undefined,
     };
   }
@@ -150,8 +157,10 @@ export class ImageStore {
     for (const info of infos) {
       if (!info) continue;
       const before = byId.get(info.id);
-      if (before) before.records.push(...info.records);
-      else byId.set(info.id, info);
+      if (before) {
+        before.records.push(...info.records);
+        for (const [record, digest] of info.pushed) before.pushed.set(record, digest);
+      } else byId.set(info.id, info);
     }
     return [...byId.values()];
   }
@@ -207,7 +216,7 @@ export function repoDigests(image: ImageInfo): string[] {
   const out = new Set<string>();
   for (const record of image.records) {
     const parsed = parseRecord(record);
-    if (parsed) out.add(`${familiarName(parsed)}@${image.target.digest}`);
+    if (parsed) out.add(`${familiarName(parsed)}@${image.pushed.get(record) ?? image.target.digest}`);
   }
   return [...out];
 }
