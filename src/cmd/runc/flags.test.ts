@@ -25,6 +25,12 @@ test("flags are taken after the id, but not from exec's command", () => {
   ]);
 });
 
+test("a lone dash and three dashes are words, and a value may hold anything", () => {
+  expect(parseFlags(["-", "---x", "--=y", "-=z"], flags).args).toEqual(["-", "---x", "--=y", "-=z"]);
+  expect(parseFlags(["--env=A=b\n-c", "-e=", "--", "-d"], flags)).toMatchObject({ args: ["-d"] });
+  expect(parseFlags(["--env=A=b\n-c", "-e="], flags).list("env")).toEqual(["A=b\n-c", ""]);
+});
+
 test("an unknown flag and a missing value are named", () => {
   expect(() => parseFlags(["--nothing"], flags)).toThrow("flag provided but not defined: -nothing");
   expect(() => parseFlags(["--bundle"], flags)).toThrow("flag needs an argument: -bundle");
