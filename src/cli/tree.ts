@@ -111,6 +111,11 @@ const containerVerbs = {
     "Connect this terminal to a running container",
     () => import("./commands/container/attach.ts"),
   ),
+  commit: container(
+    "commit",
+    "Make an image of what a container has become",
+    () => import("./commands/container/commit.ts"),
+  ),
   cp: container(
     "cp",
     "Copy files between a container and this machine",
@@ -201,6 +206,12 @@ const load: Node = {
   also: ["image load", "load"],
 };
 
+const importImage: Node = {
+  summary: "Make an image of a file system's tar archive",
+  load: () => import("./commands/image/import.ts"),
+  also: ["image import", "import"],
+};
+
 export const tree: Record<string, Node | Group> = {
   run,
   exec,
@@ -247,6 +258,7 @@ export const tree: Record<string, Node | Group> = {
         load: () => import("./commands/image/build-deb.ts"),
       },
       history,
+      import: importImage,
       inspect: {
         summary: "Show all that is known about images",
         load: () => import("./commands/image/inspect.ts"),
@@ -340,6 +352,7 @@ export const tree: Record<string, Node | Group> = {
     load: () => import("./commands/explain.ts"),
   },
   history,
+  import: importImage,
   inspect: {
     summary: "Show all that is known about any object",
     load: () => import("./commands/system/inspect.ts"),

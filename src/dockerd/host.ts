@@ -20,6 +20,13 @@ export interface FileInfo {
   isDirectory: boolean;
 }
 
+/** A difference between a container's filesystem and its image's. */
+export interface FileChange {
+  path: string;
+  kind: "modified" | "added" | "deleted";
+  directory: boolean;
+}
+
 /** A container's filesystem. Every path is resolved inside of it, whatever its links say. */
 export interface RootfsTree {
   /** A small file's text, undefined when there is none. */
@@ -37,6 +44,8 @@ export interface RootfsTree {
   copyOut(path: string, destination: string): Promise<void>;
   /** The file or directory as a tar whose entries begin with `name`. */
   pack(path: string, name: string): AsyncIterable<Uint8Array>;
+  /** All of it as a tar, names without a root. */
+  packAll(): AsyncIterable<Uint8Array>;
   /** Unpacks a tar into the directory `path`; `owner` in place of the archive's owners. */
   extract(
     path: string,
@@ -62,6 +71,8 @@ export interface Host {
       readonly: boolean;
     }>,
   ): Promise<T>;
+  /** What the tree of `upper` has otherwise than that of `lower`. */
+  changes(lower: readonly SnapshotMount[], upper: readonly SnapshotMount[]): Promise<FileChange[]>;
   /** The filesystem that a running process sees. */
   withProcessTree<T>(pid: number, work: (tree: RootfsTree) => Promise<T> | T): Promise<T>;
   /** A path that shows what `subpath` leads to inside of the volume `source`, until `end()`. */

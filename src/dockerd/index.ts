@@ -31,7 +31,7 @@ import { VolumeStore, volumeSchema } from "./volumes/store.ts";
 
 export { builtinRuntime, type DaemonConfig, defaultConfig, type TlsFiles } from "./config.ts";
 export type { Daemon, Monitors } from "./daemon.ts";
-export type { FileInfo, Host, RootfsTree, SnapshotMount } from "./host.ts";
+export type { FileChange, FileInfo, Host, RootfsTree, SnapshotMount } from "./host.ts";
 export { capabilitiesOfMask } from "./spec/capabilities.ts";
 export { hostDevice } from "./spec/devices.ts";
 export type { HostFacts };

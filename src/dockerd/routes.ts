@@ -4,7 +4,10 @@ import { direct } from "./build/direct.ts";
 import { prune as pruneBuilds } from "./build/prune.ts";
 import { archiveGet, archiveHead, archivePut } from "./containers/archive.ts";
 import { attach } from "./containers/attach.ts";
+import { changes } from "./containers/changes.ts";
+import { commit } from "./containers/commit.ts";
 import { create as createContainer } from "./containers/create.ts";
+import { exportContainer } from "./containers/export.ts";
 import { inspect as inspectContainer } from "./containers/inspect.ts";
 import { kill } from "./containers/kill.ts";
 import { list as listContainers } from "./containers/list.ts";
@@ -30,12 +33,15 @@ import { start as startExec } from "./exec/start.ts";
 import { leaveNoSwarm, notImplemented, notInSwarm } from "./http/not-implemented.ts";
 import { buildDeb } from "./images/build-deb.ts";
 import { create as createImage } from "./images/create.ts";
+import { distribution } from "./images/distribution.ts";
 import { history } from "./images/history.ts";
 import { inspect as inspectImage } from "./images/inspect.ts";
 import { list as listImages } from "./images/list.ts";
+import { load } from "./images/load.ts";
 import { prune as pruneImages } from "./images/prune.ts";
 import { push } from "./images/push.ts";
 import { remove as removeImage } from "./images/remove.ts";
+import { saveMany, saveOne } from "./images/save.ts";
 import { tag } from "./images/tag.ts";
 import { connect } from "./networks/connect.ts";
 import { create as createNetwork } from "./networks/create.ts";
@@ -78,8 +84,8 @@ export const routes: readonly Route[] = [
   ["GET /containers/{id}/archive", archiveGet],
   ["HEAD /containers/{id}/archive", archiveHead],
   ["PUT /containers/{id}/archive", archivePut],
-  ["GET /containers/{id}/changes", notImplemented("container changes")],
-  ["GET /containers/{id}/export", notImplemented("container export")],
+  ["GET /containers/{id}/changes", changes],
+  ["GET /containers/{id}/export", exportContainer],
   ["POST /containers/{id}/start", startContainer],
   ["POST /containers/{id}/stop", stop],
   ["POST /containers/{id}/restart", restart],
@@ -102,18 +108,20 @@ export const routes: readonly Route[] = [
   ["POST /images/create", createImage],
   ["POST /images/prune", pruneImages],
   ["GET /images/search", notImplemented("image search")],
-  ["POST /images/load", notImplemented("image load")],
-  ["GET /images/get", notImplemented("image save")],
+  ["POST /images/load", load],
+  ["GET /images/get", saveMany],
   ["GET /images/{name...}/json", inspectImage],
   ["GET /images/{name...}/history", history],
-  ["GET /images/{name...}/get", notImplemented("image save")],
+  ["GET /images/{name...}/get", saveOne],
   ["POST /images/{name...}/tag", tag],
   ["POST /images/{name...}/push", push],
   ["DELETE /images/{name...}", removeImage],
   ["POST /build", build],
   ["POST /build/prune", pruneBuilds],
   ["POST /build/cancel", cancelBuild],
-  ["POST /commit", notImplemented("commit")],
+  ["POST /commit", commit],
+
+  ["GET /distribution/{name...}/json", distribution],
 
   ["GET /networks", listNetworks],
   ["POST /networks/create", createNetwork],

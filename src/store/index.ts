@@ -13,7 +13,7 @@ export type {
   ReaderAt,
   WriterOptions,
 } from "./content/types.ts";
-export { writeDiff } from "./diff/write.ts";
+export { openChanges, writeDiff } from "./diff/write.ts";
 export { collectGarbage, type Garbage, type GcMetadata, type Labels } from "./gc.ts";
 export { applyLayer } from "./layer/apply.ts";
 export type {

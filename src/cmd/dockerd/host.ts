@@ -12,9 +12,10 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Cleanup } from "../../base/cleanup.ts";
-import type { DaemonConfig, Host, RootfsTree, SnapshotMount } from "../../dockerd/index.ts";
+import type { DaemonConfig, Host, SnapshotMount } from "../../dockerd/index.ts";
 import { MNT_DETACH, mountAll, openMounts, unmountAll } from "../../sys/mount.ts";
 import { O_PATH } from "../../sys/open.ts";
+import { listChanges } from "./changes.ts";
 import { Tree } from "./rootfs-tree.ts";
 
 /** What dockerd does to the machine, through the folders it may not import itself. */
@@ -34,6 +35,7 @@ export function makeHost(config: DaemonConfig): Host {
         return await work(tree);
       });
     },
+    changes: (lower, upper) => listChanges(lower, upper, (work) => withMounts(lower, work)),
     async withProcessTree(pid, work) {
       using tree = new Tree(`/proc/${pid}/root`);
       return await work(tree);
@@ -120,7 +122,7 @@ function openBelow(source: string, subpath: string): number {
 /** Runs `work` on mounts that no path leads to: nothing of them outlives us. */
 async function withMounts<T>(
   mounts: readonly SnapshotMount[],
-  work: (tree: RootfsTree) => Promise<T> | T,
+  work: (tree: Tree) => Promise<T> | T,
 ): Promise<T> {
   const fd = openMounts(mounts);
   try {

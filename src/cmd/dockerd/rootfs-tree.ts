@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, readFileSync, readSync } from "node:fs";
 import { posix } from "node:path";
+import { decompress } from "../../archive/decompress.ts";
 import { endOfArchive, formatEntry, padding, type TarEntryType } from "../../archive/tar/index.ts";
 import { invalid } from "../../base/errors.ts";
 import type { FileInfo, RootfsTree } from "../../dockerd/index.ts";
@@ -131,7 +132,8 @@ export class Tree implements RootfsTree, Disposable {
       ...(options.owner ? { owner: options.owner } : {}),
       ...(options.keepKinds ? { keepKinds: posix.normalize(`/${path}`).replace(/(.)\/$/, "$1") } : {}),
     };
-    await this.#withDirectory(path, (directory) => unpack({ root: directory }, archive, { rules }));
+    const plain = decompress(archive, { what: "archive", any: true });
+    await this.#withDirectory(path, (directory) => unpack({ root: directory }, plain, { rules }));
   }
 
   /** The directory `path` as a path of ours that leads there whatever happens to the tree's names. */
@@ -142,6 +144,30 @@ export class Tree implements RootfsTree, Disposable {
     } finally {
       closeSync(fd);
     }
+  }
+
+  /** Names in a directory, sorted. */
+  names(path: string): string[] {
+    const fd = this.#root.open(path, O_RDONLY | O_DIRECTORY);
+    try {
+      return readDirectory(fd)
+        .map(({ name }) => Buffer.from(name, "latin1").toString("utf8"))
+        .sort();
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  async *packAll(): AsyncIterable<Uint8Array> {
+    const links = new Map<string, string>();
+    const fd = this.#root.open("/", O_RDONLY | O_DIRECTORY);
+    try {
+      const names = readDirectory(fd).map(({ name }) => name);
+      for (const name of names.sort()) yield* packEntry(fd, name, name, links);
+    } finally {
+      closeSync(fd);
+    }
+    yield endOfArchive;
   }
 
   async *pack(path: string, name: string): AsyncIterable<Uint8Array> {

@@ -123,6 +123,9 @@ export async function ingestBlob(
     throw error;
   }
   const written = { digest: `sha256:${hash.digest("hex")}`, size: Number(offset) };
+  // Before it is committed: what exists already must not be collected between our finding that out and holding it.
+  if (client.lease !== undefined)
+    await client.leases.addResource({ id: client.lease, resource: { id: written.digest, type: "content" } });
   try {
     await write.send({
       action: WriteAction.COMMIT,
@@ -135,11 +138,6 @@ export async function ingestBlob(
   } catch (error) {
     await client.content.abort({ ref }).catch(() => {});
     if (!isCode(error, "already_exists")) throw error;
-    if (client.lease !== undefined)
-      await client.leases.addResource({
-        id: client.lease,
-        resource: { id: written.digest, type: "content" },
-      });
   }
   return written;
 }

@@ -56,7 +56,7 @@ export function loadArchive(
 ): Promise<void> {
   return withLease(client, async (leased) => {
     const archive = new Archive(leased, options.signal);
-    await archive.read(decompress(source));
+    await archive.read(decompress(source, { what: "archive", any: true }));
     const images = await archive.images();
     for (const { target, names } of images) {
       const content = await unpack(leased, target, {

@@ -64,7 +64,8 @@ function ownFiles(daemon: Daemon, container: Container, volumes: ReadonlyArray<{
     .map((file) => ({ ...file, readonly: container.record.host.ReadonlyRootfs === true }));
 }
 
-function makePlaceholders(tree: RootfsTree): void {
+/** Makes those that are missing. */
+export function makePlaceholders(tree: RootfsTree): void {
   for (const [path, kind] of placeholders) {
     if (tree.stat(path, { follow: false })) continue;
     if (kind === "directory") tree.makeDirectory(path, 0o755, { uid: 0, gid: 0 });

@@ -1,4 +1,4 @@
-import { CortenError, invalid, isCode, messageOf, notFound, unimplemented } from "../../base/errors.ts";
+import { CortenError, invalid, isCode, messageOf, notFound } from "../../base/errors.ts";
 import { debImageName } from "../../containerd/client/index.ts";
 import { parsePlatform } from "../../oci/platform.ts";
 import {
@@ -20,7 +20,7 @@ export const create: Handler = async (call) => {
   const { query } = call;
   const from = query.string("fromImage");
   if (from === "") {
-    if (query.has("fromSrc")) throw unimplemented("import of an image from a tar is not implemented");
+    if (query.has("fromSrc")) return (await import("./import.ts")).importImage(call);
     throw invalid("fromImage is required");
   }
   const deb = debReference(from, query.string("tag"));

@@ -135,6 +135,33 @@ export class Containers {
     return this.#transport.json("GET", at(id, "/top"), { query: { ps_args: psArgs || undefined } });
   }
 
+  /** An image of what the container has become. */
+  commit(
+    container: string,
+    options: {
+      repo: string;
+      tag: string;
+      author: string;
+      comment: string;
+      changes: readonly string[];
+      pause: boolean;
+    },
+  ): Promise<{ Id: string }> {
+    const { repo, tag, author, comment, changes, pause } = options;
+    return this.#transport.json("POST", "/commit", {
+      query: {
+        container,
+        repo: repo || undefined,
+        tag: tag || undefined,
+        comment: comment || undefined,
+        author: author || undefined,
+        changes,
+        pause: pause ? undefined : "0",
+      },
+      json: null,
+    });
+  }
+
   changes(id: string): Promise<FilesystemChange[] | null> {
     return this.#transport.json("GET", at(id, "/changes"));
   }

@@ -115,6 +115,26 @@ export class Images {
     return jsonLines<ProgressMessage>(answer.body);
   }
 
+  /** An image of a file system's tar, which is `tar`, or what the daemon finds at a URL. */
+  async import(
+    source: string,
+    tar: AsyncIterable<Uint8Array> | undefined,
+    options: { repo: string; message: string; changes: readonly string[]; platform: string },
+  ): Promise<AsyncGenerator<ProgressMessage>> {
+    const answer = await this.#transport.call("POST", "/images/create", {
+      query: {
+        fromSrc: source,
+        repo: options.repo || undefined,
+        message: options.message || undefined,
+        changes: options.changes,
+        platform: options.platform.toLowerCase() || undefined,
+      },
+      headers: { "Content-Type": "text/plain" },
+      ...(tar ? { body: tar } : {}),
+    });
+    return jsonLines<ProgressMessage>(answer.body);
+  }
+
   distribution(name: string, auth?: AuthConfig): Promise<DistributionInspect> {
     const headers = auth ? { "X-Registry-Auth": encodeAuth(auth) } : {};
     return this.#transport.json("GET", at(name, "/json").replace("/images/", "/distribution/"), { headers });

@@ -125,28 +125,42 @@ async function* layer(
   upper: LayerTarget,
   epoch: Date | undefined,
 ): AsyncGenerator<Uint8Array> {
+  using found = await openChanges(lower, upper);
+  yield* writeChanges(found.root, found.changes, epoch);
+}
+
+/** What makes `upper` of `lower`, and the directory it is in, which ends with `using`. */
+export async function openChanges(
+  lower: LayerTarget | undefined,
+  upper: LayerTarget,
+): Promise<{ root: string; changes: readonly Change[] } & Disposable> {
+  const stays = (root: string, changes: readonly Change[]) => ({
+    root,
+    changes,
+    [Symbol.dispose]: () => {},
+  });
   const overlay = "mounts" in upper ? unpackTargetOf(upper.mounts) : undefined;
   const below = lower ? lowersOf(lower) : undefined;
   const nearest = overlay?.lowers?.[0];
   if (overlay?.lowers && nearest !== undefined && below && overlay.lowers.join("\0") === below.join("\0")) {
     const changes = await listUpper(overlay.root, new LowerLayers(overlay.lowers), nearest);
-    if (changes) {
-      yield* writeChanges(overlay.root, changes, epoch);
-      return;
-    }
+    if (changes) return stays(overlay.root, changes);
   }
   // The view of a committed snapshot on the view of its parent: what it adds is its uppermost layer.
   const [own, ...parents] = overlay ? [] : (lowersOf(upper) ?? []);
   if (own !== undefined && parents[0] !== undefined && below && parents.join("\0") === below.join("\0")) {
     const changes = await listUpper(own, new LowerLayers(parents), parents[0]);
-    if (changes) {
-      yield* writeChanges(own, changes, epoch);
-      return;
-    }
+    if (changes) return stays(own, changes);
   }
   using before = lower ? open(lower) : undefined;
-  using after = open(upper);
-  yield* writeChanges(after.path, await compareTrees(before?.path, after.path), epoch);
+  const after = open(upper);
+  try {
+    const changes = await compareTrees(before?.path, after.path);
+    return { root: after.path, changes, [Symbol.dispose]: () => after[Symbol.dispose]() };
+  } catch (error) {
+    after[Symbol.dispose]();
+    throw error;
+  }
 }
 
 const tarTypes: Readonly<Record<number, TarEntryType>> = {
