@@ -17,7 +17,14 @@ export { type ContainerdEvent, decodeEvent, publish, subscribe } from "./events.
 export { type DebImportOptions, debImageName, importDebImage } from "./import-deb.ts";
 export { dropDeadLeases, withLease } from "./lease.ts";
 export { type LoadedImage, type LoadOptions, loadArchive } from "./load-archive.ts";
-export { danglingName, danglingPrefix, isDangling, keepDangling, nameImage, pushedLabel } from "./name-image.ts";
+export {
+  danglingName,
+  danglingPrefix,
+  isDangling,
+  keepDangling,
+  nameImage,
+  pushedLabel,
+} from "./name-image.ts";
 export { type PulledImage, type PullOptions, pull } from "./pull.ts";
 export { type PushLayerProgress, type PushOptions, push } from "./push.ts";
 export { chainIds, hostPlatform, readConfig, readImage, readManifest } from "./read-image.ts";
