@@ -101,8 +101,11 @@ function compile(pattern: readonly string[]): Token[] {
       if (!read) throw new SyntaxProblem("syntax error in pattern", pattern.join(""));
       tokens.push(read.class);
       at = read.end;
-    } else if (character === "\\") tokens.push(pattern[at++]!);
-    else tokens.push(character);
+    } else if (character === "\\") {
+      const escaped = pattern[at++];
+      if (escaped === undefined) throw new SyntaxProblem("syntax error in pattern", pattern.join(""));
+      tokens.push(escaped);
+    } else tokens.push(character);
   }
   return tokens;
 }

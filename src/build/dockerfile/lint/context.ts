@@ -18,8 +18,9 @@ export function lintCopySource(
 ): void {
   if (!ignore || ignore.hasExclusions) return;
   const path = cleanPath(source);
-  if ((path === "." || path === "/") && !ignore.patterns.some((one) => all.has(one))) return;
-  if (!ignore.excludes(path)) return;
+  // The root itself is never ignored; what is meant is that nothing of it is left.
+  const root = path === "." || path === "/";
+  if (root ? !ignore.patterns.some((one) => all.has(one)) : !ignore.excludes(path)) return;
   const verb = instruction.kind === "add" ? "Add" : "Copy";
   linter
     .withComments(instruction.comments)

@@ -33,6 +33,8 @@ export function lintDefaultArgsInFrom(dockerfile: Dockerfile, env: Env, linter: 
 }
 
 function isImageName(name: string): boolean {
+  // Our images of Debian packages have names of their own.
+  if (name.startsWith("deb:")) return true;
   try {
     parseReference(name);
     return true;

@@ -30,7 +30,8 @@ export class DirectiveParser {
       ? pattern.exec(trimStart(line.slice(this.#comment.length)))
       : null;
     const name = match?.[1]?.toLowerCase();
-    const value = match?.[2]?.replace(/[\t\n\f\r ]+$/, "");
+    // A value of blanks only is the last of them.
+    const value = match?.[2]?.replace(/(.)[\t\n\f\r ]+$/, "$1");
     if (name === undefined || !names.has(name) || !value) {
       this.#done = true;
       return undefined;
