@@ -54,6 +54,35 @@ test("the start of an exec says how its stream is framed, whatever the exec was 
   expect(await output(false, true)).toEqual(Buffer.from("hi\n"));
 }, 60_000);
 
+test("an exec looked at with wait=1, as our command line does, is answered when it has ended; else at once", async () => {
+  await using engine = await startEngine();
+  expect((await engine.docker("run", "-d", "--name", "waited", registry.busybox, "sleep", "1000")).code).toBe(
+    0,
+  );
+  const made = await call(engine.socket, "POST", "/v1.47/containers/waited/exec", {
+    AttachStdin: true,
+    Cmd: ["sh", "-c", "while [ ! -e /end ]; do sleep 0.05; done; exit 7"],
+  });
+  const { Id } = JSON.parse(made.body.toString()) as { Id: string };
+  const look = async (query: string) => {
+    const { body } = await call(engine.socket, "GET", `/v1.47/exec/${Id}/json${query}`);
+    const { Running, ExitCode } = JSON.parse(body.toString()) as {
+      Running: boolean;
+      ExitCode: number | null;
+    };
+    return [Running, ExitCode];
+  };
+  expect(await look("?wait=1")).toEqual([false, null]); // Never started: there is no end to wait for.
+  await call(engine.socket, "POST", `/v1.47/exec/${Id}/start`, { Detach: true });
+  expect(await look("")).toEqual([true, null]);
+  const ended = look("?wait=1");
+  await engine.docker("exec", "waited", "touch", "/end");
+  expect(await ended).toEqual([false, 7]);
+  expect((await engine.docker("exec", "waited", "sh", "-c", "exit 9")).code).toBe(9);
+  expect((await engine.corten("exec", "waited", "sh", "-c", "exit 9")).code).toBe(9);
+  expect((await engine.corten("exec", "waited", "/not/there")).code).toBe(127);
+}, 60_000);
+
 test("a wait for a container that always restarts ends with its first run", async () => {
   await using engine = await startEngine();
   expect(
