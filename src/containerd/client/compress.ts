@@ -1,7 +1,7 @@
 /** Layers in another compression. The same bytes give the same blob: levels are fixed, gzip headers have no time. */
 import { invalid, isCode } from "../../base/errors.ts";
 import { span } from "../../base/trace.ts";
-import type { Digest } from "../../oci/digest.ts";
+import { type Digest, isDigest } from "../../oci/digest.ts";
 import { type Descriptor, layerCompression, mediaTypes } from "../../oci/image-spec.ts";
 import { blobStream, ingestBlob } from "./blob.ts";
 import type { ContainerdClient } from "./types.ts";
@@ -37,7 +37,7 @@ export async function compressLayer(
   const oci = layer.mediaType.startsWith("application/vnd.oci.") || choice.compression === "zstd";
   const { data: _, ...rest } = layer;
   const mediaType = layerType(choice.compression, oci);
-  const label = `corten.blob.${choice.compression}${choice.level === undefined ? "" : `-${choice.level}`}`;
+  const label = labelOf(choice);
   const { info } = await client.content.info({ digest: layer.digest });
   const known = await recall(client, info?.labels[label]);
   if (known) return { ...rest, mediaType, ...known };
@@ -60,6 +60,23 @@ export async function compressLayer(
     updateMask: { paths: [`labels.${label}`] },
   });
   return { ...rest, mediaType, ...written };
+}
+
+const labelOf = ({ compression, level }: CompressionChoice): string =>
+  `corten.blob.${compression}${level === undefined ? "" : `-${level}`}`;
+
+/** What a layer became when it was compressed before, whether or not that blob is still here. */
+export async function compressedBefore(
+  client: ContainerdClient,
+  layer: Descriptor,
+  choice: CompressionChoice,
+): Promise<Descriptor | undefined> {
+  const { info } = await client.content.info({ digest: layer.digest });
+  const [digest = "", size = ""] = info?.labels[labelOf(choice)]?.split(" ") ?? [];
+  if (!isDigest(digest) || !/^\d+$/.test(size)) return undefined;
+  const oci = layer.mediaType.startsWith("application/vnd.oci.") || choice.compression === "zstd";
+  const { data: _, ...rest } = layer;
+  return { ...rest, mediaType: layerType(choice.compression, oci), digest, size: Number(size) };
 }
 
 /** The blob a label names, if it is there and our lease holds it now. */

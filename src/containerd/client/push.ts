@@ -11,7 +11,7 @@ import {
 } from "../../oci/image-spec.ts";
 import type { Resolver } from "../../registry/index.ts";
 import { blobStream } from "./blob.ts";
-import { compressImage } from "./compress-image.ts";
+import { compressImage, type MissingBlobs } from "./compress-image.ts";
 import { fromDescriptor } from "./descriptor.ts";
 import { withLease } from "./lease.ts";
 import { readJson, readManifest } from "./read-image.ts";
@@ -65,6 +65,7 @@ class PushJob {
   readonly #options: PushOptions;
   readonly #limiter: Limiter;
   readonly #pushed = new Map<Digest, Promise<void>>();
+  readonly #missing: MissingBlobs = new Map();
 
   constructor(client: ContainerdClient, options: PushOptions) {
     this.#client = client;
@@ -78,7 +79,13 @@ class PushJob {
       target = (await readManifest(this.#client, image, this.#options.platform)).descriptor;
     const { compression } = this.#options;
     if (compression)
-      target = await compressImage(this.#client, target, { compression }, this.#options.signal);
+      target = await compressImage(
+        this.#client,
+        target,
+        { compression },
+        this.#missing,
+        this.#options.signal,
+      );
     await this.#pushTree(target, true);
     return target;
   }
@@ -144,7 +151,8 @@ class PushJob {
 
   async #pushBlobNow(descriptor: Descriptor, layer: boolean): Promise<void> {
     this.#options.signal?.throwIfAborted();
-    const { info } = await this.#client.content.info({ digest: descriptor.digest });
+    const make = this.#missing.get(descriptor.digest);
+    const { info } = make ? {} : await this.#client.content.info({ digest: descriptor.digest });
     const pusher = this.#options.resolver.pusher(this.#options.ref);
     const mountFrom = sources(info?.labels ?? {}, this.#options.ref);
     const signal = this.#options.signal;
@@ -153,6 +161,7 @@ class PushJob {
     const open = async function* () {
       let sent = 0;
       let last = 0;
+      if (make) await make();
       for await (const data of blobStream(client, descriptor.digest)) {
         if (signal?.aborted) throw new CortenError("canceled", "context canceled");
         yield data;
