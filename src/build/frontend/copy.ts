@@ -161,6 +161,7 @@ function checkChecksum(instruction: Copy): void {
 function checksumOf(text: string): string | undefined {
   if (text === "") return undefined;
   if (isDigest(text)) return text;
+  if (/^(?!sha(?:256|512):)[a-z0-9]+:[0-9a-f]+$/.test(text)) throw invalid("unsupported digest algorithm");
   throw invalid(
     /^[a-z0-9]+:[0-9a-f]+$/.test(text) ? "invalid checksum digest length" : "invalid checksum digest format",
   );

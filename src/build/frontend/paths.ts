@@ -18,7 +18,7 @@ export function join(...parts: readonly string[]): string {
  * is absolute already stays as it was written.
  */
 export function absolute(directory: string, path: string): string {
-  if (path === "") return directory === "" ? "/" : join("/", directory);
+  if (path === "") return directory.startsWith("/") ? directory : join("/", directory);
   return path.startsWith("/") ? path : join("/", directory, path);
 }
 

@@ -21,6 +21,7 @@ export function dispatchRun(scope: Scope, state: StageState, instruction: Run, c
   const mounts = compileMounts(scope, state, instruction, command.sources);
   const { line, script, suffix } = commandOf(state, instruction);
   const args = commandLine(state, { args: line, shell: instruction.shell });
+  if (args.length === 0) throw invalid("arguments are required");
   const environment = new Map(state.environment);
   if (mounts.agent !== undefined && !environment.has("SSH_AUTH_SOCK"))
     environment.set("SSH_AUTH_SOCK", mounts.agent);

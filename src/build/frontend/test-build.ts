@@ -12,8 +12,10 @@ export interface TestBuild {
   request?: Partial<BuildRequest>;
   /** Files of the client's directories: context → path → text. */
   contexts?: Readonly<Record<string, Readonly<Record<string, string>>>>;
-  /** By normalised name. */
+  /** By normalised name; busybox is always there. */
   images?: Readonly<Record<string, ImageConfig>>;
+  /** Instead of all of them. */
+  find?: (reference: string) => ImageConfig | undefined;
   /** Files of remote contexts, by URL and path. */
   remote?: Readonly<Record<string, Readonly<Record<string, string | Uint8Array>>>>;
 }
@@ -99,7 +101,7 @@ export async function build(dockerfile: string | undefined, about: TestBuild = {
     images: {
       resolve: async (reference, { platform }) => {
         resolved.push(`${reference} ${formatPlatform(platform)}`);
-        const config = images[reference];
+        const config = about.find === undefined ? images[reference] : about.find(reference);
         if (config === undefined) throw notFound(`${reference}: not found`);
         const descriptor = (letter: string) => ({ mediaType: "", digest: digestOfLetter(letter), size: 1 });
         return { reference, target: descriptor("a"), manifest: descriptor("b"), config };
