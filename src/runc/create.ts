@@ -48,9 +48,10 @@ async function createContainer(options: CreateOptions): Promise<State> {
   undo.add("run poststop hooks", () =>
     runHooks(spec.hooks?.poststop, "poststop", { ...hookState(spec, id, bundle, "stopped") }, warn),
   );
+  const wanted = containerDirectories(layout, spec, id, options.systemdCgroup ?? false);
   // Whoever finds this create killed half-way can give the cgroups back by it.
-  noteCgroups(root, id, containerDirectories(layout, spec, id, options.systemdCgroup ?? false));
-  const cgroups = await span("runc", "make cgroups", () => prepareCgroups(options, spec, layout));
+  if (!options.keepsBundle) noteCgroups(root, id, wanted);
+  const cgroups = await span("runc", "make cgroups", () => prepareCgroups(options, spec, layout, wanted));
   undo.add("remove cgroups", cgroups.undo);
 
   const opened: number[] = [];
@@ -125,8 +126,7 @@ function killQuietly(pid: number): void {
   } catch {}
 }
 
-async function prepareCgroups(options: CreateOptions, spec: Spec, layout: CgroupLayout) {
-  const wanted = containerDirectories(layout, spec, options.id, options.systemdCgroup ?? false);
+async function prepareCgroups(options: CreateOptions, spec: Spec, layout: CgroupLayout, wanted: Directories) {
   const resources = spec.linux?.resources ?? {};
   return makeCgroups(
     layout,

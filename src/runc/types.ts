@@ -13,6 +13,8 @@ export interface CreateOptions {
   launcher: Launcher;
   /** The configuration, when the caller has it already; otherwise `<bundle>/config.json` is read. */
   spec?: Spec;
+  /** The caller keeps the bundle, and after a crash finds by it the cgroups of a create that was cut short. */
+  keepsBundle?: boolean;
   noPivot?: boolean;
   noNewKeyring?: boolean;
   /** Resolved by the caller: absolute. */

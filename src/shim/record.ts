@@ -86,6 +86,12 @@ export class Bundles {
       this.#sizes.set(path, size + line.length);
       return;
     }
+    if (record.state === "making") {
+      // The first, of a bundle that holds nothing else yet: one cut short is as good as none.
+      writeFileSync(path, line, { mode: 0o600 });
+      this.#sizes.set(path, line.length);
+      return;
+    }
     const temporary = `${path}.new`;
     writeFileSync(temporary, line, { mode: 0o600 });
     renameSync(temporary, path);

@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, rmSync, unlinkSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, unlinkSync } from "node:fs";
 import { dirname } from "node:path";
 import { internal } from "../base/errors.ts";
 import { bareSyscall, rawSyscall, SyscallError, syscall } from "./libc.ts";
@@ -101,8 +101,15 @@ export function withNetns<T>(netns: number | string, work: () => T): T {
 
 /** Binds a namespace to a file, which keeps it alive without any process. The file must not be there yet. */
 export function bindNetns(fd: number, path: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
-  closeSync(openSync(path, "wx", 0o444));
+  let file: number;
+  try {
+    file = openSync(path, "wx", 0o444);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
+    file = openSync(path, "wx", 0o444);
+  }
+  closeSync(file);
   const result = rawSyscall("mount", `/proc/self/fd/${fd}`, path, null, MS_BIND, null);
   if (result === 0) return;
   unlinkSync(path);
@@ -129,5 +136,9 @@ export function removeNetns(path: string): void {
     if (result === -EINVAL || result === -ENOENT) break;
     throw new SyscallError("umount2", -result, path);
   }
-  rmSync(path, { force: true });
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
 }

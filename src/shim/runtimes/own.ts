@@ -35,6 +35,7 @@ export function ownRuntime(choice: RuntimeChoice, discard: (path: string) => voi
           bundle,
           spec,
           launcher,
+          keepsBundle: true,
           noPivot: choice.noPivotRoot,
           noNewKeyring: choice.noNewKeyring,
           systemdCgroup: choice.systemdCgroup,

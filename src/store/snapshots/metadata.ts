@@ -45,6 +45,7 @@ const select = `SELECT s.*, p.name AS parent_name FROM snapshots s LEFT JOIN sna
 
 export class SnapshotMetadata implements Disposable {
   readonly #db: Database;
+  readonly #parents = new Map<number, number | null>();
 
   constructor(path: string) {
     this.#db = new Database(path, migrations);
@@ -75,15 +76,18 @@ export class SnapshotMetadata implements Disposable {
     this.#refuseExisting(key);
     let parentId: number | null = null;
     if (parent !== "") {
-      const found = this.#db.get<SnapshotRow>(`${select} WHERE s.name = ?`, parent);
+      const found = this.#db.get<{ id: number; kind: string; parent: number | null }>(
+        "SELECT id, kind, parent FROM snapshots WHERE name = ?",
+        parent,
+      );
       if (!found) throw notFound(`missing parent ${JSON.stringify(parent)} bucket: not found`);
       if (found.kind !== "committed")
         throw invalid(`parent ${JSON.stringify(parent)} is not committed snapshot: invalid argument`);
       parentId = found.id;
     }
     const now = Date.now();
-    this.#db.run(
-      "INSERT INTO snapshots (name, kind, parent, labels, created, updated) VALUES (?, ?, ?, ?, ?, ?)",
+    const row = this.#db.get<{ id: number }>(
+      "INSERT INTO snapshots (name, kind, parent, labels, created, updated) VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
       key,
       kind,
       parentId,
@@ -91,7 +95,13 @@ export class SnapshotMetadata implements Disposable {
       now,
       now,
     );
-    return this.get(key);
+    const createdAt = new Date(now);
+    return {
+      id: row!.id,
+      info: { kind, name: key, parent, labels: { ...labels }, createdAt, updatedAt: createdAt },
+      usage: { size: 0, inodes: 0 },
+      parents: this.#ancestors(parentId),
+    };
   }
 
   commit(name: string, key: string, usage: Usage, labels: Record<string, string>): void {
@@ -156,13 +166,6 @@ export class SnapshotMetadata implements Disposable {
   }
 
   #stored(row: SnapshotRow): StoredSnapshot {
-    const parents: number[] = [];
-    for (let at = row.parent; at !== null; ) {
-      parents.push(at);
-      at =
-        this.#db.get<{ parent: number | null }>("SELECT parent FROM snapshots WHERE id = ?", at)?.parent ??
-        null;
-    }
     return {
       id: row.id,
       info: {
@@ -174,8 +177,28 @@ export class SnapshotMetadata implements Disposable {
         updatedAt: new Date(row.updated),
       },
       usage: { size: row.size, inodes: row.inodes },
-      parents,
+      parents: this.#ancestors(row.parent),
     };
+  }
+
+  /** A snapshot and those below it. */
+  #ancestors(from: number | null): number[] {
+    const found: number[] = [];
+    for (let at = from; at !== null; at = this.#parentOf(at)) found.push(at);
+    return found;
+  }
+
+  /** A snapshot never changes its parent, and ids are never used twice. */
+  #parentOf(id: number): number | null {
+    let parent = this.#parents.get(id);
+    if (parent === undefined) {
+      parent =
+        this.#db.get<{ parent: number | null }>("SELECT parent FROM snapshots WHERE id = ?", id)?.parent ??
+        null;
+      if (this.#parents.size > 4096) this.#parents.clear();
+      this.#parents.set(id, parent);
+    }
+    return parent;
   }
 
   [Symbol.dispose](): void {

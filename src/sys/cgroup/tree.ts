@@ -24,17 +24,19 @@ export function makeCgroup(directory: string): string[] {
 /** Makes a v1 cpuset directory; each new level takes over its parent's CPUs and nodes, or no process could join. */
 export function makeCpuset(directory: string): string[] {
   const made = makeCgroup(directory);
-  for (const level of made.length > 0 ? made : [directory]) inheritCpuset(level);
+  if (made.length === 0) inheritCpuset(directory, false);
+  for (const level of made) inheritCpuset(level, true);
   return made;
 }
 
-function inheritCpuset(directory: string): void {
+/** A `fresh` directory has nothing yet, which need not be looked up. */
+function inheritCpuset(directory: string, fresh: boolean): void {
   for (const file of ["cpuset.cpus", "cpuset.mems"]) {
-    if (readControlIfPresent(directory, file) !== "") continue;
+    if (!fresh && readControlIfPresent(directory, file) !== "") continue;
     const parent = dirname(directory);
     let value = readControlIfPresent(parent, file);
     if (value === "") {
-      inheritCpuset(parent);
+      inheritCpuset(parent, false);
       value = readControlIfPresent(parent, file);
     }
     if (value) writeControl(directory, file, value);
