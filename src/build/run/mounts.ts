@@ -10,6 +10,7 @@ import { openInRoot } from "../../sys/rootfs/index.ts";
 import { AT_FDCWD, S_IFDIR, S_IFMT, statFd } from "../../sys/stat.ts";
 import type { RunMount, RunOperation } from "../graph.ts";
 import type { Execution, StepSpec } from "../types.ts";
+import { realPath } from "./rootfs.ts";
 import { openTree } from "./tree.ts";
 
 type StepMount = StepSpec["mounts"][number];
@@ -68,22 +69,28 @@ async function bindInput(mount: Kind<"bind">, execution: Execution, place: Named
   const root = await openTree(execution, mount.input, { ...place, writable: !mount.readonly });
   return {
     type: "bind",
-    source: pathInside(root, mount.source, place.held),
+    source: pathInside(root, mount.source),
     destination: mount.target,
     writable: !mount.readonly,
   };
 }
 
-/** A path for what `path` leads to inside of `root`, wherever its links point; good until the step ends. */
-function pathInside(root: string, path: string, held: Cleanup): string {
+/**
+ * The path of what `path` leads to inside of `root`, without a link in it: the runtime opens it from another mount
+ * namespace, where a descriptor of ours is of no use. Nobody changes a snapshot's view meanwhile.
+ */
+function pathInside(root: string, path: string): string {
   const rootFd = rawSyscall("openat", AT_FDCWD, root, O_PATH);
   if (rootFd < 0) throw notFound(`${root}: not found`);
   try {
     const fd = openInRoot(rootFd, path === "" ? "/" : path, O_PATH);
     if (fd < 0)
       throw notFound(`failed to calculate checksum of ref: "/${path.replace(/^\/+/, "")}": not found`);
-    held.add(`close ${path}`, () => rawSyscall("close", fd));
-    return `/proc/${process.pid}/fd/${fd}`;
+    try {
+      return realPath(fd);
+    } finally {
+      rawSyscall("close", fd);
+    }
   } finally {
     rawSyscall("close", rootFd);
   }
@@ -96,7 +103,7 @@ async function cacheMount(mount: Kind<"cache">, execution: Execution, place: Nam
     initial: async (path) => {
       if (mount.input !== undefined) {
         const root = await openTree(execution, mount.input, { ...place, writable: false });
-        await copyContents(pathInside(root, mount.source, place.held), path);
+        await copyContents(pathInside(root, mount.source), path);
       }
       chownSync(path, mount.uid, mount.gid);
       // After the owner: chown clears the set-id bits.

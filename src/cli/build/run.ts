@@ -41,13 +41,14 @@ export async function runBuild(build: Build, headers: Record<string, string>): P
     display.finish();
     if ("message" in end) {
       reportFailure(display.state, cli.err);
-      throw new StatusError(end.exitCode && values.quiet ? end.exitCode : 1, end.message);
+      if (end.excerpt) cli.err.line(end.excerpt.trimEnd());
+      throw new StatusError(1, `ERROR: ${end.message}`);
     }
     await report(build, end);
     return statusCode(end);
   } catch (error) {
     display.finish();
-    if (interrupted()) throw new StatusError(130, "failed to solve: Canceled: context canceled");
+    if (interrupted()) throw new StatusError(130, "ERROR: failed to solve: Canceled: context canceled");
     throw error;
   } finally {
     for (const place of places.values()) await place.abandon();

@@ -197,11 +197,15 @@ function cacheOf(
 
 function failureOf(error: unknown): BuildFailed {
   let exitCode: number | undefined;
-  for (let cause = error; cause instanceof Error; cause = cause.cause as Error)
+  let excerpt: string | undefined;
+  for (let cause = error; cause instanceof Error; cause = cause.cause as Error) {
     exitCode ??= (cause as Error & { exitCode?: number }).exitCode;
+    excerpt ??= (cause as Error & { excerpt?: string }).excerpt;
+  }
   return {
     message: messageOf(error),
     code: error instanceof CortenError ? error.code : "unknown",
+    ...(excerpt ? { excerpt } : {}),
     ...(exitCode === undefined ? {} : { exitCode }),
   };
 }

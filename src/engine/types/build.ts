@@ -121,6 +121,8 @@ export interface BuildDone {
 /** The last frame of one that failed. */
 export interface BuildFailed {
   message: string;
+  /** The lines of the Dockerfile that the failure is about, marked. */
+  excerpt?: string;
   code: string;
   /** Of the process that failed. */
   exitCode?: number;
