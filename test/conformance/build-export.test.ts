@@ -21,7 +21,7 @@ import {
 } from "../helpers/build-export.ts";
 import { startContainerd } from "../helpers/containerd.ts";
 import { startDockerRegistry } from "../helpers/docker-registry.ts";
-import { run } from "../helpers/engine.ts";
+import { run, startEngine } from "../helpers/engine.ts";
 import { requires } from "../helpers/requires.ts";
 
 setDefaultTimeout(120_000);
@@ -247,3 +247,28 @@ requires("containerd", "ctr")(
     expect(listed.stdout).toMatch(/complete \(4\/4\).* true\n/);
   },
 );
+
+requires(
+  "docker",
+  "skopeo",
+  "docker-registry",
+)("docker's push of a plain image is compressed, and inspect shows the registry's digest", async () => {
+  await using engine = await startEngine();
+  await using registry = await startDockerRegistry();
+  const ref = `${registry.host}/plain:1`;
+  const tree = join(scratch, "import");
+  mkdirSync(tree);
+  writeFileSync(join(tree, "file"), "content");
+  await must(["tar", "-C", tree, "-cf", `${tree}.tar`, "."]);
+  const docker = (...argv: string[]) => must(["docker", "-H", engine.host, ...argv]);
+  await docker("import", `${tree}.tar`, ref);
+  await docker("push", ref);
+  const { Digest } = await json(["skopeo", "inspect", "--tls-verify=false", `docker://${ref}`]);
+  expect(LayersData[0].MIMEType).toEndWith("gzip");
+  const byDigest = `${registry.host}/plain@${Digest}`;
+  expect((await docker("inspect", "-f", "{{.RepoDigests}}", ref)).trim()).toBe(`[${byDigest}]`);
+  expect(await docker("inspect", "-f", "{{.Id}}", byDigest)).toBe(
+    await docker("inspect", "-f", "{{.Id}}", ref),
+  );
+  expect(await docker("rmi", ref)).toContain(byDigest);
+});

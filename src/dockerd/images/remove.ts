@@ -113,7 +113,7 @@ async function untag(
     const parsed = parseRecord(record);
     deleted.push({ Untagged: familiar(record) });
     if (parsed && !repositories.has(record.replace(/[:@][^/]*$/, "")))
-      digests.add(`${familiarName(parsed)}@${image.target.digest}`);
+      digests.add(`${familiarName(parsed)}@${image.pushed.get(record) ?? image.target.digest}`);
     daemon.events.publish("image", "untag", image.id, { name: familiar(record) });
   }
   for (const digest of digests)
