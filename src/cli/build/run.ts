@@ -24,7 +24,7 @@ export interface Build {
 
 /** Resolves to the exit code; undefined when the daemon has no such call. */
 export async function runBuild(build: Build, headers: Record<string, string>): Promise<number | undefined> {
-  const { cli, values, body, display } = build;
+  const { cli, body, display } = build;
   const client = await cli.quickClient();
   let stream: HijackedStream;
   try {

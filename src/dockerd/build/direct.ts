@@ -200,7 +200,8 @@ function failureOf(error: unknown): BuildFailed {
   let excerpt: string | undefined;
   for (let cause = error; cause instanceof Error; cause = cause.cause as Error) {
     exitCode ??= (cause as Error & { exitCode?: number }).exitCode;
-    excerpt ??= (cause as Error & { excerpt?: string }).excerpt;
+    const { excerpt: found } = cause as Error & { excerpt?: string | (() => string) };
+    excerpt ??= typeof found === "function" ? found.call(cause) : found;
   }
   return {
     message: messageOf(error),
