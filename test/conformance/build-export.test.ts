@@ -264,7 +264,8 @@ requires(
   await docker("import", `${tree}.tar`, ref);
   await docker("push", ref);
   const { Digest } = await json(["skopeo", "inspect", "--tls-verify=false", `docker://${ref}`]);
-  expect(LayersData[0].MIMEType).toEndWith("gzip");
+  const raw = await json(["skopeo", "inspect", "--raw", "--tls-verify=false", `docker://${ref}`]);
+  expect(raw.layers[0].mediaType).toEndWith("gzip");
   const byDigest = `${registry.host}/plain@${Digest}`;
   expect((await docker("inspect", "-f", "{{.RepoDigests}}", ref)).trim()).toBe(`[${byDigest}]`);
   expect(await docker("inspect", "-f", "{{.Id}}", byDigest)).toBe(
