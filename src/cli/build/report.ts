@@ -26,8 +26,7 @@ export function reportWarnings(state: BuildState, err: Output, verbose: boolean)
     `\n ${warnings.length} warning${warnings.length === 1 ? "" : "s"} found${verbose ? "" : " (use docker --debug to expand)"}:`,
   );
   for (const { short, detail, url, filename, source, lines } of warnings) {
-    const where = lines[0] === undefined ? "" : ` (line ${lines[0]})`;
-    err.line(` - ${short}${where}`);
+    err.line(` - ${short}`);
     if (!verbose) continue;
     for (const line of detail) err.line(line);
     if (url !== "") err.line(`More info: ${url}`);
