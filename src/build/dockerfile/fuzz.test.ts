@@ -2,7 +2,17 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { DockerfileError, SyntaxProblem } from "./errors.ts";
-import { expandInstruction, expandWord, Ignore, Linter, lint, matchPath, parseDockerfile } from "./index.ts";
+import {
+  expandInstruction,
+  expandWord,
+  Ignore,
+  type Instruction,
+  Linter,
+  lint,
+  matchPath,
+  parseDockerfile,
+} from "./index.ts";
+import { trim } from "./space.ts";
 
 const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
 const milliseconds = Number(process.env.FUZZ_MS ?? 700);
@@ -77,21 +87,24 @@ test("the parser fails only with its own errors, which know their lines", () => 
   });
 }, 60_000);
 
+/** What an instruction says, without where it stands; a trigger's blanks at the end are of no meaning. */
+function meaning(one: Instruction | undefined): unknown {
+  const { ranges: _, comments: __, source: ___, ...rest } = one ?? ({} as Instruction);
+  if (rest.kind === "arg") return { ...rest, args: rest.args.map((arg) => ({ ...arg, docComment: "" })) };
+  if (rest.kind !== "onbuild") return rest;
+  return { ...rest, trigger: trim(rest.trigger), instruction: meaning(rest.instruction) };
+}
+
 test("an instruction printed on one line is the same instruction", () => {
   fuzz(inputs("file"), (text) => {
     const file = parseDockerfile(text);
-    for (const stage of file.stages)
-      for (const one of stage.instructions) {
-        if (one.source.includes("<<")) continue;
-        const head = file.escape === "`" ? "# escape=`\n" : "";
+    const head = file.escape === "`" ? "# escape=`\n" : "";
+    for (const { instructions } of file.stages)
+      for (const one of instructions) {
+        // Heredocs have their content elsewhere; at the end of a line an escape character would continue it.
+        if (one.source.includes("<<") || one.source.endsWith(file.escape)) continue;
         const again = parseDockerfile(`${head}FROM a\n${one.source}\n`).stages[0]?.instructions[0];
-        const place = { ranges: [], comments: [], source: "" };
-        expect({ ...again, ...place, args: [], instruction: {} }).toEqual({
-          ...one,
-          ...place,
-          args: [],
-          instruction: {},
-        });
+        expect(meaning(again)).toEqual(meaning(one));
       }
   });
 }, 60_000);
