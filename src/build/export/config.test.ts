@@ -4,7 +4,6 @@ import type { BuildTarget } from "../types.ts";
 import { imageConfig, iso, ownLayers, squashHistory } from "./config.ts";
 import { packageUrl } from "./image.ts";
 import type { ExportedLayer } from "./layers.ts";
-import { metadataOf } from "./metadata.ts";
 
 const target = (history: History[], created?: string): BuildTarget => ({
   platform: { os: "linux", architecture: "amd64" },
@@ -77,19 +76,4 @@ test("images have package URLs", () => {
     "pkg:docker/busybox@1.36?platform=linux%2Famd64",
   );
   expect(packageUrl("localhost:5000/a/b:c")).toBe("pkg:docker/localhost%3A5000/a/b@c");
-});
-
-test("a metadata file has documents where the response has text", () => {
-  const descriptor = { mediaType: "m", digest: "d", size: 1 };
-  expect(
-    metadataOf({
-      "image.name": "x",
-      "containerimage.descriptor": Buffer.from(JSON.stringify(descriptor)).toString("base64"),
-      "buildx.build.provenance/linux/amd64": '{"a":1}',
-    }),
-  ).toEqual({
-    "buildx.build.provenance/linux/amd64": { a: 1 },
-    "containerimage.descriptor": descriptor,
-    "image.name": "x",
-  });
 });

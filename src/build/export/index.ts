@@ -2,7 +2,6 @@
 export { exportCache } from "./cache-export.ts";
 export { importCache } from "./cache-import.ts";
 export { exportResult } from "./export-result.ts";
-export { metadataOf } from "./metadata.ts";
 export type {
   CacheRecord,
   ExportContext,
