@@ -563,7 +563,12 @@ describe("--link", () => {
 describe("failures and large copies", () => {
   test("nothing is left of a copy that failed or was cancelled, no mount either", async () => {
     const before = await bench.snapshots();
-    const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n").length;
+    // Others mount, too; an overlay names its directories.
+    const mounts = () =>
+      readFileSync("/proc/self/mountinfo", "utf8")
+        .split("\n")
+        .filter((line) => line.includes(bench.root));
+    expect(mounts()).toEqual([]);
     const descriptors = readdirSync("/proc/self/fd").length;
     await rejection(copy(context({}), ["nope"], "/"));
     const base = await copy(context({ "d/x": "" }), ["."], "/");
@@ -576,7 +581,7 @@ describe("failures and large copies", () => {
     expect(await work).toContain("cancel");
     const after = await bench.snapshots();
     expect(after.filter((name) => !before.includes(name) && name !== base.layers[0]?.snapshot)).toEqual([]);
-    expect(readFileSync("/proc/self/mountinfo", "utf8").split("\n").length).toBe(mounts);
+    expect(mounts()).toEqual([]);
     expect(readdirSync("/proc/self/fd").length).toBeLessThanOrEqual(descriptors + 1);
   });
 

@@ -183,6 +183,7 @@ async function fetchInto(
   }
   await fetchAll(git, repository, remote);
   try {
+    await git.run([...bare, "cat-file", "-e", `${object}^{tree}`]);
     await git.run([...bare, "update-ref", own, object]);
   } catch (error) {
     if (execution.signal.aborted) throw error;
