@@ -87,6 +87,14 @@ describe("the config of the image", () => {
     expect(targets[0]!.config.config?.Labels).toEqual({ a: "x", b: "2" });
   });
 
+  test("has labels of any name", async () => {
+    const { targets } = await build("FROM busybox\nLABEL __proto__=a constructor=b");
+    expect(Object.entries(targets[0]!.config.config?.Labels ?? {})).toEqual([
+      ["__proto__", "a"],
+      ["constructor", "b"],
+    ]);
+  });
+
   test("does not take over what BuildKit does not know", async () => {
     const base = image({ Cmd: ["a"], StopTimeout: 5 });
     const { targets } = await build("FROM base", { images: { "docker.io/library/base:latest": base } });

@@ -3,7 +3,7 @@ import { invalid } from "../../base/errors.ts";
 import { type Instruction, parsePorts } from "../dockerfile/index.ts";
 import { assign } from "./arguments.ts";
 import { healthcheckText, plainList, quotedList } from "./go-format.ts";
-import { setEnv } from "./image.ts";
+import { setEnv, withLabels } from "./image.ts";
 import type { Scope } from "./scope.ts";
 import { commandLine } from "./shell.ts";
 import { isSignal } from "./signals.ts";
@@ -26,8 +26,7 @@ export function configure(scope: Scope, state: StageState, instruction: ConfigIn
       }
       return `ENV ${instruction.env.map(({ key, value }) => `${key}=${value}`).join(" ")}`;
     case "label":
-      config.Labels = { ...config.Labels };
-      for (const { key, value } of instruction.labels) config.Labels[key] = value;
+      config.Labels = withLabels(config.Labels, instruction.labels);
       return `LABEL ${instruction.labels.map(({ key, value }) => `${key}=${value}`).join(" ")}`;
     case "maintainer":
       image.author = instruction.maintainer;

@@ -14,7 +14,7 @@ import { withSuggestion } from "../dockerfile/suggest.ts";
 import { type ArgumentInfo, assign } from "./arguments.ts";
 import { type BaseSources, resolveBase } from "./base-image.ts";
 import { dispatch } from "./dispatch.ts";
-import { cloneImage, defaultPath, imageConfig, setEnv, splitEnv } from "./image.ts";
+import { cloneImage, defaultPath, imageConfig, setEnv, splitEnv, withLabels } from "./image.ts";
 import { asRootfs } from "./named-contexts.ts";
 import type { Scope } from "./scope.ts";
 import { newStage, reachableFrom, type StageState, Stages } from "./stage.ts";
@@ -40,8 +40,8 @@ export async function convert(conversion: Conversion): Promise<StageState> {
     if (state.dispatched || !(allStages || needed.has(state))) continue;
     dispatchStage(scope, state);
   }
-  for (const [key, value] of Object.entries(scope.request.labels))
-    target.image.config.Labels = { ...target.image.config.Labels, [key]: value };
+  const labels = Object.entries(scope.request.labels).map(([key, value]) => ({ key, value }));
+  if (labels.length > 0) target.image.config.Labels = withLabels(target.image.config.Labels, labels);
   const failure = scope.linter.error();
   if (failure !== undefined) throw failure;
   return target;

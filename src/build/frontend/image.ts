@@ -68,6 +68,16 @@ export function setEnv(config: ContainerConfig, key: string, value: string): voi
   config.Env = env;
 }
 
+/** Labels with others put over them; a name may be any text, `__proto__` too. */
+export const withLabels = (
+  labels: Readonly<Record<string, string>> | null | undefined,
+  more: readonly { key: string; value: string }[],
+): Record<string, string> =>
+  Object.fromEntries([
+    ...Object.entries(labels ?? {}),
+    ...more.map(({ key, value }) => [key, value] as const),
+  ]);
+
 export function splitEnv(entry: string): [key: string, value: string] {
   const equals = entry.indexOf("=");
   return equals < 0 ? [entry, ""] : [entry.slice(0, equals), entry.slice(equals + 1)];

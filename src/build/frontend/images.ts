@@ -79,9 +79,12 @@ export class Images {
   }
 }
 
+/** Digits of an id that docker prints: what has fewer is a name. */
+const shortId = 12;
+
 /** The name in full; ids of images and `deb:` names stay as they are. Throws for what is no name. */
 export function fullImageName(name: string): string {
-  if (name.startsWith("sha256:") || (name.length === 64 && looksLikeIdentifier(name))) return name;
+  if (looksLikeIdentifier(name) && (name.startsWith("sha256:") || name.length >= shortId)) return name;
   if (name.startsWith("deb:")) return name;
   return formatReference(withDefaultTag(parseReference(name)));
 }

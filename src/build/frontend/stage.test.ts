@@ -95,6 +95,13 @@ describe("FROM", () => {
     expect(resolved).toEqual(["deb:bash,curl linux/amd64"]);
   });
 
+  test("takes ids of images for what they are", async () => {
+    for (const id of ["0123456789ab", `sha256:${"c".repeat(64)}`, "c".repeat(64)])
+      expect((await build(`FROM ${id}`, { images: { [id]: image() } })).resolved).toEqual([
+        `${id} linux/amd64`,
+      ]);
+  });
+
   test("an image for another machine is warned of, and the config says what was asked for", async () => {
     const result = await build("FROM busybox", {
       request: { platforms: [{ os: "linux", architecture: "arm", variant: "v7" }] },
