@@ -72,10 +72,10 @@ export async function openContainerd(options: ContainerdOptions): Promise<Contai
     snapshotters.set(backend.name, new NamespacedSnapshots(metadata, backend, lock));
   }
   const exchange = new Exchange();
-  const collector = new Collector(metadata, store, snapshotters, lock, (namespace, name) =>
+  const content = new NamespacedContent(metadata, store, lock);
+  const collector = new Collector(metadata, content, snapshotters, lock, (namespace, name) =>
     exchange.publish(namespace, "/images/delete", ImageDeleteSchema, { name }),
   );
-  const content = new NamespacedContent(metadata, store, lock);
   const containers = new ContainerStore(metadata);
   const shim = new Shim({
     state,

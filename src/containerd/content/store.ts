@@ -25,6 +25,7 @@ const ingestLifetime = 24 * 3600 * 1000;
 export class NamespacedContent {
   readonly #metadata: Metadata;
   readonly #lock: SharedLock;
+  readonly #claims = new Map<Digest, number>();
   readonly store: ContentStore;
 
   constructor(metadata: Metadata, store: ContentStore, lock: SharedLock) {
@@ -141,17 +142,45 @@ export class NamespacedContent {
         lease === undefined ? Date.now() + ingestLifetime : null,
       );
     });
-    const backend = `${namespace}/${ref}`;
     if (expected !== "") {
-      const present = await this.store.info(expected).catch(() => undefined);
+      const present = await this.#claim(expected);
       if (present && (total === 0 || total === present.size))
         return new NamespacedWriter(this, namespace, lease, ref, undefined, present);
+      if (present) this.unclaim(expected);
     }
-    const writer = await this.store.writer(backend, {
-      total,
-      ...(expected === "" ? {} : { expected }),
+    try {
+      const writer = await this.store.writer(`${namespace}/${ref}`, {
+        total,
+        ...(expected === "" ? {} : { expected }),
+      });
+      return new NamespacedWriter(this, namespace, lease, ref, writer, undefined);
+    } catch (error) {
+      // Another one brought the bytes a moment ago and has yet to name them: we name them as well.
+      if (expected === "" || !isCode(error, "already_exists")) throw error;
+      const present = await this.#claim(expected);
+      if (!present) throw error;
+      return new NamespacedWriter(this, namespace, lease, ref, undefined, present);
+    }
+  }
+
+  /** Bytes that are here stay, whoever names them, until the writer that found them is done with them. */
+  #claim(digest: Digest): Promise<{ digest: Digest; size: number } | undefined> {
+    return this.#lock.shared(async () => {
+      const present = await this.store.info(digest).catch(() => undefined);
+      if (present) this.#claims.set(digest, (this.#claims.get(digest) ?? 0) + 1);
+      return present;
     });
-    return new NamespacedWriter(this, namespace, lease, ref, writer, undefined);
+  }
+
+  unclaim(digest: Digest): void {
+    const count = (this.#claims.get(digest) ?? 0) - 1;
+    if (count > 0) this.#claims.set(digest, count);
+    else this.#claims.delete(digest);
+  }
+
+  /** True while a writer is about to name bytes that are here. */
+  isClaimed(digest: Digest): boolean {
+    return this.#claims.has(digest);
   }
 
   /** Throws when the namespace has the blob; the lease holds it then, for whoever asked wanted to have it. */
@@ -212,6 +241,7 @@ export class NamespacedWriter implements AsyncDisposable {
   readonly #startedAt = new Date();
   #writer: ContentWriter | undefined;
   #present: { digest: Digest; size: number } | undefined;
+  #claimed: Digest | undefined;
 
   constructor(
     content: NamespacedContent,
@@ -227,6 +257,7 @@ export class NamespacedWriter implements AsyncDisposable {
     this.#ref = ref;
     this.#writer = writer;
     this.#present = present;
+    this.#claimed = present?.digest;
   }
 
   get offset(): number {
@@ -254,7 +285,7 @@ export class NamespacedWriter implements AsyncDisposable {
     return this.#content.commit(this.#namespace, this.#lease, this.#ref, labels, async () => {
       const present = this.#present;
       if (present) {
-        // Only while we looked away can it have been collected.
+        // Claimed: it cannot have been collected; that somebody damages the store is another matter.
         await this.#content.store.info(present.digest);
         return present;
       }
@@ -291,6 +322,8 @@ export class NamespacedWriter implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#claimed !== undefined) this.#content.unclaim(this.#claimed);
+    this.#claimed = undefined;
     await this.#writer?.close();
   }
 }

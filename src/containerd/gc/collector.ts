@@ -5,6 +5,7 @@ import type { Digest } from "../../oci/digest.ts";
 import { type ContentStore, collectGarbage, type Garbage, type GcMetadata } from "../../store/index.ts";
 import { ownerLabel } from "../client/lease.ts";
 import { isGone } from "../client/owner.ts";
+import type { NamespacedContent } from "../content/store.ts";
 import { labelsOf, type Metadata } from "../metadata/metadata.ts";
 import type { NamespacedSnapshots } from "../snapshots/store.ts";
 import type { SharedLock } from "./lock.ts";
@@ -20,6 +21,7 @@ const delay = 200;
 export class Collector {
   readonly #metadata: Metadata;
   readonly #content: ContentStore;
+  readonly #isClaimed: (digest: Digest) => boolean;
   readonly #snapshotters: ReadonlyMap<string, NamespacedSnapshots>;
   readonly #lock: SharedLock;
   readonly #onImageGone: (namespace: string, name: string) => void;
@@ -28,13 +30,14 @@ export class Collector {
 
   constructor(
     metadata: Metadata,
-    content: ContentStore,
+    content: Pick<NamespacedContent, "store" | "isClaimed">,
     snapshotters: ReadonlyMap<string, NamespacedSnapshots>,
     lock: SharedLock,
     onImageGone: (namespace: string, name: string) => void,
   ) {
     this.#metadata = metadata;
-    this.#content = content;
+    this.#content = content.store;
+    this.#isClaimed = (digest) => content.isClaimed(digest);
     this.#snapshotters = snapshotters;
     this.#lock = lock;
     this.#onImageGone = onImageGone;
@@ -157,7 +160,7 @@ export class Collector {
       await this.#sweepSnapshot(namespace, snapshotter, name);
     const digests = new Set(garbage.contents.map((content) => content.digest));
     for (const digest of digests)
-      if (!this.#isNamed(digest))
+      if (!this.#isNamed(digest) && !this.#isClaimed(digest))
         await ignoreMissing(this.#content.delete(digest), `delete content ${digest}`);
     for (const { namespace, ref } of garbage.ingests)
       await ignoreMissing(this.#content.abort(`${namespace}/${ref}`), `abort ingest ${ref}`);

@@ -1,0 +1,68 @@
+/** Many who bring the same blob at once, while what others let go is collected. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  type ContainerdClient,
+  inProcess,
+  readBlob,
+  withLease,
+  writeBlob,
+} from "../../src/containerd/client/index.ts";
+import { type Containerd, openContainerd } from "../../src/containerd/daemon.ts";
+import { digestOf } from "../../src/oci/digest.ts";
+
+setDefaultTimeout(120_000);
+
+let root: string;
+let daemon: Containerd;
+let client: ContainerdClient;
+beforeAll(async () => {
+  root = mkdtempSync(join(tmpdir(), "corten-races-"));
+  daemon = await openContainerd({ root: join(root, "lib"), state: join(root, "run") });
+  client = inProcess(daemon.services, "races");
+});
+afterAll(async () => {
+  await daemon.close();
+  rmSync(root, { recursive: true, force: true });
+});
+
+async function bring(data: Uint8Array, who: ContainerdClient): Promise<string> {
+  const digest = digestOf(data);
+  await writeBlob(who, { ref: `blob-${digest}`, digest, size: data.byteLength }, async function* () {
+    yield data;
+  });
+  return new TextDecoder().decode(await readBlob(who, digest));
+}
+
+test("each of them has it afterwards, by its own lease", async () => {
+  for (let round = 0; round < 20; round++) {
+    const data = new TextEncoder().encode(`the same in round ${round}`);
+    const all = Array.from({ length: 15 }, () =>
+      withLease(client, async (leased) => [await bring(data, leased), await bring(data, leased)]),
+    );
+    for (const [first, second] of await Promise.all(all)) {
+      expect(first).toBe(`the same in round ${round}`);
+      expect(second).toBe(`the same in round ${round}`);
+    }
+  }
+});
+
+test("also while the last ones who had it let it go", async () => {
+  const data = new TextEncoder().encode("comes and goes");
+  const again = async (who: number) => {
+    for (let round = 0; round < 25; round++) {
+      const id = `lease-${who}-${round}`;
+      await client.leases.create({ id });
+      expect(await bring(data, client.with({ lease: id }))).toBe("comes and goes");
+      await client.leases.delete({ id, sync: round % 2 === 0 });
+    }
+  };
+  await Promise.all(Array.from({ length: 8 }, (_, who) => again(who)));
+  await client.leases.create({ id: "last" });
+  await client.leases.delete({ id: "last", sync: true });
+  const left: string[] = [];
+  for await (const { info } of client.content.list({})) left.push(...info.map(({ digest }) => digest));
+  expect(left).toEqual([]);
+});
