@@ -50,7 +50,7 @@ export class Builds {
 
   async #open(): Promise<Builder> {
     const daemon = this.#daemon;
-    const [{ Builder }, { buildNetwork }, { buildStdio }, { imageResolver }, { stepSpec }] =
+    const [{ Builder }, { buildNetwork }, { buildStdio }, { buildRegistry, imageResolver }, { stepSpec }] =
       await Promise.all([
         import("../../build/builder.ts"),
         import("./network.ts"),
@@ -65,6 +65,7 @@ export class Builds {
       root: this.root,
       execRoot: this.#execRoot,
       images: imageResolver(daemon),
+      registry: buildRegistry(daemon),
       network: this.#network,
       stdio: buildStdio(daemon),
       spec: (step) => stepSpec(daemon, step),

@@ -41,7 +41,7 @@ export const direct: Handler = async (call) => {
       cacheFrom: (body.cacheFrom ?? []).map((one) => cacheOf(one, isLocal(call))),
       cacheTo: (body.cacheTo ?? []).map((one) => cacheOf(one, isLocal(call))),
       progress: status,
-      signal: stream.signal,
+      signal: connection.signal,
     };
     const { response, imageId } = await builder.build(request);
     status.flush();
@@ -118,7 +118,7 @@ async function contextsOf(
       continue;
     }
     const uploads = await call.daemon.builds.uploads();
-    const upload = await uploads.receive(connection.context(index), { signal: connection.stream.signal });
+    const upload = await uploads.receive(connection.context(index), { signal: connection.signal });
     undo.push(() => upload.close());
     others.push(renamed(upload, context.name));
   }
@@ -214,6 +214,8 @@ function failureOf(error: unknown): BuildFailed {
 /** The frames of one build's connection. */
 class BuildConnection {
   readonly stream: Hijacked;
+  /** The client has left: a FIN is as good as a reset, since it has nothing else to end. */
+  readonly #gone = new AbortController();
   /** Readers of contexts that were asked for, by their number. */
   readonly #contexts = new Map<
     number,
@@ -226,6 +228,10 @@ class BuildConnection {
     void this.#receive();
   }
 
+  get signal(): AbortSignal {
+    return this.#gone.signal;
+  }
+
   send(type: number, channel: number, payload: Uint8Array | string): Promise<unknown> {
     const frame = encodeFrame(type, channel, payload);
     this.#sending = this.#sending.then(() => this.stream.write(frame));
@@ -236,7 +242,7 @@ class BuildConnection {
   async output(index: number, chunk: Uint8Array): Promise<void> {
     for (let at = 0; at < chunk.length; at += framePayloadLimit)
       await this.send(frameType.output, index, chunk.subarray(at, at + framePayloadLimit));
-    if (this.stream.signal.aborted) throw new CortenError("canceled", "the client is gone");
+    if (this.signal.aborted) throw new CortenError("canceled", "the client is gone");
   }
 
   /** Asks for a context's content; one at a time may be read. */
@@ -275,5 +281,6 @@ class BuildConnection {
       this.stream.destroy();
     }
     for (const context of this.#contexts.values()) context.end(problem);
+    this.#gone.abort();
   }
 }

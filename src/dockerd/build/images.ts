@@ -1,8 +1,9 @@
-import type { ImageResolver, ResolvedImage } from "../../build/types.ts";
+import type { BuildServices, ImageResolver, RegistryAuth, ResolvedImage } from "../../build/types.ts";
 import { debImageName, type ImageContent } from "../../containerd/client/index.ts";
 import type { Platform } from "../../oci/image-spec.ts";
 import { familiarName, formatReference, parseReference, withDefaultTag } from "../../oci/reference.ts";
 import type { Daemon } from "../daemon.ts";
+import type { HostCredentials } from "../host.ts";
 import { debReference } from "../images/create.ts";
 import { type Credentials, fetchDebImage, fetchImage } from "../images/fetch.ts";
 
@@ -61,14 +62,32 @@ async function credentialsFor(
   auth: Parameters<ImageResolver["resolve"]>[1]["auth"],
 ): Promise<Credentials> {
   const found = await auth?.(domain);
-  if (!found) return {};
-  const { username, password, identityToken, registryToken } = found;
+  return found ? { credentials: () => hostCredentials(found) } : {};
+}
+
+/** A build's credentials in the names of Docker's configuration files. */
+function hostCredentials({
+  username,
+  password,
+  identityToken,
+  registryToken,
+}: NonNullable<Awaited<ReturnType<RegistryAuth>>>): HostCredentials {
   return {
-    credentials: () => ({
-      ...(username === undefined ? {} : { username }),
-      ...(password === undefined ? {} : { password }),
-      ...(identityToken === undefined ? {} : { identitytoken: identityToken }),
-      ...(registryToken === undefined ? {} : { registrytoken: registryToken }),
-    }),
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(identityToken === undefined ? {} : { identitytoken: identityToken }),
+    ...(registryToken === undefined ? {} : { registrytoken: registryToken }),
   };
 }
+
+/** Where builds push to, and where their caches are. */
+export const buildRegistry =
+  (daemon: Daemon): NonNullable<BuildServices["registry"]> =>
+  (auth, signal) =>
+    daemon.host.resolver({
+      credentials: async (registry) => {
+        const found = await auth(registry);
+        return found && hostCredentials(found);
+      },
+      signal,
+    });
