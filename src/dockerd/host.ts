@@ -84,9 +84,7 @@ export interface Host {
   unmount(path: string): void;
   /** Distribution, with credentials and TLS as the daemon is configured. */
   resolver(options: {
-    credentials?: (
-      registry: string,
-    ) => { username?: string; password?: string; identitytoken?: string } | undefined;
+    credentials?: (registry: string) => HostCredentials | undefined | Promise<HostCredentials | undefined>;
     /** For a login: token servers are asked for a token in place of the password. */
     offline?: boolean;
     signal?: AbortSignal;
@@ -95,6 +93,13 @@ export interface Host {
   explain(spec: Spec): Promise<string[]>;
   /** Path of docker-init or tini on this machine. */
   initBinary(): string | undefined;
+}
+
+export interface HostCredentials {
+  username?: string;
+  password?: string;
+  identitytoken?: string;
+  registrytoken?: string;
 }
 
 export type { ContainerdClient };
