@@ -42,9 +42,12 @@ const randomHex = (bytes: number) =>
 /** Made by the first trace: most commands have none. */
 let storage: AsyncLocalStorage<Context> | undefined;
 
-const base = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
+let base: bigint | undefined;
 /** Wall-clock nanoseconds since 1970 that never run backwards within the process. */
-export const nowNano = (): bigint => base + process.hrtime.bigint();
+export function nowNano(): bigint {
+  base ??= BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
+  return base + process.hrtime.bigint();
+}
 
 /** Starts or continues a trace: every `span` under `work` is given to `sink` when it ends. */
 export function withTrace<T>(traceparent: string | undefined, sink: (span: Span) => void, work: () => T): T {
