@@ -36,6 +36,16 @@ export async function resolveBase(
   if (state.stage === undefined) state.dispatched = true;
 }
 
+/** The base of a stage that nothing needs is not looked for, but it has to be a name. */
+export function checkBaseName(scope: Scope, state: StageState): void {
+  if (state.baseName === "scratch" || state.named !== undefined) return;
+  try {
+    fullName(state.baseName);
+  } catch (error) {
+    throw locate(scope.file, state.ranges, error);
+  }
+}
+
 /** A context of the stage's name takes the place of all its instructions. */
 async function takeStageContext(
   scope: Scope,

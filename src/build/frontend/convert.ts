@@ -12,7 +12,7 @@ import {
 } from "../dockerfile/index.ts";
 import { withSuggestion } from "../dockerfile/suggest.ts";
 import { type ArgumentInfo, assign } from "./arguments.ts";
-import { type BaseSources, resolveBase } from "./base-image.ts";
+import { type BaseSources, checkBaseName, resolveBase } from "./base-image.ts";
 import { dispatch } from "./dispatch.ts";
 import { cloneImage, defaultPath, imageConfig, setEnv, splitEnv, withLabels } from "./image.ts";
 import { asRootfs } from "./named-contexts.ts";
@@ -172,6 +172,8 @@ async function resolveAll(
     const open = stages.all.filter(
       (state) => state.base === undefined && !state.resolved && (allStages || needed.has(state)),
     );
+    for (const state of stages.all)
+      if (state.base === undefined && !state.resolved && !open.includes(state)) checkBaseName(scope, state);
     // All of them are waited for, so that nothing goes on once the build has failed.
     const results = await Promise.allSettled(open.map((state) => resolveBase(scope, stages, state, sources)));
     const failed = results.find((result) => result.status === "rejected");

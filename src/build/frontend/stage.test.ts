@@ -85,6 +85,7 @@ describe("FROM", () => {
       "biuld: failed to resolve source metadata for docker.io/library/biuld:latest: docker.io/library/biuld:latest: not found (did you mean build?)",
     );
     expect(await failure("FROM busybx")).toEndWith("(did you mean busybox?)");
+    expect(await failure("FROM Not-Needed AS a\nFROM busybox")).toContain("must be lowercase");
     expect(await failure("FROM Busybox")).toContain(
       'failed to parse stage name "Busybox": invalid reference',
     );
