@@ -56,9 +56,8 @@ export function newDefaultBridge(bridge: string, ipam: IpamConfig, mtu: number):
 /** A user's network, its subnet chosen by `choose` when the request leaves it open. */
 export function newUserNetwork(request: CreateNetworkRequest, choose: () => Subnet): NetworkRecord {
   const { name } = request;
-  if (!name) throw invalid("network name is required");
-  if (!/^[a-zA-Z0-9][\w.-]*$/.test(name))
-    throw invalid(`invalid network name "${name}": only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`);
+  // Docker takes every name but a blank one.
+  if (name.trim() === "") throw invalid(`invalid name: ${name}`);
   if (isPredefined(name) || name === "default")
     throw new CortenError("permission_denied", `operation is not permitted on predefined ${name} network `);
   const driver = request.driver || "bridge";
@@ -99,6 +98,14 @@ function ipamConfig(wanted: Partial<IpamConfig>, choose: () => Subnet): IpamConf
     if (range.first < subnet.first || range.last > subnet.last)
       throw invalid(`no matching subnet for range ${wanted.ipRange}`);
     config.ipRange = wanted.ipRange;
+  }
+  for (const [name, address] of Object.entries(wanted.auxiliary ?? {})) {
+    if (!inside(ipv4Number(address)))
+      throw new CortenError(
+        "permission_denied",
+        `auxiliary address: (${name}:${address}) must belong to the master pool: ${config.subnet}`,
+      );
+    config.auxiliary = { ...config.auxiliary, [name]: address };
   }
   return config;
 }

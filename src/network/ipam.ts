@@ -20,6 +20,7 @@ export class AddressPool {
     this.#last = Math.min(range.last, this.subnet.last - 1);
     this.#taken = new Set(leases);
     this.#taken.add(ipv4Number(config.gateway));
+    for (const address of Object.values(config.auxiliary ?? {})) this.#taken.add(ipv4Number(address));
     this.#cursor = cursor ?? this.#first - 1;
   }
 

@@ -36,6 +36,9 @@ export class Sandboxes {
   readonly #pool: Prepared[] = [];
   /** Prepared namespaces given to a container whose veth is not yet taken into use. */
   readonly #unused = new Map<string, Prepared>();
+  /** A namespace with nothing but its loopback, for containers without the default bridge: kept once one was asked for. */
+  #bare: number | undefined;
+  #wantsBare = false;
   #refilling: NodeJS.Timeout | undefined;
   #filling = false;
 
@@ -67,13 +70,13 @@ export class Sandboxes {
       }
       this.#unused.set(containerId, ready);
     } else {
-      const { fd, socket: inside } = openNewNetns(NETLINK_ROUTE);
+      const bare = this.#bare ?? openBare();
+      this.#bare = undefined;
+      this.#wantsBare = true;
       try {
-        inside.transact([setLink(LOOPBACK, { up: true })]);
-        bindNetns(fd, path);
+        bindNetns(bare, path);
       } finally {
-        inside.close();
-        closeSync(fd);
+        closeSync(bare);
       }
     }
     if (this.#filling) this.#refill(REFILL_DELAY);
@@ -100,12 +103,14 @@ export class Sandboxes {
   }
 
   #refill(delay: number): void {
-    if (this.#refilling || this.#pool.length >= this.#size) return;
+    const bare = this.#wantsBare && this.#bare === undefined;
+    if (this.#refilling || (this.#pool.length >= this.#size && !bare)) return;
     // One at a time, each a millisecond or so of the event loop.
     this.#refilling = setTimeout(() => {
       this.#refilling = undefined;
       try {
-        this.#pool.push(this.#prepare());
+        if (bare) this.#bare = openBare();
+        else this.#pool.push(this.#prepare());
       } catch {
         // The next container makes its own and reports what is wrong.
         return;
@@ -149,7 +154,23 @@ export class Sandboxes {
     clearTimeout(this.#refilling);
     this.#filling = false;
     for (const ready of [...this.#pool.splice(0), ...this.#unused.values()]) discard(ready);
+    if (this.#bare !== undefined) closeSync(this.#bare);
+    this.#bare = undefined;
     this.#unused.clear();
+  }
+}
+
+/** A new namespace with its loopback up. */
+function openBare(): number {
+  const { fd, socket } = openNewNetns(NETLINK_ROUTE);
+  try {
+    socket.transact([setLink(LOOPBACK, { up: true })]);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  } finally {
+    socket.close();
   }
 }
 

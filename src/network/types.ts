@@ -24,6 +24,8 @@ export interface IpamConfig {
   subnet: string;
   gateway: string;
   ipRange?: string;
+  /** Addresses that belong to others (`--aux-address`), by their names: no container gets one. */
+  auxiliary?: Record<string, string>;
 }
 
 /** A network as `docker network inspect` shows it (without its containers: see `endpoints`). */

@@ -15,9 +15,11 @@ import { anonymousLabel } from "../volumes/store.ts";
 import { Container, type ContainerRecord, type MountRecord, newState } from "./container.ts";
 import { completeHost, fullConfig, fullHostConfig, mergeImage } from "./defaults.ts";
 import { containerEvent } from "./events.ts";
+import { resolveLinks } from "./links.ts";
 import { type MountPlan, planMounts } from "./mount-points.ts";
 import { endpointSettings } from "./networks.ts";
 import { containerDirectory } from "./paths.ts";
+import { refuseDaemonRoot } from "./propagation.ts";
 import { validateConfig, validateHost } from "./validate.ts";
 
 export interface CreateOptions {
@@ -73,6 +75,7 @@ export async function prepareRecord(
   const id = newId();
   const networks = endpointSettings(host, networking?.EndpointsConfig ?? {}, config.MacAddress);
   resolveContainerModes(daemon, host);
+  resolveLinks(daemon, host);
   if (config.Hostname === "") config.Hostname = hostnameFor(daemon, host.NetworkMode, host.UTSMode, id);
   if (config.AttachStdout || config.AttachStderr) config.StdinOnce ||= false;
   const created = formatNano(nowNano());
@@ -98,7 +101,9 @@ export async function prepareRecord(
     manuallyStopped: false,
     startedBefore: false,
   };
-  return { record, warnings, image, mountPlans: planMounts(config, host, daemon.containers) };
+  const mountPlans = planMounts(config, host, daemon.containers);
+  refuseDaemonRoot(mountPlans, daemon.config.dataRoot);
+  return { record, warnings, image, mountPlans };
 }
 
 /** 64 hexadecimal digits whose first 12 are not all decimal: a short id must never read as a number. */

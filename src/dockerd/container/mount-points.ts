@@ -97,6 +97,8 @@ export function parseBind(spec: string, volumeDriver: string): MountPlan {
   const destination = destinationOf(path, spec);
   const isBind = source.startsWith("/");
   const flags = parseMode(mode, isBind);
+  if (!isBind && mode.split(",").some((option) => propagations.has(option)))
+    throw bad('invalid mount config for type "volume": field BindOptions must not be specified');
   if (!flags) throw invalid(`invalid mode: ${mode}`);
   if (isBind)
     return {

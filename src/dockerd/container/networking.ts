@@ -9,6 +9,7 @@ import {
 } from "../../network/index.ts";
 import type { Daemon } from "../daemon.ts";
 import type { Container } from "./container.ts";
+import { checkLinks, linkHosts, tellParents } from "./links.ts";
 import { clearEndpoint, fillEndpoint } from "./networks.ts";
 import { hostnamePath, hostsPath, resolvConfPath } from "./paths.ts";
 import { portRequests } from "./ports.ts";
@@ -37,6 +38,7 @@ async function connect(daemon: Daemon, container: Container): Promise<string | u
     writeFiles(daemon, container, []);
     return undefined;
   }
+  checkLinks(daemon, record);
   // Names are checked before anything is made.
   const names = Object.keys(record.networks);
   const networks = names.map((name) => daemon.networks.inspect(name));
@@ -51,6 +53,7 @@ async function connect(daemon: Daemon, container: Container): Promise<string | u
     else addresses.push((await connectNetwork(daemon, container, name, index === publishing)).ipAddress);
   }
   writeFiles(daemon, container, addresses);
+  if (record.networks["bridge"]) tellParents(daemon, container);
   return sandbox.path;
 }
 
@@ -137,7 +140,7 @@ function writeFiles(daemon: Daemon, container: Container, addresses: string[], o
       hostname: config.Hostname,
       ...(config.Domainname ? { domainname: config.Domainname } : {}),
       addresses,
-      extraHosts: host.ExtraHosts ?? [],
+      extraHosts: [...(host.ExtraHosts ?? []), ...linkHosts(daemon, record)],
       ...(gateway === undefined ? {} : { hostGateway: gateway }),
       ...(hostNetwork ? { base: readOrEmpty("/etc/hosts") } : {}),
     }),

@@ -6,12 +6,14 @@ import type { LinuxSeccomp, Spec, User } from "../../oci/runtime-spec.ts";
 import { defaultSeccomp, resolveProfile, type SeccompProfile } from "../../oci/seccomp-default.ts";
 import type { Daemon } from "../daemon.ts";
 import type { SnapshotMount } from "../host.ts";
-import { buildSpec } from "../spec/build.ts";
+import { buildSpec, mergeEnvironment } from "../spec/build.ts";
 import { capabilitiesOf } from "../spec/capabilities.ts";
 import type { ResolvedMount } from "../spec/mounts.ts";
 import { parseSecurityOptions, type SecurityOptions } from "../spec/security.ts";
 import type { ContainerRecord } from "./container.ts";
+import { linkEnvironment } from "./links.ts";
 import { hostnamePath, hostsPath, resolvConfPath, shmPath } from "./paths.ts";
+import { checkPropagation } from "./propagation.ts";
 
 /** No passwd or group file is larger than this. */
 export const accountsLimit = 4 << 20;
@@ -48,7 +50,8 @@ export interface SpecContext {
 
 /** The spec of a container about to start (or, for `explain`, that could). */
 export function specOf(daemon: Daemon, record: ContainerRecord, context: SpecContext): Spec {
-  const { host, config } = record;
+  const { host } = record;
+  checkPropagation(record.mounts, daemon.config.dataRoot);
   const security = parseSecurityOptions(host.SecurityOpt ?? [], {
     noNewPrivileges: daemon.config.noNewPrivileges,
     ...(daemon.config.seccompProfile === undefined ? {} : { seccompProfile: daemon.config.seccompProfile }),
@@ -62,7 +65,7 @@ export function specOf(daemon: Daemon, record: ContainerRecord, context: SpecCon
   const shm = sharedMemory(daemon, record);
   return buildSpec({
     id: record.id,
-    config,
+    config: withLinks(daemon, record),
     host,
     args: [record.path, ...record.args],
     user: context.user,
@@ -83,6 +86,13 @@ export function specOf(daemon: Daemon, record: ContainerRecord, context: SpecCon
     defaultUlimits: daemon.config.defaultUlimits,
     facts: daemon.facts,
   });
+}
+
+/** The configuration with the variables of links, which its own come before. */
+export function withLinks(daemon: Daemon, record: ContainerRecord): ContainerRecord["config"] {
+  const { config } = record;
+  const links = (record.host.Links ?? []).length === 0 ? [] : linkEnvironment(daemon, record);
+  return links.length === 0 ? config : { ...config, Env: mergeEnvironment(links, config.Env ?? []) };
 }
 
 export const userOf = (record: ContainerRecord, accounts: { passwd: string; group: string }): User =>

@@ -1,5 +1,6 @@
 import type { ContainerInspect } from "../../engine/types.ts";
 import type { Container } from "../container/container.ts";
+import { shownLinks } from "../container/links.ts";
 import { mountPoints } from "../container/mount-view.ts";
 import { networkSettings } from "../container/network-view.ts";
 import { hostnamePath, hostsPath, logPath, resolvConfPath } from "../container/paths.ts";
@@ -49,7 +50,7 @@ export async function view(daemon: Daemon, container: Container, size: boolean):
     ProcessLabel: "",
     AppArmorProfile: "",
     ExecIDs: execs.length > 0 ? execs.map((exec) => exec.id) : null,
-    HostConfig: record.host,
+    HostConfig: { ...record.host, Links: shownLinks(daemon, record) },
     GraphDriver: { Name: record.snapshotter, Data: null },
     ...(size ? await sizes(daemon, container) : {}),
     ...(record.manifest ? { ImageManifestDescriptor: record.manifest } : {}),

@@ -8,6 +8,7 @@ import type { Process } from "../../oci/runtime-spec.ts";
 import type { Container } from "../container/container.ts";
 import { containerEvent } from "../container/events.ts";
 import { execDirectory } from "../container/paths.ts";
+import { withLinks } from "../container/spec-input.ts";
 import { abandonStdio, makeStdio } from "../container/stdio.ts";
 import type { Daemon } from "../daemon.ts";
 import { environmentOf, mergeEnvironment } from "../spec/build.ts";
@@ -108,7 +109,10 @@ async function processOf(daemon: Daemon, container: Container, exec: Exec): Prom
     accounts,
     exec.config.user ? [] : (host.GroupAdd ?? []),
   );
-  const environment = environmentOf({ Env: config.Env, Tty: exec.config.tty }, config.Hostname);
+  const environment = environmentOf(
+    { Env: withLinks(daemon, record).Env, Tty: exec.config.tty },
+    config.Hostname,
+  );
   const rlimits = rlimitsOf(host.Ulimits, daemon.config.defaultUlimits);
   return {
     ...(exec.config.tty ? { terminal: true } : {}),

@@ -60,6 +60,7 @@ export const create: Handler = async (call) => {
         ...(entry.Subnet ? { subnet: entry.Subnet } : {}),
         ...(entry.Gateway ? { gateway: entry.Gateway } : {}),
         ...(entry.IPRange ? { ipRange: entry.IPRange } : {}),
+        ...(entry.AuxiliaryAddresses ? { auxiliary: entry.AuxiliaryAddresses } : {}),
       })),
     };
   const network = await daemon.networks.create(wanted);

@@ -25,10 +25,11 @@ export function view(daemon: Daemon, network: NetworkRecord, containers: boolean
     IPAM: {
       Driver: network.ipam.driver,
       Options: network.ipam.options,
-      Config: network.ipam.config.map(({ subnet, gateway, ipRange }) => ({
+      Config: network.ipam.config.map(({ subnet, gateway, ipRange, auxiliary }) => ({
         Subnet: subnet,
         ...(ipRange === undefined ? {} : { IPRange: ipRange }),
         ...(gateway ? { Gateway: gateway } : {}),
+        ...(auxiliary === undefined ? {} : { AuxiliaryAddresses: auxiliary }),
       })),
     },
     Internal: network.internal,
