@@ -48,7 +48,11 @@ export function diffService(content: NamespacedContent): ServiceImpl<typeof Diff
         // No mounts at all are an empty tree, as containerd's differ has it.
         request.left.length === 0 ? undefined : { mounts: request.left.map(fromMount) },
         { mounts: request.right.map(fromMount) },
-        { compression, ...(epoch ? { sourceDateEpoch: new Date(Number(epoch.seconds) * 1000) } : {}) },
+        {
+          compression,
+          unhashed: compression === "none",
+          ...(epoch ? { sourceDateEpoch: new Date(Number(epoch.seconds) * 1000) } : {}),
+        },
       );
       // The stream may fail before anybody awaits the result.
       made.result.catch(() => {});
@@ -56,9 +60,10 @@ export function diffService(content: NamespacedContent): ServiceImpl<typeof Diff
       await using writer = await content.writer(namespace, leaseOf(context), ref, "", 0);
       if (writer.offset > 0) await writer.truncate(0);
       for await (const data of made.stream) await writer.write(data);
-      const { diffId } = await made.result;
+      const result = await made.result;
       const size = writer.offset;
       const digest = writer.digest();
+      const diffId = compression === "none" ? digest : result.diffId;
       const labels = { ...request.labels, "containerd.io/uncompressed": diffId };
       try {
         await writer.commit(size, digest, labels);

@@ -48,18 +48,18 @@ export function writeDiff(
   const { promise, resolve, reject } = Promise.withResolvers<{ diffId: string; size: number }>();
   // Who only reads the stream hears of a failure there.
   promise.catch(() => {});
-  const hash = createHash("sha256");
+  const hash = options.unhashed ? undefined : createHash("sha256");
   let size = 0;
   async function* hashed(): AsyncGenerator<Uint8Array> {
     let complete = false;
     try {
       for await (const chunk of layer(lower, upper, options.sourceDateEpoch)) {
-        hash.update(chunk);
+        hash?.update(chunk);
         size += chunk.length;
         yield chunk;
       }
       complete = true;
-      resolve({ diffId: `sha256:${hash.digest("hex")}`, size });
+      resolve({ diffId: hash ? `sha256:${hash.digest("hex")}` : "", size });
     } catch (error) {
       reject(error);
       throw error;

@@ -41,11 +41,13 @@ export interface DiffOptions {
   compression?: LayerCompression;
   /** Later times in the layer are clamped to this one (SOURCE_DATE_EPOCH). */
   sourceDateEpoch?: Date;
+  /** The reader hashes the bytes itself: those of a layer that is not compressed are what its diff id names. */
+  unhashed?: boolean;
 }
 
 export interface LayerDiff {
   /** The layer, compressed as asked. */
   stream: ReadableStream<Uint8Array>;
-  /** Known when the stream has ended. */
+  /** Known when the stream has ended; the diff id is "" when it was not asked for. */
   result: Promise<{ diffId: Digest; size: number }>;
 }
