@@ -312,10 +312,10 @@ export function rawSyscall(name: SyscallName, ...args: Arg[]): number {
 
 /**
  * As `rawSyscall`, for numbers only and without allocating: for the few calls between which the thread is in
- * a state no other code should meet (see netns.ts).
+ * a state no other code should meet (see netns.ts), and for those made for each of many thousand files.
  */
-export function bareSyscall(name: SyscallName, a = 0, b = 0, c = 0): number {
-  const result = Number(lib.symbols.syscall(table[name], a, b, c, 0, 0, 0));
+export function bareSyscall(name: SyscallName, a = 0, b = 0, c = 0, d = 0): number {
+  const result = Number(lib.symbols.syscall(table[name], a, b, c, d, 0, 0));
   return result !== -1 ? result : -read.i32(lib.symbols.__errno_location()!, 0);
 }
 

@@ -1,4 +1,4 @@
-import { rawSyscall, SyscallError } from "./libc.ts";
+import { addressOf, bareSyscall, rawSyscall, SyscallError } from "./libc.ts";
 
 /** `struct stat` of the kernel, times in nanoseconds as the file system keeps them. */
 export interface Stat {
@@ -60,6 +60,79 @@ export function statAt(dirFd: number, name: string | Uint8Array): Stat | undefin
   if (result === 0) return parse();
   if (result === -2 || result === -20) return undefined;
   throw new SyscallError("newfstatat", -result, typeof name === "string" ? name : "");
+}
+
+const nameBuffer = Buffer.alloc(4097);
+let nameAddress = 0;
+let statAddress = 0;
+
+/**
+ * As `statAt`, for a name in latin1 bytes, of an entry among very many: what is not asked of the answer is not
+ * computed, and nothing is allocated for the call.
+ */
+export function statManyAt(dirFd: number, name: string): ManyStat | undefined {
+  // Buffers of their own memory do not move.
+  nameAddress ||= Number(addressOf(nameBuffer));
+  statAddress ||= Number(addressOf(buffer));
+  if (name.length > 4096) throw new SyscallError("newfstatat", 36, displayName(name));
+  nameBuffer[nameBuffer.write(name, 0, name.length, "latin1")] = 0;
+  const result = bareSyscall("newfstatat", dirFd, nameAddress, statAddress, AT_SYMLINK_NOFOLLOW);
+  if (result === 0) return new ManyStat();
+  if (result === -2 || result === -20) return undefined;
+  throw new SyscallError("newfstatat", -result, displayName(name));
+}
+
+const displayName = (name: string): string => JSON.stringify(Buffer.from(name, "latin1").toString());
+
+/** The same of an open file. */
+export function statManyFd(fd: number): ManyStat {
+  const result = rawSyscall("newfstatat", fd, "", buffer, AT_EMPTY_PATH);
+  if (result < 0) throw new SyscallError("fstat", -result);
+  return new ManyStat();
+}
+
+/** A `Stat` that keeps the kernel's bytes. */
+export class ManyStat implements Stat {
+  readonly #bytes: Buffer = Buffer.from(buffer);
+  readonly mode: number = view.getUint32(x64 ? 24 : 16, true);
+  readonly nlink: number = view.getUint32(x64 ? 16 : 20, true);
+  readonly uid: number = view.getUint32(x64 ? 28 : 24, true);
+  readonly gid: number = view.getUint32(x64 ? 32 : 28, true);
+
+  get dev(): bigint {
+    return this.#bytes.readBigUInt64LE(0);
+  }
+  get ino(): bigint {
+    return this.#bytes.readBigUInt64LE(8);
+  }
+  get rdev(): bigint {
+    return this.#bytes.readBigUInt64LE(x64 ? 40 : 32);
+  }
+  get size(): number {
+    return this.#bytes.readUInt32LE(48) + this.#bytes.readUInt32LE(52) * 2 ** 32;
+  }
+  get blocks(): number {
+    return Number(this.#bytes.readBigInt64LE(64));
+  }
+  get atimeNs(): bigint {
+    return this.#time(72);
+  }
+  get mtimeNs(): bigint {
+    return this.#time(88);
+  }
+  get ctimeNs(): bigint {
+    return this.#time(104);
+  }
+  /** Size, times, inode and device as text: all that changes with a file's content or attributes. */
+  get stamp(): string {
+    const bytes = this.#bytes;
+    return (
+      bytes.toString("base64", 88, 120) + bytes.toString("base64", 48, 56) + bytes.toString("base64", 0, 16)
+    );
+  }
+  #time(at: number): bigint {
+    return this.#bytes.readBigInt64LE(at) * 1_000_000_000n + this.#bytes.readBigInt64LE(at + 8);
+  }
 }
 
 /** The stat of an open file. */

@@ -149,7 +149,7 @@ describe("what is copied where", () => {
 
   test("what is missing is named as BuildKit does", async () => {
     expect(await rejection(copy(context(files), ["nope"], "/"))).toMatch(
-      /^failed to calculate checksum of ref \w+: "\/nope": not found$/,
+      /^failed to compute cache key: failed to calculate checksum of ref \w+: "\/nope": not found$/,
     );
     expect(await rejection(copy(context(files), ["a.txt/below"], "/"))).toContain(
       '"/a.txt/below": not found',

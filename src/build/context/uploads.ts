@@ -8,8 +8,8 @@ import { type TarEntry, TarReader, type TarSink } from "../../archive/tar/index.
 import { CortenError, invalid, messageOf, notFound } from "../../base/errors.ts";
 import { Removal } from "../../base/removal.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { statFd } from "../../sys/stat.ts";
-import { isCounted, stampOf } from "../files/digest.ts";
+import { statManyFd } from "../../sys/stat.ts";
+import { isCounted } from "../files/digest.ts";
 import { Turns } from "../files/turns.ts";
 import type { Contexts, FileHashes } from "../types.ts";
 import { readContextFile } from "./host.ts";
@@ -141,7 +141,7 @@ class HashingSink implements TarSink, Disposable {
       plain: true,
       lenient: true,
       owner: { uid: 0, gid: 0 },
-      file: (fd, entry) => hashes.add(stampOf(statFd(fd)), this.#digest(entry)),
+      file: (fd, entry) => hashes.add(statManyFd(fd).stamp, this.#digest(entry)),
     });
   }
 

@@ -4,7 +4,7 @@ import { baseOf, join } from "../../archive/paths.ts";
 import { notFound } from "../../base/errors.ts";
 import { cString } from "../../sys/directory.ts";
 import { rawSyscall, SyscallError } from "../../sys/libc.ts";
-import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, type Stat } from "../../sys/stat.ts";
+import { type ManyStat, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../../sys/stat.ts";
 import type { FileHashes } from "../types.ts";
 import { countedXattrs, FileDigests, hashAttributes } from "./digest.ts";
 import { type ModeChange, parseMode } from "./mode.ts";
@@ -85,7 +85,7 @@ class Entries implements Visitor {
   }
 
   /** Takes the descriptor over. */
-  async #entry(parent: number, bytes: Uint8Array, stat: Stat, name: string, path: string): Promise<void> {
+  async #entry(parent: number, bytes: Uint8Array, stat: ManyStat, name: string, path: string): Promise<void> {
     try {
       const digest =
         (stat.mode & S_IFMT) === S_IFREG
@@ -97,7 +97,7 @@ class Entries implements Visitor {
     }
   }
 
-  file(parent: number, name: Uint8Array, stat: Stat, path: string): void | Promise<void> {
+  file(parent: number, name: Uint8Array, stat: ManyStat, path: string): void | Promise<void> {
     if ((stat.mode & S_IFMT) !== S_IFREG) {
       this.#add(stat, path, this.#describe(parent, name, stat));
       return;
@@ -107,14 +107,14 @@ class Entries implements Visitor {
     else return digest.then((known) => this.#add(stat, path, known));
   }
 
-  enter(parent: number, name: Uint8Array, stat: Stat, path: string): void {
+  enter(parent: number, name: Uint8Array, stat: ManyStat, path: string): void {
     this.#add(stat, path, this.#describe(parent, name, stat));
   }
 
   leave(): void {}
 
   /** What of an entry that is no regular file is copied. */
-  #describe(parent: number, name: Uint8Array, stat: Stat): string {
+  #describe(parent: number, name: Uint8Array, stat: ManyStat): string {
     const type = stat.mode & S_IFMT;
     const what =
       type === S_IFLNK
@@ -127,7 +127,7 @@ class Entries implements Visitor {
     return attributes.length === 0 ? what : `${what}\0${hashAttributes("", attributes)}`;
   }
 
-  #add(stat: Stat, path: string, content: string): void {
+  #add(stat: ManyStat, path: string, content: string): void {
     const { required } = this.#selection;
     if (required && path.startsWith(required.path)) this.seenRequired = true;
     const type = stat.mode & S_IFMT;

@@ -7,12 +7,12 @@ import { O_CLOEXEC, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY 
 import { setTimesAt, setTimesFd } from "../../sys/rootfs/index.ts";
 import {
   AT_SYMLINK_NOFOLLOW,
+  type ManyStat,
   S_IFDIR,
   S_IFLNK,
   S_IFMT,
   S_IFREG,
   S_IFSOCK,
-  type Stat,
   statAt,
   statFd,
 } from "../../sys/stat.ts";
@@ -146,7 +146,7 @@ class Copier implements Visitor {
     }
   }
 
-  file(parent: number, name: Uint8Array, stat: Stat): void | Promise<void> {
+  file(parent: number, name: Uint8Array, stat: ManyStat): void | Promise<void> {
     const level = this.#levels.at(-1)!;
     return this.#put(parent, name, stat, name, join(level.path, textOf(name)));
   }
@@ -168,7 +168,7 @@ class Copier implements Visitor {
     );
   }
 
-  leave(parent: number, name: Uint8Array, stat: Stat, _path: string, wanted: boolean): void {
+  leave(parent: number, name: Uint8Array, stat: ManyStat, _path: string, wanted: boolean): void {
     const { fd, path, existed } = this.#levels.pop()!;
     rawSyscall("close", fd);
     const level = this.#levels.at(-1)!;
@@ -198,7 +198,7 @@ class Copier implements Visitor {
   }
 
   /** One entry under the name `as` of the current directory. */
-  #put(parent: number, name: Uint8Array, stat: Stat, as: Uint8Array, path: string): void | Promise<void> {
+  #put(parent: number, name: Uint8Array, stat: ManyStat, as: Uint8Array, path: string): void | Promise<void> {
     const level = this.#levels.at(-1)!;
     const type = stat.mode & S_IFMT;
     if (type === S_IFREG) {
@@ -226,7 +226,7 @@ class Copier implements Visitor {
   #putFile(
     parent: number,
     name: Uint8Array,
-    stat: Stat,
+    stat: ManyStat,
     level: Level,
     as: Uint8Array,
     path: string,
@@ -258,7 +258,7 @@ class Copier implements Visitor {
   #finishFile(
     parent: number,
     name: Uint8Array,
-    stat: Stat,
+    stat: ManyStat,
     from: number,
     to: number,
     level: Level,
@@ -281,7 +281,7 @@ class Copier implements Visitor {
   }
 
   /** True when the file was copied under another name before, and now has both. */
-  #link(stat: Stat, level: Level, as: Uint8Array, path: string): boolean {
+  #link(stat: ManyStat, level: Level, as: Uint8Array, path: string): boolean {
     const key = `${stat.dev}:${stat.ino}`;
     const first = this.#links.get(key);
     // Files made through the overlay and beside it cannot be linked with each other.

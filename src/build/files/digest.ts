@@ -4,7 +4,7 @@ import type { Digest } from "../../oci/digest.ts";
 import { displayName } from "../../sys/directory.ts";
 import { rawSyscall, SyscallError } from "../../sys/libc.ts";
 import { O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } from "../../sys/open.ts";
-import type { Stat } from "../../sys/stat.ts";
+import type { ManyStat } from "../../sys/stat.ts";
 import { listXattrsAt, type Xattr } from "../../sys/xattr.ts";
 import type { FileHashes } from "../types.ts";
 import type { Turns } from "./turns.ts";
@@ -16,10 +16,6 @@ import type { Turns } from "./turns.ts";
 const racyNs = 2_000_000_000n;
 const small = 64 << 10;
 const large = 1 << 20;
-
-/** All that changes with a file's content, attributes, owner or mode. */
-export const stampOf = ({ size, mtimeNs, ctimeNs, ino, dev }: Stat): string =>
-  `${size}:${mtimeNs}:${ctimeNs}:${ino}:${dev}`;
 
 const smallBuffer = Buffer.allocUnsafe(small);
 const xattrNames = Buffer.allocUnsafe(4096);
@@ -36,8 +32,8 @@ export class FileDigests {
   }
 
   /** Of the regular file `name` (NUL-terminated) in `parent`; `path` is from the root of the tree. */
-  of(parent: number, name: Uint8Array, stat: Stat, path: string): string | Promise<string> {
-    const stamp = this.#hashes ? stampOf(stat) : "";
+  of(parent: number, name: Uint8Array, stat: ManyStat, path: string): string | Promise<string> {
+    const stamp = this.#hashes ? stat.stamp : "";
     const known = this.#hashes?.get(path, stamp);
     if (known !== undefined) return known;
     const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;

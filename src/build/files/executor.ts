@@ -97,7 +97,7 @@ async function computeDigest(action: CopyAction, input: Result, execution: Execu
     if (!isCode(error, "not_found") && !isCode(error, "invalid_argument")) throw error;
     throw new CortenError(
       (error as CortenError).code,
-      `failed to calculate checksum of ref ${refOf(input)}: ${messageOf(error)}`,
+      `failed to compute cache key: failed to calculate checksum of ref ${refOf(input)}: ${messageOf(error)}`,
       { cause: error },
     );
   }

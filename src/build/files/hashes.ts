@@ -16,7 +16,7 @@ import { log } from "../../base/log.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { FileHashes } from "../types.ts";
 
-const version = "corten file digests 1";
+const version = "corten file digests 2";
 /** Directories remembered; the longest unused goes first. */
 const maxFiles = 200;
 

@@ -3,7 +3,7 @@ import { baseOf, join } from "../../archive/paths.ts";
 import { invalid, notFound } from "../../base/errors.ts";
 import { cString, readDirectory } from "../../sys/directory.ts";
 import { rawSyscall, SyscallError } from "../../sys/libc.ts";
-import { S_IFDIR, S_IFMT, type Stat, statAt, statFd } from "../../sys/stat.ts";
+import { type ManyStat, S_IFDIR, S_IFMT, statManyAt, statManyFd } from "../../sys/stat.ts";
 import { matchPath } from "../dockerfile/index.ts";
 import type { FileAction } from "../graph.ts";
 import { below, both, type Filter, ignoring, including } from "./filter.ts";
@@ -26,7 +26,7 @@ export interface Selection {
   path: string;
   /** The last name by which the Dockerfile has it. */
   name: string;
-  stat: Stat;
+  stat: ManyStat;
   isDirectory: boolean;
   /** For paths from this directory. */
   filter: Filter;
@@ -109,7 +109,7 @@ function matchBelow(
     if (!matches(pattern, fromBytes(name))) continue;
     const path = join(directory, name);
     const bytes = cString(name);
-    const stat = statAt(fd, bytes);
+    const stat = statManyAt(fd, name);
     if (!stat) continue;
     const isDirectory = (stat.mode & S_IFMT) === S_IFDIR;
     if (more.length === 0) {
@@ -148,7 +148,7 @@ function look(tree: SourceTree, named: string, name: string, follow: boolean): O
   };
   const path = follow ? resolve() : named;
   const stat =
-    path === "" ? statFd(tree.root.fd) : tree.root.withParent(path, (fd, last) => statAt(fd, cString(last)));
+    path === "" ? statManyFd(tree.root.fd) : tree.root.withParent(path, (fd, last) => statManyAt(fd, last));
   if (!stat) throw missing();
   const isDirectory = (stat.mode & S_IFMT) === S_IFDIR;
   if (!isVisible(tree, path, isDirectory)) throw missing();
@@ -163,7 +163,7 @@ function isVisible(tree: SourceTree, path: string, isDirectory: boolean): boolea
   if (fd < 0) return false;
   try {
     return readDirectory(fd).some(({ name }) => {
-      const stat = statAt(fd, cString(name));
+      const stat = statManyAt(fd, name);
       return stat && isVisible(tree, join(path, name), (stat.mode & S_IFMT) === S_IFDIR);
     });
   } finally {

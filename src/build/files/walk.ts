@@ -1,17 +1,17 @@
 /** Goes through what is copied, in the order of names, for whoever digests, counts or copies it. */
 import { cString, displayName, readDirectory } from "../../sys/directory.ts";
 import { rawSyscall, SyscallError } from "../../sys/libc.ts";
-import { S_IFDIR, S_IFMT, type Stat, statAt } from "../../sys/stat.ts";
+import { type ManyStat, S_IFDIR, S_IFMT, statManyAt } from "../../sys/stat.ts";
 import type { Filter } from "./filter.ts";
 import { enter } from "./root.ts";
 import type { Turns } from "./turns.ts";
 
 export interface Visitor {
   /** `path` is from the source; `parent` the open directory that `name` (NUL-terminated) is in. Long work may wait. */
-  file(parent: number, name: Uint8Array, stat: Stat, path: string): void | Promise<void>;
+  file(parent: number, name: Uint8Array, stat: ManyStat, path: string): void | Promise<void>;
   /** Before what is in a directory; `wanted` is false for one that is there only for the sake of what is below. */
-  enter(parent: number, name: Uint8Array, stat: Stat, path: string, wanted: boolean): void;
-  leave(parent: number, name: Uint8Array, stat: Stat, path: string, wanted: boolean): void;
+  enter(parent: number, name: Uint8Array, stat: ManyStat, path: string, wanted: boolean): void;
+  leave(parent: number, name: Uint8Array, stat: ManyStat, path: string, wanted: boolean): void;
 }
 
 /** The content of the open directory `fd` at `path`. */
@@ -28,7 +28,7 @@ export async function walk(
     const child = prefix + name;
     const wanted = filter.wants(child);
     const bytes = cString(name);
-    const stat = statAt(fd, bytes);
+    const stat = statManyAt(fd, name);
     if (!stat) continue;
     if ((stat.mode & S_IFMT) !== S_IFDIR) {
       if (!wanted) continue;
@@ -60,11 +60,11 @@ class Delayed implements Visitor {
   readonly #inner: Visitor;
   readonly #parent: number;
   readonly #name: Uint8Array;
-  readonly #stat: Stat;
+  readonly #stat: ManyStat;
   readonly #path: string;
   #entered = false;
 
-  constructor(inner: Visitor, parent: number, name: Uint8Array, stat: Stat, path: string) {
+  constructor(inner: Visitor, parent: number, name: Uint8Array, stat: ManyStat, path: string) {
     this.#inner = inner;
     this.#parent = parent;
     this.#name = name;
@@ -72,17 +72,17 @@ class Delayed implements Visitor {
     this.#path = path;
   }
 
-  file(parent: number, name: Uint8Array, stat: Stat, path: string): void | Promise<void> {
+  file(parent: number, name: Uint8Array, stat: ManyStat, path: string): void | Promise<void> {
     this.#need();
     return this.#inner.file(parent, name, stat, path);
   }
 
-  enter(parent: number, name: Uint8Array, stat: Stat, path: string, wanted: boolean): void {
+  enter(parent: number, name: Uint8Array, stat: ManyStat, path: string, wanted: boolean): void {
     this.#need();
     this.#inner.enter(parent, name, stat, path, wanted);
   }
 
-  leave(parent: number, name: Uint8Array, stat: Stat, path: string, wanted: boolean): void {
+  leave(parent: number, name: Uint8Array, stat: ManyStat, path: string, wanted: boolean): void {
     this.#inner.leave(parent, name, stat, path, wanted);
   }
 
