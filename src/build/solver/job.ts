@@ -4,33 +4,19 @@ import { asCortenError, messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
 import { span } from "../../base/trace.ts";
 import type { Digest } from "../../oci/digest.ts";
-import type { RecordType, StoredResult, Uses } from "../cache/index.ts";
+import type { RecordType, Uses } from "../cache/index.ts";
 import type { CacheRecord, ImportedRecord } from "../export/index.ts";
 import type { Operation, Vertex } from "../graph.ts";
 import type { Progress } from "../progress.ts";
 import type { Execution, Executor, Result } from "../types.ts";
 import { SolveError } from "./error.ts";
 import { baseOf, contentKey, freshKey, inputKey, isPinned, isSource, keyOnlyInput } from "./keys.ts";
+import { fromStore, type Node, skip } from "./node.ts";
 import { exportedRecords } from "./records.ts";
 import { canceled } from "./slots.ts";
 import type { Evaluated, Job, JobOptions, Keys, Shared, SourceText } from "./types.ts";
 import { VertexReport } from "./vertex-report.ts";
 import type { Watcher, Work } from "./work.ts";
-
-/** A vertex in this build. */
-export interface Node {
-  readonly vertex: Vertex;
-  readonly inputs: readonly Node[];
-  /** It or something below it must not come from the cache. */
-  readonly fresh: boolean;
-  readonly report: VertexReport;
-  keys?: Promise<Keys>;
-  /** The canonical key, once known. */
-  key?: Digest;
-  evaluated?: Promise<Evaluated>;
-  /** When `evaluated` has come. */
-  found?: Evaluated;
-}
 
 /** Without a key, the result's own counts. */
 type RunKeys = { key: Digest | undefined; aliases: readonly Digest[] };
@@ -415,21 +401,5 @@ export class BuildJob implements Job {
 
   #executorOf(operation: Operation): Executor<Operation> {
     return this.#shared.executors[operation.kind] as Executor<Operation>;
-  }
-}
-
-const fromStore = ({ id, key, layers, createdAt }: StoredResult, cached: boolean): Evaluated => ({
-  result: { kind: "layers", key, layers },
-  id,
-  createdAt,
-  cached,
-});
-
-/** What was not looked at because what is built on it was in the cache. */
-function skip(nodes: readonly Node[]): void {
-  for (const node of nodes) {
-    if (node.evaluated || node.report.isDone || node.vertex.operation.kind === "local") continue;
-    skip(node.inputs);
-    node.report.completed(true);
   }
 }

@@ -1,8 +1,8 @@
 import type { Digest } from "../../oci/digest.ts";
 import type { Cache, Uses } from "../cache/index.ts";
 import type { CacheRecord } from "../export/index.ts";
-import type { Node } from "./job.ts";
 import { baseOf } from "./keys.ts";
+import type { Node } from "./node.ts";
 
 /** The records of everything below `targets`, inputs first, each once. */
 export function exportedRecords(targets: readonly Node[], cache: Cache, uses: Uses): CacheRecord[] {
