@@ -6,6 +6,7 @@ import type { Monitor } from "../monitor/index.ts";
 import type { Networks } from "../network/index.ts";
 import type { Builds } from "./build/builds.ts";
 import type { DaemonConfig } from "./config.ts";
+import type { OomWatch } from "./container/oom.ts";
 import type { ContainerStore } from "./container/store.ts";
 import type { EventBus } from "./events/bus.ts";
 import type { ExecStore } from "./exec/store.ts";
@@ -56,6 +57,8 @@ export interface Daemon {
   containerdVersion(): Promise<{ version: string; revision: string }>;
   /** Directories of removed containers, below the data root and the exec root. */
   readonly removal: { readonly data: Removal; readonly exec: Removal };
+  /** Absent while the daemon looks for what an earlier one left. */
+  ooms?: OomWatch;
   /** True once the daemon ends: nothing is restarted any more. */
   closing: boolean;
 }

@@ -89,6 +89,8 @@ export interface Host {
     offline?: boolean;
     signal?: AbortSignal;
   }): PullOptions["resolver"];
+  /** How often the kernel has killed in the memory cgroup of a process; undefined when that is gone. */
+  oomKills(pid: number): number | undefined;
   /** The kernel operations of a spec, without running it. */
   explain(spec: Spec): Promise<string[]>;
   /** Path of docker-init or tini on this machine. */

@@ -12,6 +12,7 @@ import type { ContainerdClient } from "../containerd/client/index.ts";
 import type { Networks } from "../network/index.ts";
 import { Builds } from "./build/builds.ts";
 import type { DaemonConfig } from "./config.ts";
+import { OomWatch } from "./container/oom.ts";
 import { reconcile } from "./container/reconcile.ts";
 import { ContainerStore, containerSchema } from "./container/store.ts";
 import type { Daemon, Monitors } from "./daemon.ts";
@@ -88,6 +89,7 @@ export async function createDockerd(parts: DockerdParts): Promise<Dockerd> {
     closing: false,
   };
   await reconcile(daemon);
+  daemon.ooms = new OomWatch(daemon);
   await daemon.builds.adopt();
   const router = new Router(daemon, routes, `${product.name}/${product.version} (linux)`);
   const memory = new MemoryKeeper(parts.forgetCode);
@@ -101,6 +103,7 @@ export async function createDockerd(parts: DockerdParts): Promise<Dockerd> {
     listen: (host, tls) => server.listen(host, tls),
     async close() {
       daemon.closing = true;
+      daemon.ooms?.close();
       for (const container of daemon.containers.all()) {
         clearTimeout(container.restartTimer);
         container.stopHealth?.();

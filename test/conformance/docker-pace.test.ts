@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect } from "bun:test";
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
+import { startContainerd } from "../helpers/containerd.ts";
 import { type Engine, type Output, run, startEngine, until } from "../helpers/engine.ts";
 import { startTestRegistry, type TestRegistry } from "../helpers/images.ts";
 import { requires } from "../helpers/requires.ts";
@@ -110,3 +111,86 @@ conform("a container out of memory says so: event, state, exit code", async () =
   expect((await docker("run", "--rm", "-m", "16m", registry.busybox, "true")).code).toBe(0);
   await docker("rm", "hog");
 });
+
+for (const where of ["our containerd", "the real containerd"])
+  requires(docker28, "docker-registry", "containerd")(
+    `a child killed for memory is told of while its container runs on, on ${where}`,
+    async () => {
+      await using real = where === "our containerd" ? undefined : await startContainerd("debian");
+      await using other = real ? await startEngine(["--containerd", real.socket]) : undefined;
+      const host = (other ?? engine).host;
+      const call = (...argv: string[]): Promise<Output> => run([docker28, "-H", host, ...argv]);
+      if (other) expect((await call("pull", "-q", registry.busybox)).code).toBe(0);
+      const hog = "x=a; while :; do x=$x$x; done";
+      const script = `sh -c '${hog}'; echo first; sleep 2; sh -c '${hog}'; echo second; sleep 600`;
+      const name = "survivor";
+      expect(
+        (
+          await call(
+            "run",
+            "-d",
+            "--name",
+            name,
+            "-m",
+            "16m",
+            "--network",
+            "none",
+            registry.busybox,
+            "sh",
+            "-c",
+            script,
+          )
+        ).code,
+      ).toBe(0);
+      const kills = async () => {
+        const shown = await call(
+          "events",
+          "--since",
+          "10m",
+          "--until",
+          "0s",
+          "-f",
+          `container=${name}`,
+          "-f",
+          "event=oom",
+          "--format",
+          "{{.Action}}",
+        );
+        return shown.stdout.split("\n").filter(Boolean).length;
+      };
+      await until("two kills to be told of", async () => (await kills()) === 2, 60);
+      const format = "{{.State.Running}} {{.State.OOMKilled}}";
+      expect((await call("inspect", name, "-f", format)).stdout).toBe("true true\n");
+      expect((await call("logs", name)).stdout).toBe("first\nsecond\n");
+      await call("kill", name);
+      await until(
+        "the container's end",
+        async () => (await call("inspect", name, "-f", format)).stdout === "false true\n",
+      );
+      // The mark goes with the next run, and its end brings no further event.
+      expect(
+        (
+          await call(
+            "run",
+            "--name",
+            "hog",
+            "-m",
+            "16m",
+            "--network",
+            "none",
+            registry.busybox,
+            "sh",
+            "-c",
+            hog,
+          )
+        ).code,
+      ).toBe(137);
+      await until(
+        "the flag of one that ended",
+        async () => (await call("inspect", "hog", "-f", format)).stdout === "false true\n",
+      );
+      expect(await kills()).toBe(2);
+      await call("rm", "-f", name, "hog");
+    },
+    120_000,
+  );

@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   openSync,
   readdirSync,
+  readFileSync,
   rmdirSync,
   rmSync,
   writeFileSync,
@@ -13,6 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Cleanup } from "../../base/cleanup.ts";
 import type { DaemonConfig, Host, SnapshotMount } from "../../dockerd/index.ts";
+import { cgroupDirectoriesOf, cgroupLayout } from "../../sys/cgroup/index.ts";
 import { MNT_DETACH, mountAll, openMounts, unmountAll } from "../../sys/mount.ts";
 import { O_PATH } from "../../sys/open.ts";
 import { listChanges } from "./changes.ts";
@@ -73,6 +75,7 @@ export function makeHost(config: DaemonConfig): Host {
         path,
       );
     },
+    oomKills,
     unmount: (path) => unmountAll(path, MNT_DETACH),
     resolver: (options) => lazyResolver(config, options),
     async explain(spec) {
@@ -130,6 +133,20 @@ async function withMounts<T>(
     return await work(tree);
   } finally {
     closeSync(fd);
+  }
+}
+
+/** The counter alone: all of a cgroup's statistics are some ten files. */
+function oomKills(pid: number): number | undefined {
+  try {
+    const layout = cgroupLayout();
+    const v2 = layout.mode === "v2";
+    const directory = cgroupDirectoriesOf(layout, pid)[v2 ? "" : "memory"];
+    if (directory === undefined) return undefined;
+    const text = readFileSync(join(directory, v2 ? "memory.events" : "memory.oom_control"), "utf8");
+    return Number(/^oom_kill (\d+)$/m.exec(text)?.[1] ?? 0);
+  } catch {
+    return undefined;
   }
 }
 

@@ -9,6 +9,7 @@ export function containerEvent(
   more: Record<string, string> = {},
 ): void {
   const { config, name, id } = container.record;
+  if (action === "start") daemon.ooms?.wake();
   daemon.events.publish("container", action, id, {
     ...(config.Labels ?? {}),
     image: config.Image,

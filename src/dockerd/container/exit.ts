@@ -69,8 +69,9 @@ export async function handleExitLocked(daemon: Daemon, container: Container, exi
   const recorded = record.monitorDir === undefined ? undefined : daemon.monitors.exit(record.monitorDir);
   container.stopHealth?.();
   container.stopHealth = undefined;
-  state.oomKilled = exit.oomKilled ?? recorded?.oomKilled ?? false;
-  if (state.oomKilled) containerEvent(daemon, container, "oom");
+  const oomKilled = exit.oomKilled ?? recorded?.oomKilled ?? false;
+  if (oomKilled && !state.oomKilled) containerEvent(daemon, container, "oom");
+  state.oomKilled ||= oomKilled;
   const startedAt = parseRfc3339(state.startedAt) ?? 0n;
   const ran = Number(((parseRfc3339(exit.exitedAt) ?? startedAt) - startedAt) / 1_000_000n);
   const restart = shouldRestart(daemon, container, exit.exitCode, ran);
