@@ -78,12 +78,18 @@ export async function openWorld(
     parallelism?: number;
     /** An existing one, which stays. */
     root?: string;
+    /** A client of another containerd, instead of one in this process. */
+    client?: ContainerdClient;
   } = {},
 ): Promise<World> {
   const root = options.root ?? mkdtempSync(join(tmpdir(), "corten-build-"));
-  let daemon: Containerd;
+  let daemon: Containerd | undefined;
   let client: ContainerdClient;
   const open = async () => {
+    if (options.client) {
+      client = options.client;
+      return;
+    }
     daemon = await openContainerd({ root: join(root, "lib"), state: join(root, "run") });
     client = inProcess(daemon.services, "build");
   };
@@ -308,7 +314,7 @@ export async function openWorld(
     gate: (name) => gateOf(name).gate,
     waiting: (name) => gateOf(name).waiting.promise,
     async restart() {
-      await daemon.close();
+      await daemon?.close();
       await open();
     },
     request(change = {}) {
@@ -359,7 +365,7 @@ export async function openWorld(
       await client.leases.delete({ id: "collect", sync: true });
     },
     async [Symbol.asyncDispose]() {
-      await daemon.close();
+      await daemon?.close();
       if (options.root === undefined) rmSync(root, { recursive: true, force: true });
     },
   };
