@@ -106,24 +106,24 @@ async function* recompress(
   yield* compress(compressed ? decompress(source) : source, choice);
 }
 
-/** The bytes of a stream, compressed on a thread of their own. */
+/** The bytes of a stream, compressed on other threads. */
 export async function* compress(
   source: AsyncIterable<Uint8Array>,
   { compression, level }: CompressionChoice,
 ): AsyncGenerator<Uint8Array> {
-  if (compression === "none") {
-    yield* source;
-    return;
-  }
+  if (compression === "none") yield* source;
+  else if (compression === "gzip") yield* gzip(source, level);
+  else yield* zstd(source, level);
+}
+
+async function* zstd(
+  source: AsyncIterable<Uint8Array>,
+  level: number | undefined,
+): AsyncGenerator<Uint8Array> {
   const { Readable } = await import("node:stream");
-  const { constants, createGzip, createZstdCompress } = await import("node:zlib");
-  const encoder =
-    compression === "gzip"
-      ? createGzip({ chunkSize: pieceSize, ...(level === undefined ? {} : { level }) })
-      : createZstdCompress({
-          chunkSize: pieceSize,
-          ...(level === undefined ? {} : { params: { [constants.ZSTD_c_compressionLevel]: level } }),
-        });
+  const { constants, createZstdCompress } = await import("node:zlib");
+  const params = level === undefined ? {} : { params: { [constants.ZSTD_c_compressionLevel]: level } };
+  const encoder = createZstdCompress({ chunkSize: pieceSize, ...params });
   const input = Readable.from(source, { objectMode: true, highWaterMark: 4 });
   input.on("error", (error) => encoder.destroy(error));
   input.pipe(encoder);
@@ -133,4 +133,75 @@ export async function* compress(
     input.destroy();
     encoder.destroy();
   }
+}
+
+/** Of input; fixed, so that the number of processors does not show in the result. */
+const blockSize = 1 << 20;
+/** What a deflate block may refer back to (RFC 1951). */
+const windowSize = 32 << 10;
+
+/**
+ * One gzip member (RFC 1952) whose blocks are deflated side by side, each with the end of the one before as its dictionary:
+ * as small as from one piece, and any reader takes it. No time and no name in the header.
+ */
+async function* gzip(
+  source: AsyncIterable<Uint8Array>,
+  level: number | undefined,
+): AsyncGenerator<Uint8Array> {
+  const { availableParallelism } = await import("node:os");
+  const { constants, crc32, deflateRaw } = await import("node:zlib");
+  const atOnce = Math.min(availableParallelism(), 8) + 1;
+  const deflate = (block: Uint8Array, dictionary: Uint8Array, last: boolean) =>
+    new Promise<Uint8Array>((resolve, reject) => {
+      const options = {
+        // Every block but the last ends at a byte, without ending the stream.
+        finishFlush: last ? constants.Z_FINISH : constants.Z_SYNC_FLUSH,
+        ...(level === undefined ? {} : { level }),
+        ...(dictionary.length === 0 ? {} : { dictionary }),
+      };
+      deflateRaw(block, options, (error, result) => (error ? reject(error) : resolve(result)));
+    });
+  yield Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255);
+  const queue: Promise<Uint8Array>[] = [];
+  let dictionary: Uint8Array = new Uint8Array(0);
+  let checksum = 0;
+  let size = 0;
+  try {
+    for await (const block of blocks(source)) {
+      checksum = crc32(block, checksum);
+      size += block.length;
+      const work = deflate(block, dictionary, false);
+      // Whoever awaits it in its turn hears of a failure.
+      work.catch(() => {});
+      queue.push(work);
+      dictionary = block.subarray(Math.max(0, block.length - windowSize));
+      if (queue.length >= atOnce) yield await queue.shift()!;
+    }
+    while (queue.length > 0) yield await queue.shift()!;
+    yield await deflate(new Uint8Array(0), new Uint8Array(0), true);
+  } finally {
+    await Promise.allSettled(queue);
+  }
+  const trailer = Buffer.alloc(8);
+  trailer.writeUInt32LE(checksum, 0);
+  trailer.writeUInt32LE(size % 2 ** 32, 4);
+  yield trailer;
+}
+
+/** The stream in blocks of the same size, the last one smaller. */
+async function* blocks(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let block = Buffer.allocUnsafe(blockSize);
+  let filled = 0;
+  for await (const piece of source)
+    for (let at = 0; at < piece.length; ) {
+      const length = Math.min(piece.length - at, blockSize - filled);
+      block.set(piece.subarray(at, at + length), filled);
+      filled += length;
+      at += length;
+      if (filled < blockSize) continue;
+      yield block;
+      block = Buffer.allocUnsafe(blockSize);
+      filled = 0;
+    }
+  if (filled > 0) yield block.subarray(0, filled);
 }
