@@ -28,8 +28,11 @@ describe("a builder", () => {
     builder = await Builder.open(world.services, { parts, policy: [] });
   });
   afterEach(async () => {
-    await builder.close();
-    await world[Symbol.asyncDispose]();
+    try {
+      await builder.close();
+    } finally {
+      await world[Symbol.asyncDispose]();
+    }
   });
   const build = (target: string, change: Partial<BuildRequest> = {}) =>
     builder.build(world.request({ target, ...change }));

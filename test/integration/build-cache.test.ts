@@ -23,8 +23,11 @@ beforeEach(async () => {
   cache = await openCache(world);
 });
 afterEach(async () => {
-  await cache.close();
-  await world[Symbol.asyncDispose]();
+  try {
+    await cache.close();
+  } finally {
+    await world[Symbol.asyncDispose]();
+  }
 });
 const restart = async () => {
   await cache.close();

@@ -26,8 +26,11 @@ const openAll = async () => {
 };
 beforeEach(() => start());
 afterEach(async () => {
-  await cache.close();
-  await world[Symbol.asyncDispose]();
+  try {
+    await cache.close();
+  } finally {
+    await world[Symbol.asyncDispose]();
+  }
 });
 const restart = async () => {
   await cache.close();
