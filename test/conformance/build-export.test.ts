@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { exportCache, exportResult, importCache } from "../../src/build/export/index.ts";
 import type { Layer, OutputSpec } from "../../src/build/types.ts";
 import { push, withLease } from "../../src/containerd/client/index.ts";
+import { digestOf } from "../../src/oci/digest.ts";
 import { createResolver } from "../../src/registry/index.ts";
 import {
   amd64,
@@ -273,3 +274,25 @@ requires(
   );
   expect(await docker("rmi", ref)).toContain(byDigest);
 });
+
+requires("skopeo", "docker-registry")(
+  "push-by-digest leaves no tag, store=false no record, name-canonical two",
+  async () => {
+    await using registry = await startDockerRegistry();
+    const ref = `${registry.host}/by-digest:1`;
+    const pushed = await exported([image({ "push-by-digest": "true", store: "false" })], { tags: [ref] });
+    const digest = pushed.response["containerimage.digest"]!;
+    const bare = `docker://${registry.host}/by-digest`;
+    // Without a tag there is no list of tags, which skopeo asks for unless the manifest is all that is wanted.
+    const raw = await must(["skopeo", "inspect", "--raw", "--tls-verify=false", `${bare}@${digest}`]);
+    expect(digestOf(raw)).toBe(digest);
+    expect((await run(["skopeo", "inspect", "--tls-verify=false", `${bare}:1`])).code).not.toBe(0);
+    const names = async () =>
+      (await world.client.images.list({ filters: [] })).images.map((record) => record.name);
+    expect(await names()).not.toContain(ref);
+    const kept = await exported([image({ "name-canonical": "true" })], { tags: [ref] });
+    const canonical = `${registry.host}/by-digest@${kept.response["containerimage.digest"]}`;
+    expect(await names()).toContain(ref);
+    expect(await names()).toContain(canonical);
+  },
+);
