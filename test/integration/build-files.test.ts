@@ -596,6 +596,17 @@ describe("failures and large copies", () => {
     );
   });
 
+  test("a context that changes between its key and its copy is told, and not kept under the wrong key", async () => {
+    const from = context({ f: "before" });
+    const key = await keyFor(from, ["f"], "/");
+    writeFileSync(join(from.path, "f"), "after");
+    const before = await bench.snapshots();
+    expect(await rejection(copy(from, ["f"], "/"))).toContain("have changed since the build began");
+    expect(await bench.snapshots()).toEqual(before);
+    expect(await keyFor(from, ["f"], "/")).not.toBe(key);
+    expect(await shown(await copy(from, ["f"], "/"))).toEqual(["f"]);
+  });
+
   test("two names that take turns never lead out of the context", async () => {
     const from = context({ "d/f": "inside" });
     const secret = join(bench.root, "secret");

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { CortenError, conflict, isCode, messageOf } from "../../base/errors.ts";
 import { span } from "../../base/trace.ts";
 import type { Digest } from "../../oci/digest.ts";
@@ -117,9 +118,30 @@ async function execute(operation: FilesOperation, execution: Execution): Promise
     makeLayer(execution, below, async (destination) => {
       const sources = execution.inputs.map((_, index) => specs.get(index) ?? null);
       await perform({ destination, sources, actions: operation.actions }, execution);
+      await refuseChanged(operation, execution);
     }),
   );
   return { kind: "layers", key, layers: [...below, layer] };
+}
+
+/**
+ * A directory of the host may change between the key and the copy; then the cache would keep one content under the key
+ * of another. Its files are looked at once more, which costs no hashing. The next attempt computes a new key.
+ */
+async function refuseChanged(operation: FilesOperation, execution: Execution): Promise<void> {
+  const own = join(execution.services.root, "contexts/");
+  for (const action of operation.actions) {
+    if (action.action !== "copy") continue;
+    const input = inputOf(execution, action.input);
+    if (input.kind !== "directory" || input.path.startsWith(own)) continue;
+    const before = await contentDigest(action, input, execution);
+    if ((await computeDigest(action, input, execution)) === before) continue;
+    ofDirectories.delete(input);
+    throw new CortenError(
+      "aborted",
+      `files of ${input.path} have changed since the build began to use them; build again`,
+    );
+  }
 }
 
 async function perform(request: PutRequest, execution: Execution): Promise<void> {
