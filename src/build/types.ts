@@ -315,6 +315,8 @@ export interface BuildTarget {
    * counted from the top. Without `created`: the time of the build.
    */
   history: readonly History[];
+  /** The base image's config as it was found: its layers are not this build's. Absent: all of them are. */
+  baseConfig?: ImageConfig;
 }
 
 export interface ExporterInput {

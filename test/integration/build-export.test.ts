@@ -83,6 +83,14 @@ const exported = (
   world.leased((client) =>
     exportResult(inputOf([target, layers]), requestOf(outputs, more), world.context(client)),
   );
+/** The lowest layers are those of an image. */
+const onBase = (count: number) => ({
+  baseConfig: {
+    architecture: "amd64",
+    os: "linux",
+    rootfs: { type: "layers" as const, diff_ids: Array.from({ length: count }, (_, at) => `sha256:${at}`) },
+  },
+});
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
 test("an image has Docker's types, plain layers, and history bound to its layers", async () => {
@@ -200,9 +208,11 @@ test("SOURCE_DATE_EPOCH makes two builds of the same content the same, bit by bi
       utimesSync(join(directory, "stamp"), 1_800_000_000 + round, 1_800_000_000 + round);
     });
     const target = targetOf(layers, {
+      ...onBase(1),
       history: [
         { created_by: "base", created: "2016-01-01T00:00:00Z" },
-        { created_by: "RUN touch" },
+        // The frontend says so itself, where it knows.
+        { created_by: "RUN touch", ...(round === 0 ? {} : { created: "2017-07-14T02:40:00Z" }) },
         { created_by: "CMD", empty_layer: true },
       ],
     });
@@ -355,6 +365,7 @@ test("squash leaves one layer on the base, with the whole of what was done", asy
     mkdirSync(join(directory, "more"));
   });
   const target = targetOf(layers, {
+    ...onBase(1),
     history: [
       { created_by: "base", created: "2016-01-01T00:00:00Z" },
       { created_by: "RUN one" },

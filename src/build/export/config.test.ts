@@ -54,7 +54,17 @@ test("history and layers agree in number whatever the base says", () => {
   expect(more.history?.at(-1)?.created_by).toBe("RUN x");
   const fewer = imageConfig(target([base, run]), [layer("b", 2)]);
   expect(fewer.history?.map((entry) => entry.empty_layer ?? false)).toEqual([true, false]);
-  expect(ownLayers(target([base, run, run, label]), 3)).toBe(2);
+});
+
+test("what the base image did not bring is this build's", () => {
+  const diff_ids = ["sha256:a"];
+  const onBase = {
+    ...target([base, run]),
+    baseConfig: { ...target([]).config, rootfs: { type: "layers" as const, diff_ids } },
+  };
+  expect(ownLayers(onBase, 3)).toBe(2);
+  expect(ownLayers(onBase, 0)).toBe(0);
+  expect(ownLayers(target([run, run]), 2)).toBe(2);
 });
 
 test("a squashed history keeps its entries and adds one for what was merged", () => {

@@ -3,10 +3,9 @@ import type { History, ImageConfig } from "../../oci/image-spec.ts";
 import type { BuildTarget } from "../types.ts";
 import type { ExportedLayer } from "./layers.ts";
 
-/** How many of a result's layers this Dockerfile made: its history entries have no time of their own yet. */
+/** How many of a result's layers this Dockerfile made: those that its base image did not bring. */
 export function ownLayers(target: BuildTarget, layers: number): number {
-  const own = target.history.filter((entry) => !entry.empty_layer && entry.created === undefined).length;
-  return Math.min(own, layers);
+  return Math.max(0, layers - (target.baseConfig?.rootfs?.diff_ids.length ?? 0));
 }
 
 export interface ConfigOptions {
@@ -63,9 +62,12 @@ function bindHistory(
     if (!entry.empty_layer && excess > 0) excess--;
     const bound = empty ? undefined : layers[layer++];
     if (entry.created === undefined && bound) time = timeOf(bound, epoch);
+    // In a fixed order, whoever made the entry.
     history.push({
-      ...(entry.created === undefined ? time : {}),
-      ...entry,
+      ...stated(entry.created ?? time.created),
+      ...(entry.created_by === undefined ? {} : { created_by: entry.created_by }),
+      ...(entry.author === undefined ? {} : { author: entry.author }),
+      ...(entry.comment === undefined ? {} : { comment: entry.comment }),
       ...(empty ? { empty_layer: true } : {}),
     });
   }
