@@ -22,7 +22,8 @@ import {
 } from "../helpers/build-export.ts";
 import { startContainerd } from "../helpers/containerd.ts";
 import { startDockerRegistry } from "../helpers/docker-registry.ts";
-import { run, startEngine } from "../helpers/engine.ts";
+import { corten, run, startEngine } from "../helpers/engine.ts";
+import { startTestRegistry } from "../helpers/images.ts";
 import { requires } from "../helpers/requires.ts";
 
 setDefaultTimeout(120_000);
@@ -294,5 +295,47 @@ requires("skopeo", "docker-registry")(
     const canonical = `${registry.host}/by-digest@${kept.response["containerimage.digest"]}`;
     expect(await names()).toContain(ref);
     expect(await names()).toContain(canonical);
+  },
+);
+
+requires("docker-registry", "skopeo")(
+  "SOURCE_DATE_EPOCH gives the same archive and the same image id on two daemons",
+  async () => {
+    await using registry = await startTestRegistry();
+    const context = join(scratch, "epoch");
+    mkdirSync(context);
+    writeFileSync(join(context, "file"), "file");
+    writeFileSync(
+      join(context, "Dockerfile"),
+      `FROM ${registry.busybox}
+RUN echo 1 > /a && mkdir -p /x/y && ln -s a /x/link && ln /a /x/hard
+RUN echo 2 > /b; rm /bin/vi; chmod 700 /root
+COPY file /file
+WORKDIR /work
+LABEL a=b
+`,
+    );
+    const made: string[] = [];
+    for (const round of ["one", "two"]) {
+      await using engine = await startEngine();
+      const build = (...argv: string[]) =>
+        must([
+          ...corten,
+          "-H",
+          engine.host,
+          "build",
+          "--no-cache",
+          "--build-arg",
+          "SOURCE_DATE_EPOCH=1600000000",
+          ...argv,
+        ]);
+      const archive = join(scratch, `epoch-${round}.tar`);
+      await build("-o", `type=oci,dest=${archive}`, "-t", "e:1", context);
+      const id = (await build("-q", "-t", "e:1", context)).trim();
+      const time = await must(["docker", "-H", engine.host, "run", "--rm", "e:1", "stat", "-c", "%Y", "/a"]);
+      expect(time.trim()).toBe("1600000000");
+      made.push(`${digestOf(readFileSync(archive))} ${id}`);
+    }
+    expect(made[1]).toBe(made[0]!);
   },
 );
