@@ -7,7 +7,8 @@ import { bool, type FlagTable, list, string } from "./flags/flag.ts";
 import { FlagError, parseFlags } from "./flags/parse.ts";
 import { childOf, type Group, type Node, tree } from "./tree.ts";
 
-const globalFlags = {
+/** The flags before the verb: which daemon, and how to reach it. */
+export const globalFlags = {
   config: string("", "Directory of the client's configuration"),
   context: string("c", "Context that names the daemon (instead of DOCKER_HOST and the default context)"),
   debug: bool("D", "Say more about what happens"),
@@ -20,6 +21,21 @@ const globalFlags = {
   tlsverify: bool("", "Use TLS and check who answers"),
   version: bool("v", "Print the version and end"),
 } satisfies FlagTable;
+
+/** What holds without any of them. */
+export function defaults(): GlobalOptions {
+  return {
+    config: "",
+    context: "",
+    debug: false,
+    host: [],
+    tls: false,
+    tlsverify: false,
+    tlscacert: "",
+    tlscert: "",
+    tlskey: "",
+  };
+}
 
 const help = { help: { ...bool("", "Show this help"), hidden: true } };
 const shortHelp = { help: { ...bool("h", "Show this help"), hidden: true } };
@@ -38,20 +54,6 @@ export async function runCommandLine(program: string, argv: readonly string[]): 
     fallback.err.line(asCortenError(error).message);
     return 1;
   }
-}
-
-function defaults(): GlobalOptions {
-  return {
-    config: "",
-    context: "",
-    debug: false,
-    host: [],
-    tls: false,
-    tlsverify: false,
-    tlscacert: "",
-    tlscert: "",
-    tlskey: "",
-  };
 }
 
 async function dispatch(

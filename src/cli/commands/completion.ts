@@ -2,6 +2,9 @@ import { defineCommand } from "../command.ts";
 import { StatusError } from "../errors.ts";
 import { tree } from "../tree.ts";
 
+/** The exit code that tells the scripts to offer files as well. */
+const filesToo = 2;
+
 export default defineCommand({
   usage: "bash|zsh|fish|list [WORD...]",
   long: `Print a completion script for a shell
@@ -17,9 +20,9 @@ export default defineCommand({
     // The scripts ask this same program, so that they never go out of date.
     if (shell === "list") {
       const { candidates } = await import("../completion/candidates.ts");
-      const found = await candidates(cli, tree, words);
-      if (found.length > 0) cli.out.line(found.join("\n"));
-      return;
+      const { names, files } = await candidates(cli, tree, words);
+      if (names.length > 0) cli.out.line(names.join("\n"));
+      return files ? filesToo : 0;
     }
     const { scripts } = await import("../completion/scripts.ts");
     const script = Object.hasOwn(scripts, shell) ? scripts[shell] : undefined;
