@@ -8,6 +8,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { benchBuilds } from "./build.ts";
 import { prepareImages, startRegistry } from "./images.ts";
 import {
   api,
@@ -209,6 +210,10 @@ async function main(): Promise<void> {
     runc([corten, "runc", "--root", join(root, "runc-ours")]),
     runc(["/usr/sbin/runc", "--root", join(root, "runc-theirs")]),
   );
+
+  const wants = (name: string) => wanted.length === 0 || wanted.some((word) => name.includes(word));
+  if (wanted.length === 0 || wanted.some((word) => word.startsWith("build")))
+    await benchBuilds({ root, ours, theirs, small, compare, wanted: wants });
 
   await ours.stop();
   await theirs.stop();

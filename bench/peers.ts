@@ -143,8 +143,12 @@ export async function startDocker(root: string, registry: string): Promise<Peer>
 }
 
 /** A program run to its end; throws with its output when it fails. */
-export async function must(argv: string[], options: { input?: string } = {}): Promise<string> {
-  const child = spawn(argv[0]!, argv.slice(1), { stdio: ["pipe", "pipe", "pipe"] });
+export async function must(
+  argv: string[],
+  options: { input?: string; env?: Record<string, string> } = {},
+): Promise<string> {
+  const env = { ...process.env, ...options.env };
+  const child = spawn(argv[0]!, argv.slice(1), { stdio: ["pipe", "pipe", "pipe"], env });
   let output = "";
   let errors = "";
   child.stdout.on("data", (data) => {

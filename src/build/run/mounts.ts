@@ -34,6 +34,7 @@ export async function prepareMounts(
   place: Place,
 ): Promise<PreparedMounts> {
   const out: PreparedMounts = { mounts: [], env: [] };
+  const caches = await takeCaches(operation, execution, place);
   for (const [index, mount] of operation.mounts.entries()) {
     const at = { ...place, name: String(index) };
     switch (mount.type) {
@@ -41,7 +42,12 @@ export async function prepareMounts(
         out.mounts.push(await bindInput(mount, execution, at));
         break;
       case "cache":
-        out.mounts.push(await cacheMount(mount, execution, at));
+        out.mounts.push({
+          type: "bind",
+          source: caches.get(mount.id)!,
+          destination: mount.target,
+          writable: !mount.readonly,
+        });
         break;
       case "tmpfs":
         out.mounts.push({
@@ -96,10 +102,36 @@ function pathInside(root: string, path: string): string {
   }
 }
 
-async function cacheMount(mount: Kind<"cache">, execution: Execution, place: NamedPlace): Promise<StepMount> {
+/** Of two mounts of one cache the stricter word counts. */
+const strictness = ["shared", "private", "locked"] as const;
+
+/**
+ * Each cache once, in the order of their names: two steps that lock the same caches must not wait for each other, and a
+ * step not for itself.
+ */
+async function takeCaches(
+  operation: RunOperation,
+  execution: Execution,
+  place: Place,
+): Promise<Map<string, string>> {
+  const wanted = new Map<string, Kind<"cache">>();
+  for (const mount of operation.mounts) {
+    if (mount.type !== "cache") continue;
+    const before = wanted.get(mount.id);
+    if (!before || strictness.indexOf(before.sharing) < strictness.indexOf(mount.sharing))
+      wanted.set(mount.id, { ...(before ?? mount), sharing: mount.sharing });
+  }
+  const paths = new Map<string, string>();
+  for (const [index, id] of [...wanted.keys()].sort().entries())
+    paths.set(id, await takeCache(wanted.get(id)!, execution, { ...place, name: `cache-${index}` }));
+  return paths;
+}
+
+async function takeCache(mount: Kind<"cache">, execution: Execution, place: NamedPlace): Promise<string> {
   const cache = await execution.caches.mount(mount.id, {
     sharing: mount.sharing,
     signal: execution.signal,
+    description: `cached mount ${mount.target} from exec ${execution.vertex.name}`,
     initial: async (path) => {
       if (mount.input !== undefined) {
         const root = await openTree(execution, mount.input, { ...place, writable: false });
@@ -111,7 +143,7 @@ async function cacheMount(mount: Kind<"cache">, execution: Execution, place: Nam
     },
   });
   place.held.add(`release cache ${mount.id}`, () => cache.release());
-  return { type: "bind", source: cache.path, destination: mount.target, writable: !mount.readonly };
+  return cache.path;
 }
 
 /** What a new cache begins with. `cp` keeps owners, modes, times, links and attributes, and blocks nobody. */
