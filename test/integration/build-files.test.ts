@@ -20,9 +20,14 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { tarOf } from "../../src/archive/tar/make.ts";
+import { FileDigests } from "../../src/build/files/digest.ts";
 import { filesExecutor, mergeExecutor, openFileHashes } from "../../src/build/files/index.ts";
+import { Turns } from "../../src/build/files/turns.ts";
 import type { FileAction, FilesOperation } from "../../src/build/graph.ts";
 import type { FileHashes, Result } from "../../src/build/types.ts";
+import { digestOf } from "../../src/oci/digest.ts";
+import { cString } from "../../src/sys/directory.ts";
+import { statManyAt } from "../../src/sys/stat.ts";
 import { getXattrAt, setXattrAt } from "../../src/sys/xattr.ts";
 import { type BuildBench, type Layers, openBuildBench } from "../helpers/build-files.ts";
 
@@ -594,6 +599,21 @@ describe("failures and large copies", () => {
     expect(await rejection(copy(from, ["."], "/o/d1/old", {}, base))).toContain(
       "cannot copy to non-directory",
     );
+  });
+
+  test("a very large file is digested by another process, with the same outcome", async () => {
+    const path = join(bench.root, "huge");
+    execFileSync("sh", ["-c", `printf begin > ${path}; truncate -s 60M ${path}; printf end >> ${path}`]);
+    const digest = await inParent(path, (fd, name) =>
+      new FileDigests(undefined, new Turns()).of(fd, cString(name), statManyAt(fd, name)!, name),
+    );
+    expect(digest).toBe(digestOf(readFileSync(path)));
+    const abort = new AbortController();
+    const work = inParent(path, (fd, name) =>
+      new FileDigests(undefined, new Turns(abort.signal)).of(fd, cString(name), statManyAt(fd, name)!, name),
+    );
+    abort.abort();
+    expect(await rejection(Promise.resolve(work))).toContain("cancel");
   });
 
   test("a context that changes between its key and its copy is told, and not kept under the wrong key", async () => {

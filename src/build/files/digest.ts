@@ -16,6 +16,8 @@ import type { Turns } from "./turns.ts";
 const racyNs = 2_000_000_000n;
 const small = 64 << 10;
 const large = 1 << 20;
+/** From here on a process of its own is worth its start. */
+const huge = 48 << 20;
 
 const smallBuffer = Buffer.allocUnsafe(small);
 const xattrNames = Buffer.allocUnsafe(4096);
@@ -47,15 +49,17 @@ export class FileDigests {
       if (this.#hashes && this.#now - stat.ctimeNs > racyNs) this.#hashes.set(path, stamp, digest);
       return digest;
     };
+    const fail = (error: unknown): never => {
+      rawSyscall("close", fd);
+      throw error;
+    };
     try {
       const first = read(fd, smallBuffer, path);
       if (first === stat.size || first === 0)
         return finish(createHash("sha256").update(smallBuffer.subarray(0, first)).digest("hex"));
+      if (stat.size >= huge) return inProcess(fd, this.#turns).then(finish, fail);
       const hash = createHash("sha256").update(smallBuffer.subarray(0, first));
-      return this.#rest(fd, hash, path).then(finish, (error) => {
-        rawSyscall("close", fd);
-        throw error;
-      });
+      return this.#rest(fd, hash, path).then(finish, fail);
     } catch (error) {
       rawSyscall("close", fd);
       throw error;
@@ -71,6 +75,11 @@ export class FileDigests {
       if (this.#turns.due) await this.#turns.pause();
     }
   }
+}
+
+async function inProcess(fd: number, turns: Turns): Promise<string> {
+  const { digestInProcess } = await import("./spawn.ts");
+  return await digestInProcess(fd, turns.signal);
 }
 
 const baseName = (name: Uint8Array): string =>

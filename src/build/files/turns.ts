@@ -5,11 +5,11 @@ import { CortenError } from "../../base/errors.ts";
 const slice = 8;
 
 export class Turns {
-  readonly #signal: AbortSignal | undefined;
+  readonly signal: AbortSignal | undefined;
   #since = performance.now();
 
   constructor(signal?: AbortSignal) {
-    this.#signal = signal;
+    this.signal = signal;
   }
 
   /** True when it is time to `await` a pause: so that the common case costs no promise. */
@@ -24,7 +24,10 @@ export class Turns {
   }
 
   refuseAborted(): void {
-    if (this.#signal?.aborted)
-      throw new CortenError("canceled", "the build was cancelled", { cause: this.#signal.reason });
+    refuseAborted(this.signal);
   }
+}
+
+export function refuseAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new CortenError("canceled", "the build was cancelled", { cause: signal.reason });
 }

@@ -1,6 +1,7 @@
 /** The machine's `git`, kept from everything that is configured on the machine or by a repository. */
 import { join } from "node:path";
 import { CortenError, unimplemented } from "../../base/errors.ts";
+import { refuseAborted } from "../files/turns.ts";
 import { redactUrl } from "./redact.ts";
 
 export interface GitSettings {
@@ -42,14 +43,13 @@ export class Git {
       throw unimplemented(
         "failed to find git binary: git repositories as sources need git on this host's PATH",
       );
-    signal.throwIfAborted();
+    refuseAborted(signal);
     const child = this.#spawn([program, ...args], options);
     const abort = () => child.kill("SIGKILL");
     signal.addEventListener("abort", abort, { once: true });
     try {
       const [output, errors] = await Promise.all([text(child.stdout), text(child.stderr), child.exited]);
-      if (signal.aborted)
-        throw new CortenError("canceled", "the build was cancelled", { cause: signal.reason });
+      refuseAborted(signal);
       if (child.exitCode !== 0) {
         const how = child.signalCode
           ? `was killed by ${child.signalCode}`

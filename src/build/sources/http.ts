@@ -18,6 +18,7 @@ import { O_CREAT, O_EXCL, O_WRONLY } from "../../sys/open.ts";
 import { setTimesFd } from "../../sys/rootfs/index.ts";
 import { Root, toBytes } from "../files/root.ts";
 import { makeLayer } from "../files/snapshot.ts";
+import { refuseAborted } from "../files/turns.ts";
 import { digestOf, type HttpSource } from "../graph.ts";
 import type { BuildRequest, Execution, Executor } from "../types.ts";
 import { redactUrl } from "./redact.ts";
@@ -136,8 +137,7 @@ async function follow(
     try {
       response = await fetch(at, { headers, redirect: "manual", signal });
     } catch (error) {
-      if (signal.aborted)
-        throw new CortenError("canceled", "the build was cancelled", { cause: signal.reason });
+      refuseAborted(signal);
       throw new CortenError("unavailable", `failed to load ${redactUrl(url)}: ${messageOf(error)}`, {
         cause: error,
       });
@@ -185,7 +185,7 @@ async function save(response: Response, path: string, execution: Execution): Pro
     });
   try {
     for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
-      signal.throwIfAborted();
+      refuseAborted(signal);
       current += chunk.length;
       if (current > maxSize)
         throw new CortenError("resource_exhausted", `a download is larger than ${maxSize} bytes`);
@@ -199,8 +199,7 @@ async function save(response: Response, path: string, execution: Execution): Pro
   } catch (error) {
     file.destroy();
     rmSync(path, { force: true });
-    if (signal.aborted)
-      throw new CortenError("canceled", "the build was cancelled", { cause: signal.reason });
+    refuseAborted(signal);
     throw error;
   }
 }
