@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { startTimeOf } from "../../src/shim/exit.ts";
 import { type Engine, startEngine, until } from "../helpers/engine.ts";
 import { startTestRegistry, type TestRegistry } from "../helpers/images.ts";
 
@@ -58,16 +59,6 @@ function cgroupsOf(id: string): string[] {
   return found;
 }
 
-/** A process is its pid and its start time (field 22 of stat): pids come round again on a busy machine. */
-function startTime(pid: number): string {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
-  } catch {
-    return "gone";
-  }
-}
-
 /** The log must be `<name> 0`, `<name> 1`, … without a gap, a repetition or half a line. */
 function expectWhole(log: string, name: string, count?: number): void {
   const got = log.split("\n").filter(Boolean);
@@ -94,7 +85,7 @@ test(`${kills} times kill -9 under ${finite + endless} writing containers loses 
   }
   const before = new Map<string, Inspected>();
   for (const name of names) before.set(name, await inspect(engine, name));
-  const started = new Map([...before.values()].map(({ Id, State }) => [Id, startTime(State.Pid)]));
+  const started = new Map([...before.values()].map(({ Id, State }) => [Id, startTimeOf(State.Pid)]));
 
   for (let round = 0; round < kills; round++) {
     await pause(Math.random() * 250);
@@ -129,7 +120,7 @@ test(`${kills} times kill -9 under ${finite + endless} writing containers loses 
   expect((await must(engine, "ps", "-aq")).trim()).toBe("");
   for (const { Id, State } of before.values()) {
     await until(`cgroups of ${Id} to go`, () => cgroupsOf(Id).length === 0, 10);
-    expect(startTime(State.Pid)).not.toBe(started.get(Id)!);
+    expect(startTimeOf(State.Pid)).not.toBe(started.get(Id)!);
   }
   expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(join(engine.root, "run/"));
 }, 400_000);
