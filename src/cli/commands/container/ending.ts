@@ -7,7 +7,7 @@ type End = EngineClient["containers"]["stop"];
 
 /** A verb that ends containers with a signal and, when that does not do, after a while with another. */
 export const endingVerb = (
-  end: (client: EngineClient, ...call: Parameters<End>) => ReturnType<End>,
+  end: (client: EngineClient, ...call: Parameters<End>) => Promise<unknown>,
 ): Command =>
   defineCommand({
     usage: "CONTAINER [CONTAINER...]",
