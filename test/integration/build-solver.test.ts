@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { CortenError } from "../../src/base/errors.ts";
 import type { Cache } from "../../src/build/cache/index.ts";
 import type { ImportedCache } from "../../src/build/export/index.ts";
 import type { Vertex } from "../../src/build/graph.ts";
@@ -534,6 +535,26 @@ describe("a failure", () => {
       "RUN a": "run",
       [failing.name]: 'error: process "/bin/sh -c false" did not complete successfully: exit code: 1',
     });
+  });
+
+  test("by files that change while they are copied is tried again with what is there then", async () => {
+    const { files } = world.executors;
+    let changes = 1;
+    const racing: typeof files = {
+      ...files,
+      execute: async (operation, execution) => {
+        if (changes-- > 0) throw new CortenError("aborted", "f changed while it was copied");
+        return files.execute(operation, execution);
+      },
+    };
+    solver = new Solver(world.services, cache, { ...world.executors, files: racing });
+    const target = () => make.copy(make.image(), make.local(), "f", "f");
+    const { ends } = await solve([target()], { contexts: directory({ f: "1" }) });
+    expect(ends["COPY f f"]).toBe("run");
+    changes = 100;
+    const { done, ended } = begin([target()], { contexts: directory({ f: "2" }) });
+    expect((await failure(done)).message).toContain("f changed while it was copied");
+    await ended;
   });
 
   test("is not remembered, what was made before it is", async () => {

@@ -1,6 +1,6 @@
 /** One build's evaluation of its graph: keys first, then what the cache does not have. */
 import { Cleanup } from "../../base/cleanup.ts";
-import { asCortenError, messageOf } from "../../base/errors.ts";
+import { asCortenError, isCode, messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
 import { span } from "../../base/trace.ts";
 import type { Digest } from "../../oci/digest.ts";
@@ -17,6 +17,9 @@ import { canceled } from "./slots.ts";
 import type { Evaluated, Job, JobOptions, Keys, Shared, SourceText } from "./types.ts";
 import { VertexReport } from "./vertex-report.ts";
 import type { Watcher, Work } from "./work.ts";
+
+/** How often a step is tried while the files that it copies are being changed. */
+const maxAttempts = 3;
 
 /** Without a key, the result's own counts. */
 type RunKeys = { key: Digest | undefined; aliases: readonly Digest[] };
@@ -218,13 +221,27 @@ export class BuildJob implements Job {
   async #find(node: Node): Promise<Evaluated> {
     if (this.#signal.aborted) throw canceled();
     const { vertex } = node;
-    const { cache } = this.#shared;
     const { kind } = vertex.operation;
     if (kind === "local") return this.#run(node, `${this.#options.request.id} ${vertex.digest}`, undefined);
     if (kind === "image") return this.#image(node);
     if (this.#isRenewed(node)) return this.#renew(node);
     // A source without a key of its content is asked each time.
     if (isSource(vertex) && !this.#executorOf(vertex.operation).contentKey) return this.#source(node);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#recall(node);
+      } catch (error) {
+        if (!isCode(error, "aborted") || attempt === maxAttempts || this.#signal.aborted) throw error;
+        // Somebody wrote to the client's directory between a file's digest and its copy: what is there now counts.
+        delete node.keys;
+      }
+    }
+  }
+
+  /** From our cache or an imported one, else made. */
+  async #recall(node: Node): Promise<Evaluated> {
+    const { vertex } = node;
+    const { cache } = this.#shared;
     const keys = await this.#keys(node);
     const stored = await cache.find(keys.key, this.#uses);
     if (stored) {
