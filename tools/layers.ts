@@ -19,6 +19,7 @@ const table: Record<string, readonly string[]> = {
   containerd: ["store", "archive", "registry", "deb", "shim", "sys", "oci", "proto", "base"],
   engine: ["base"],
   build: ["containerd/client", "archive", "sys", "oci", "proto", "base"],
+  cri: ["containerd/client", "network", "monitor", "sys", "oci", "proto", "base"],
   dockerd: ["containerd/client", "archive", "build", "network", "monitor", "engine", "oci", "proto", "base"],
   cli: ["engine", "build/dockerfile", "oci", "base"],
 };
