@@ -222,8 +222,12 @@ export class Builder {
     return abort !== undefined;
   }
 
-  prune(options: PruneOptions): Promise<PruneResult> {
-    return this.#cache.prune(options);
+  /** `all` without filters also forgets what sources were fetched from, unless a build may be fetching. */
+  async prune(options: PruneOptions): Promise<PruneResult> {
+    const { ids, spaceReclaimed } = await this.#cache.prune(options);
+    const everything = options.all && Object.keys(options.filters ?? {}).length === 0 && !options.matches;
+    if (!everything || this.#running.size > 0) return { ids, spaceReclaimed };
+    return { ids, spaceReclaimed: spaceReclaimed + (await this.#parts.pruneSources(this.#services.root)) };
   }
 
   usage(): Promise<UsageRecord[]> {

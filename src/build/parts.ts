@@ -12,6 +12,7 @@ export interface Parts {
   readonly exportCache: typeof exporting.exportCache;
   readonly importCache: typeof exporting.importCache;
   readonly readFile: typeof sources.readFile;
+  readonly pruneSources: typeof sources.pruneSources;
   /** Ends steps of builds whose daemon was killed. */
   sweep(services: BuildServices): Promise<void>;
 }
@@ -39,6 +40,7 @@ export async function loadParts(): Promise<Parts> {
     exportCache: exporting.exportCache,
     importCache: exporting.importCache,
     readFile: sources.readFile,
+    pruneSources: sources.pruneSources,
     sweep: run.sweepSteps,
   };
 }

@@ -9,6 +9,7 @@ import { digestOf, type Operation, type Vertex, vertex } from "../../src/build/g
 import type { Parts } from "../../src/build/parts.ts";
 import type { LogProgress, Progress, StatusProgress, VertexProgress } from "../../src/build/progress.ts";
 import type { Executors } from "../../src/build/solver/index.ts";
+import { pruneSources } from "../../src/build/sources/index.ts";
 import type { BuildRequest, BuildServices, Execution, Layer, Result } from "../../src/build/types.ts";
 import { type ContainerdClient, inProcess } from "../../src/containerd/client/index.ts";
 import { type Containerd, openContainerd } from "../../src/containerd/daemon.ts";
@@ -477,6 +478,7 @@ export function partsOf(world: World, graphs: Record<string, () => readonly Vert
       return undefined;
     },
     readFile: async () => undefined,
+    pruneSources,
     async sweep() {
       told.push("sweep");
     },

@@ -1,6 +1,6 @@
 /** Builds from request to result: order, leases, cancel, kill -9. */
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { CortenError } from "../../src/base/errors.ts";
@@ -46,6 +46,18 @@ describe("a builder", () => {
   };
   const steps = async () => (await world.snapshots()).filter((name) => name.startsWith("step"));
   const ownLeases = async () => (await world.leases()).filter((id) => !id.startsWith("build-cache-"));
+
+  test("forgets what sources were fetched from when all is pruned, and not when something is kept", async () => {
+    const repository = join(world.services.root, "git", "some.git");
+    mkdirSync(repository, { recursive: true });
+    writeFileSync(join(repository, "HEAD"), "x".repeat(5000));
+    await builder.prune({ all: true, filters: { until: ["1h"] } });
+    await builder.prune({});
+    expect(existsSync(repository)).toBe(true);
+    const { spaceReclaimed } = await builder.prune({ all: true });
+    expect(existsSync(repository)).toBe(false);
+    expect(spaceReclaimed).toBeGreaterThan(5000);
+  });
 
   test("compiles, solves and exports, and answers what the export says", async () => {
     const { response } = await build("plain");

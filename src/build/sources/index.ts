@@ -3,4 +3,5 @@ export { gitExecutor } from "./git.ts";
 export { httpExecutor } from "./http.ts";
 export { imageExecutor } from "./image.ts";
 export { localExecutor } from "./local.ts";
+export { pruneSources } from "./prune.ts";
 export { readFile } from "./read-file.ts";
