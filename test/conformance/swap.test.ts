@@ -103,6 +103,24 @@ requires("runsc")("docker run --runtime runsc: gVisor under our dockerd", async 
   }
 });
 
+/** A build whose steps are the other containerd's tasks, and whose layers go through its content and diff services. */
+async function buildJob(engine: Engine, root: string): Promise<void> {
+  const context = join(root, "context");
+  mkdirSync(context);
+  writeFileSync(join(context, "file"), "copied\n");
+  writeFileSync(
+    join(context, "Dockerfile"),
+    `FROM ${registry.busybox} AS first\nRUN --mount=type=cache,target=/c echo made | tee /c/x > /made && echo said\nFROM ${registry.busybox}\nCOPY --from=first /made /\nCOPY file /\nCMD cat /made /file\n`,
+  );
+  const built = await engine.corten("build", "--progress=plain", "-t", "swapped", context);
+  expect(built.stderr).toContain(" said\n");
+  expect(built.code).toBe(0);
+  expect((await engine.corten("build", "--progress=plain", "-t", "swapped", context)).stderr).toMatch(
+    /CACHED/,
+  );
+  expect(await must(engine, "run", "--rm", "--network", "none", "swapped")).toBe("made\ncopied\n");
+}
+
 requires("/usr/bin/containerd")("our dockerd on the real containerd", async () => {
   const root = mkdtempSync(join(tmpdir(), "corten-containerd-"));
   const address = join(root, "containerd.sock");
@@ -128,6 +146,7 @@ requires("/usr/bin/containerd")("our dockerd on the real containerd", async () =
     await mainJob(engine, "--network", "none");
     const seen = await run(["ctr", "-a", address, "-n", "moby", "images", "ls", "-q"]);
     expect(seen.stdout).toContain(registry.busybox);
+    await buildJob(engine, root);
   } finally {
     containerd.kill("SIGTERM");
     await new Promise((done) => containerd.once("exit", done));
