@@ -28,12 +28,17 @@ export async function exportImage(
   const stored = flag(attributes, "store", true);
   const unpack = stored && flag(attributes, "unpack", true);
   const chains = unpack && own ? await report.part("naming snapshots", () => nameChain(job, own)) : undefined;
-  await writeDocuments(client, image, own, context.snapshotter, chains);
+  await report.part(`writing image ${idOf(image)}`, () =>
+    writeDocuments(client, image, own, context.snapshotter, chains),
+  );
   if (stored) await nameAll(job, image, names);
   if (flag(attributes, "push", false) || flag(attributes, "push-by-digest", false))
     await pushAll(job, image, names);
   return names.length > 0 ? { "image.name": names.join(",") } : {};
 }
+
+/** By which users know it: that of this machine's platform, when there are several. */
+const idOf = ({ images }: AssembledImage): Digest => (ownImage(images) ?? images[0]!).configDescriptor.digest;
 
 /** Writes configs, manifests and the index: all at once, for each waits for the disk. */
 export async function writeDocuments(
@@ -68,8 +73,7 @@ async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 async function nameAll(job: OutputJob, image: AssembledImage, names: readonly string[]): Promise<void> {
   const { context, output, report } = job;
   const { client } = context;
-  const first = image.images[0]!;
-  const id = (ownImage(image.images) ?? first).configDescriptor.digest;
+  const id = idOf(image);
   const record = { target: image.descriptor, id };
   for (const name of names) {
     await report.part(`naming to ${name}`, () => nameImage(client, name, record));

@@ -35,6 +35,28 @@ export function reportWarnings(state: BuildState, err: Output, verbose: boolean)
   }
 }
 
+interface CheckResult {
+  warnings?: unknown[];
+  sources?: { filename: string; data: string }[];
+  buildError?: { message: string; location: { ranges?: { start: { line?: number } }[] } };
+}
+
+/** What `--check` came to, around the daemon's text, which has the warnings but not the error that ended it. */
+export function reportCheck(json: string | undefined, text: string, out: Output): void {
+  const { warnings = [], sources = [], buildError } = JSON.parse(json ?? "{}") as CheckResult;
+  const count = warnings.length;
+  if (count > 0)
+    out.line(`Check complete, ${count === 1 ? "1 warning has" : `${count} warnings have`} been found!`);
+  else if (!buildError) out.line("Check complete, no warnings found.");
+  out.write(text);
+  if (!buildError) return;
+  out.line(`${count > 0 ? "\n" : ""}ERROR: ${buildError.message}`);
+  const lines = (buildError.location.ranges ?? []).flatMap(({ start }) => start.line ?? []);
+  const [source] = sources;
+  if (source && lines.length > 0)
+    out.write(excerpt(source.filename, Buffer.from(source.data, "base64").toString(), lines));
+}
+
 function excerpt(filename: string, source: string, marked: readonly number[]): string {
   const all = source.split("\n");
   const first = Math.max(1, Math.min(...marked) - 2);

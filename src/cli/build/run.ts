@@ -11,7 +11,7 @@ import type { BuildSource } from "./context.ts";
 import type { BuildValues } from "./flags.ts";
 import type { Output, Place } from "./outputs.ts";
 import type { ProgressDisplay } from "./plain.ts";
-import { reportFailure, reportWarnings } from "./report.ts";
+import { reportCheck, reportFailure, reportWarnings } from "./report.ts";
 
 export interface Build {
   cli: Cli;
@@ -21,6 +21,10 @@ export interface Build {
   outputs: readonly Output[];
   display: ProgressDisplay;
 }
+
+/** Whatever it was that failed, as buildx says it. */
+const failed = (message: string): string =>
+  message.startsWith("failed to solve: ") ? message : `failed to solve: ${message}`;
 
 /** Resolves to the exit code; undefined when the daemon has no such call. */
 export async function runBuild(build: Build, headers: Record<string, string>): Promise<number | undefined> {
@@ -41,8 +45,10 @@ export async function runBuild(build: Build, headers: Record<string, string>): P
     display.finish();
     if ("message" in end) {
       reportFailure(display.state, cli.err);
+      // With `# check=error=true` the warnings are the reason.
+      if (end.message.startsWith("lint violation")) reportWarnings(display.state, cli.err, true);
       if (end.excerpt) cli.err.line(end.excerpt.trimEnd());
-      throw new StatusError(1, `ERROR: ${end.message}`);
+      throw new StatusError(1, `ERROR: ${failed(end.message)}`);
     }
     await report(build, end);
     return statusCode(end);
@@ -126,8 +132,10 @@ async function report({ cli, values, display }: Build, { response, imageId }: Bu
   if (values.iidfile !== "" && imageId !== undefined) writeFileSync(values.iidfile, imageId);
   if (values["metadata-file"] !== "")
     writeFileSync(values["metadata-file"], `${JSON.stringify(metadataOf(response), null, 2)}\n`);
-  if (response["result.txt"] !== undefined) {
-    cli.out.write(response["result.txt"]);
+  const text = response["result.txt"];
+  if (text !== undefined) {
+    if (values.check || values.call === "check") reportCheck(response["result.json"], text, cli.out);
+    else cli.out.write(text);
     return;
   }
   if (values.quiet) {
