@@ -98,7 +98,7 @@ export const routes: readonly Route[] = [
   ["POST /containers/{id}/rename", rename],
   ["POST /containers/{id}/update", update],
   ["POST /containers/{id}/exec", createExec],
-  ["DELETE /containers/{id}", removeContainer],
+  ["DELETE /containers/{id...}", removeContainer],
 
   ["POST /exec/{id}/start", startExec],
   ["POST /exec/{id}/resize", resizeExec],

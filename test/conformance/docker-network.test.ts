@@ -122,6 +122,14 @@ conform("a link gives the other's names, address and variables, also when that c
   expect(await must("inspect", "-f", "{{json .HostConfig.Links}}", "web")).toBe(
     '["/renamed:/web/my-store"]\n',
   );
+  await must("run", "-d", "--name", "third", "--link", "web", registry.busybox, "sleep", "600");
+  expect((await engine.docker("rm", "--link", "third/nosuch")).code).toBe(1);
+  expect((await engine.docker("rm", "--link", "third")).stderr).toContain(
+    "cannot remove the default link name",
+  );
+  expect(await must("rm", "--link", "third/web")).toBe("third/web\n");
+  expect(await must("inspect", "-f", "{{json .HostConfig.Links}}", "third")).toBe("null\n");
+  await must("rm", "-f", "third");
   await must("stop", "-t", "0", "web", "renamed");
   expect((await engine.docker("start", "web")).stderr).toContain(
     "Cannot link to a non running container: /renamed AS /web/my-store",

@@ -73,13 +73,14 @@ for (const where of ["our containerd", "the real containerd"]) {
     expect(await must(engine, "diff", "work")).toBe(expected);
     expect((await engine.corten("diff", "work")).stdout).toBe(expected);
 
+    const id = JSON.parse(await must(engine, "inspect", "busybox:1"))[0].Id;
     const change = ["-c", 'CMD ["ls", "/made"]', "-c", "ENV B=$A-2", "-c", "LABEL c=d", "-c", "EXPOSE 80"];
     for (const client of [engine.docker, engine.corten]) {
       const made = await client("commit", "-m", "note", "-a", "me", ...change, "work", "made:1");
       expect(made).toMatchObject({ code: 0, stderr: "" });
       expect(made.stdout).toMatch(/^sha256:[0-9a-f]{64}\n$/);
       const inspected = JSON.parse(await must(engine, "inspect", "made:1"))[0];
-      expect(inspected).toMatchObject({ Id: made.stdout.trim(), Author: "me", Comment: "note" });
+      expect(inspected).toMatchObject({ Id: made.stdout.trim(), Author: "me", Comment: "note", Parent: id });
       expect(inspected.Config).toMatchObject({
         Env: expect.arrayContaining(["A=1", "B=1-2"]),
         Cmd: ["ls", "/made"],

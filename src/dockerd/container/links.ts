@@ -1,6 +1,6 @@
 /** Legacy links (`--link` on the default bridge): lines in the hosts file, and variables about the other's ports. */
 import { readFileSync, writeFileSync } from "node:fs";
-import { CortenError, invalid } from "../../base/errors.ts";
+import { CortenError, conflict, invalid, notFound } from "../../base/errors.ts";
 import type { HostConfig } from "../../engine/types.ts";
 import type { Daemon } from "../daemon.ts";
 import type { Container, ContainerRecord } from "./container.ts";
@@ -42,6 +42,21 @@ function linksOf(daemon: Daemon, { host }: ContainerRecord): Link[] {
     const child = daemon.containers.byId(name);
     return child ? [{ child, alias }] : [];
   });
+}
+
+/** `docker rm --link parent/alias`: the link goes, both containers stay. */
+export function removeLink(daemon: Daemon, text: string): void {
+  const bare = text.replace(/^\//, "");
+  const at = bare.lastIndexOf("/");
+  if (at < 0) throw conflict("Conflict, cannot remove the default link name of the container");
+  const [parentName, alias] = [bare.slice(0, at), bare.slice(at + 1)];
+  const parent = daemon.containers.find(parentName);
+  if (!parent) throw notFound(`Cannot get parent /${parentName} for link ${text}`);
+  const { host } = parent.record;
+  const rest = (host.Links ?? []).filter((link) => parseLink(link).alias !== alias);
+  if (rest.length === (host.Links ?? []).length) throw notFound(`No such link: ${text}`);
+  host.Links = rest.length === 0 ? null : rest;
+  daemon.containers.save(parent);
 }
 
 const addressOf = (child: Container): string => child.record.networks["bridge"]?.IPAddress ?? "";

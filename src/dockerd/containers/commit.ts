@@ -1,4 +1,4 @@
-import { conflict } from "../../base/errors.ts";
+import { conflict, isCode } from "../../base/errors.ts";
 import {
   type ContainerdClient,
   keepDangling,
@@ -23,6 +23,7 @@ import type { Daemon, Handler } from "../daemon.ts";
 import { atLeast, bodyOf } from "../http/router.ts";
 import { applyChanges } from "../images/change.ts";
 import { requestedName } from "../images/name.ts";
+import { parentLabel } from "../images/store.ts";
 import { now } from "../time.ts";
 
 /** A tar without entries: no layer is made for a container that changed nothing. */
@@ -80,7 +81,13 @@ function paused<T>(
   const { state, id } = container;
   return daemon.locks.run(id, async () => {
     if (!wanted || !state.running || state.paused || state.restarting) return await work();
-    await daemon.containerd.tasks.pause({ containerId: id });
+    try {
+      await daemon.containerd.tasks.pause({ containerId: id });
+    } catch (error) {
+      // It has ended meanwhile: nothing writes any more.
+      if (!isCode(error, "failed_precondition") && !isCode(error, "not_found")) throw error;
+      return await work();
+    }
     try {
       return await work();
     } finally {
@@ -134,8 +141,9 @@ async function makeImage(
   ];
   const { target, config: id } = await writeImage(leased, document, layers);
   await unpack(leased, target, { snapshotter: record.snapshotter });
-  if (name === undefined) await keepDangling(leased, { target, labels: {} });
-  else await nameImage(leased, name, { target, id });
+  const labels = { [parentLabel]: record.image };
+  if (name === undefined) await keepDangling(leased, { target, labels });
+  else await nameImage(leased, name, { target, id, labels });
   return id;
 }
 

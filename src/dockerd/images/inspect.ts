@@ -3,7 +3,7 @@ import { parsePlatform } from "../../oci/platform.ts";
 import type { Handler } from "../daemon.ts";
 import { atLeast } from "../http/router.ts";
 import { never } from "../time.ts";
-import { repoDigests, repoTags } from "./store.ts";
+import { parentLabel, repoDigests, repoTags } from "./store.ts";
 
 /** `GET /images/{name}/json`. */
 export const inspect: Handler = async (call) => {
@@ -20,7 +20,7 @@ export const inspect: Handler = async (call) => {
     Id: found.id,
     RepoTags: repoTags(image),
     RepoDigests: repoDigests(image),
-    Parent: "",
+    Parent: image.labels[parentLabel] ?? "",
     Comment: config.history?.at(-1)?.comment ?? "",
     ...(config.created === undefined ? {} : { Created: config.created }),
     DockerVersion: "",

@@ -4,7 +4,7 @@ import type { Daemon, Handler } from "../daemon.ts";
 import { Filters } from "../http/filters.ts";
 import { atLeast } from "../http/router.ts";
 import { parseTimestamp } from "../time.ts";
-import { type ImageInfo, parseRecord, repoDigests, repoTags } from "./store.ts";
+import { type ImageInfo, parentLabel, parseRecord, repoDigests, repoTags } from "./store.ts";
 
 /** `GET /images/json?all=&filters=&digests=&shared-size=`. */
 export const list: Handler = async (call) => {
@@ -66,7 +66,7 @@ export async function summary(
     Created: createdAt(image),
     Id: image.id,
     Labels: image.content.config.config?.Labels ?? null,
-    ParentId: "",
+    ParentId: image.labels[parentLabel] ?? "",
     RepoDigests: repoDigests(image),
     RepoTags: tags,
     SharedSize: -1,

@@ -38,6 +38,9 @@ export interface ImageInfo {
 
 export { danglingName, isDangling };
 
+/** On records of images that `commit` made: the id of the image below, which no document of an image tells. */
+export const parentLabel = "corten.image.parent";
+
 /** Manifests and configurations remembered; they never change under their digest. */
 const cacheLimit = 512;
 
