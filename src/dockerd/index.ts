@@ -9,6 +9,8 @@ import { MemoryKeeper } from "../base/memory.ts";
 import { Removal } from "../base/removal.ts";
 import { span, withTrace } from "../base/trace.ts";
 import type { ContainerdClient } from "../containerd/client/index.ts";
+import type { ServerTls } from "../http/listen.ts";
+import { HttpServer, type Incoming } from "../http/server.ts";
 import type { Networks } from "../network/index.ts";
 import { Builds } from "./build/builds.ts";
 import type { DaemonConfig } from "./config.ts";
@@ -20,9 +22,7 @@ import { EventBus } from "./events/bus.ts";
 import { ExecStore } from "./exec/store.ts";
 import type { Host } from "./host.ts";
 import { replyError } from "./http/errors.ts";
-import type { ServerTls } from "./http/listen.ts";
 import { Router } from "./http/router.ts";
-import { HttpServer, type Incoming } from "./http/server.ts";
 import { ImageStore } from "./images/store.ts";
 import { product } from "./product.ts";
 import { routes } from "./routes.ts";
@@ -100,7 +100,7 @@ export async function createDockerd(parts: DockerdParts): Promise<Dockerd> {
   });
   return {
     daemon,
-    listen: (host, tls) => server.listen(host, tls),
+    listen: (host, tls) => server.listen(host, { tls, group: "docker" }),
     async close() {
       daemon.closing = true;
       daemon.ooms?.close();

@@ -1,8 +1,8 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { invalid, messageOf } from "../base/errors.ts";
+import type { ServerTls } from "../http/listen.ts";
 import type { TlsFiles } from "./config.ts";
-import type { ServerTls } from "./http/listen.ts";
 
 /** The files' content, checked as far as it can be without a client. */
 export function readTls(files: TlsFiles): ServerTls {

@@ -6,9 +6,9 @@ import { combinedContexts, hostDirectories, inlineFiles } from "../../build/cont
 import type { BuildRequest, CacheSpec, Contexts, OutputSpec } from "../../build/types.ts";
 import { encodeFrame, FrameReader, framePayloadLimit, frameType } from "../../engine/build/frames.ts";
 import type { BuildBody, BuildContext, BuildDone, BuildFailed } from "../../engine/types.ts";
+import type { Hijacked } from "../../http/reply.ts";
 import { parsePlatform } from "../../oci/platform.ts";
 import type { Call, Handler } from "../daemon.ts";
-import type { Hijacked } from "../http/reply.ts";
 import { bodyOf } from "../http/router.ts";
 import { registryConfig } from "./auth.ts";
 import { buildBody } from "./body.ts";

@@ -1,10 +1,10 @@
 import type { Readable, Writable } from "node:stream";
 import { conflict, messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
+import type { Hijacked } from "../../http/reply.ts";
 import type { Attachment } from "../../monitor/index.ts";
 import type { Daemon } from "../daemon.ts";
 import { frame, type OutputStream } from "../http/frames.ts";
-import type { Hijacked } from "../http/reply.ts";
 import type { Container, PendingAttach } from "./container.ts";
 
 export interface StreamChoice {

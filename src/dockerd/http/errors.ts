@@ -1,6 +1,6 @@
 import { asCortenError, type ErrorCode } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
-import type { Reply } from "./reply.ts";
+import type { Reply } from "../../http/reply.ts";
 import { TooOld } from "./router.ts";
 
 /** The one place that turns errors into HTTP statuses. */

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
+import type { Incoming } from "../../http/server.ts";
 import type { Route } from "./router.ts";
 import { Router } from "./router.ts";
-import type { Incoming } from "./server.ts";
 
 const routes: Route<null>[] = [
   ["GET /images/{name...}/json", () => {}],

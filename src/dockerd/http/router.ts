@@ -1,11 +1,11 @@
 import { CortenError, invalid } from "../../base/errors.ts";
 import { assumedApiVersion } from "../../engine/version.ts";
+import type { Reply } from "../../http/reply.ts";
+import type { RequestBody, RequestHead } from "../../http/request.ts";
+import type { Incoming } from "../../http/server.ts";
 import type { Shape } from "./decode.ts";
 import { decode } from "./decode.ts";
 import { Query } from "./query.ts";
-import type { Reply } from "./reply.ts";
-import type { RequestBody, RequestHead } from "./request.ts";
-import type { Incoming } from "./server.ts";
 
 export const apiVersion = assumedApiVersion;
 export const minApiVersion = "1.24";

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { HttpServer, type Incoming } from "../../http/server.ts";
 import { replyError } from "./errors.ts";
-import { HttpServer, type Incoming } from "./server.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "corten-http-"));
 const path = join(directory, "s.sock");

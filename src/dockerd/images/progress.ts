@@ -1,6 +1,6 @@
 import type { LayerProgress } from "../../containerd/client/index.ts";
 import type { ProgressMessage } from "../../engine/types.ts";
-import type { BodyWriter, Reply } from "../http/reply.ts";
+import type { BodyWriter, Reply } from "../../http/reply.ts";
 
 /** A progress stream that sends its headers with the first line: a failure before that is a real error answer. */
 export class ProgressStream {

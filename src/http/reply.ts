@@ -16,6 +16,7 @@ const reasons: Record<number, string> = {
   408: "Request Timeout",
   409: "Conflict",
   413: "Request Entity Too Large",
+  426: "Upgrade Required",
   429: "Too Many Requests",
   431: "Request Header Fields Too Large",
   500: "Internal Server Error",
@@ -182,22 +183,35 @@ export class Reply {
    */
   async hijack(type: string): Promise<Hijacked> {
     await this.#body.drain(1 << 20);
+    const upgrade = this.wantsUpgrade;
+    return await this.#takeOver(
+      upgrade ? 101 : 200,
+      upgrade
+        ? `HTTP/1.1 101 UPGRADED\r\nContent-Type: ${type}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n${this.#extra()}\r\n`
+        : `HTTP/1.1 200 OK\r\nContent-Type: ${type}\r\n\r\n`,
+    );
+  }
+
+  /** Switches to `protocol` (RFC 9110 section 7.8) and gives the connection. */
+  async upgrade(protocol: string, headers: Headers = {}): Promise<Hijacked> {
+    await this.#body.drain(1 << 20);
+    let text = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n`;
+    for (const [name, value] of Object.entries(headers))
+      text += `${name}: ${value.replace(/[\r\n]/g, " ")}\r\n`;
+    return await this.#takeOver(101, `${text}\r\n`);
+  }
+
+  async #takeOver(status: number, head: string): Promise<Hijacked> {
     this.hijacked = true;
     this.started = true;
     this.close = true;
+    this.status = status;
     const socket = this.#socket;
-    const upgrade = this.wantsUpgrade;
-    this.status = upgrade ? 101 : 200;
     const controller = new AbortController();
     if (socket.destroyed) controller.abort();
     else socket.once("close", () => controller.abort());
     await new Promise<void>((resolve) => {
-      socket.write(
-        upgrade
-          ? `HTTP/1.1 101 UPGRADED\r\nContent-Type: ${type}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n${this.#extra()}\r\n`
-          : `HTTP/1.1 200 OK\r\nContent-Type: ${type}\r\n\r\n`,
-        () => setImmediate(resolve),
-      );
+      socket.write(head, () => setImmediate(resolve));
       socket.once("close", () => resolve());
     });
     return {

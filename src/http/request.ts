@@ -1,4 +1,4 @@
-import { CortenError, invalid } from "../../base/errors.ts";
+import { CortenError, invalid } from "../base/errors.ts";
 import type { SocketInput } from "./input.ts";
 
 export type HttpVersion = "1.0" | "1.1";

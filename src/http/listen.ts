@@ -1,8 +1,8 @@
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, unlinkSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
-import { CortenError } from "../../base/errors.ts";
-import { log } from "../../base/log.ts";
+import { CortenError } from "../base/errors.ts";
+import { log } from "../base/log.ts";
 
 /** What a daemon on TCP shows of itself, and whom it lets in. */
 export interface ServerTls {
@@ -22,13 +22,19 @@ export interface Listener {
   path?: string;
 }
 
+export interface ListenOptions {
+  tls?: ServerTls | undefined;
+  /** Group of a socket file, if the host has it. */
+  group?: string | undefined;
+}
+
 /** Opens `unix:///path` or `tcp://host:port`. TLS is for TCP only: a socket file has its mode. */
 export async function listen(
   host: string,
-  tls: ServerTls | undefined,
+  { tls, group }: ListenOptions,
   serve: (socket: Socket) => void,
 ): Promise<Listener> {
-  if (host.startsWith("unix://")) return listenUnix(host, serve);
+  if (host.startsWith("unix://")) return listenUnix(host, group, serve);
   const tcp = /^tcp:\/\/(\[[0-9a-fA-F:]+\]|[^:/]*)(?::(\d+))?$/.exec(host);
   if (!tcp)
     throw new CortenError(
@@ -70,7 +76,11 @@ async function tlsServer(tls: ServerTls, serve: (socket: Socket) => void): Promi
   return server;
 }
 
-async function listenUnix(host: string, serve: (socket: Socket) => void): Promise<Listener> {
+async function listenUnix(
+  host: string,
+  group: string | undefined,
+  serve: (socket: Socket) => void,
+): Promise<Listener> {
   const path = host.slice("unix://".length);
   await removeStaleSocket(path);
   mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
@@ -82,8 +92,8 @@ async function listenUnix(host: string, serve: (socket: Socket) => void): Promis
     process.umask(before);
   }
   chmodSync(path, 0o660);
-  const group = groupId("docker");
-  if (group !== undefined && process.getuid?.() === 0) chownSync(path, 0, group);
+  const owner = group === undefined ? undefined : groupId(group);
+  if (owner !== undefined && process.getuid?.() === 0) chownSync(path, 0, owner);
   return { server, address: host, path };
 }
 

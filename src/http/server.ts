@@ -1,9 +1,9 @@
 import { unlinkSync } from "node:fs";
 import type { Server, Socket } from "node:net";
-import { messageOf } from "../../base/errors.ts";
-import { log } from "../../base/log.ts";
+import { messageOf } from "../base/errors.ts";
+import { log } from "../base/log.ts";
 import { SocketInput } from "./input.ts";
-import { listen, type ServerTls } from "./listen.ts";
+import { type ListenOptions, listen } from "./listen.ts";
 import { Reply, reasonOf } from "./reply.ts";
 import { BadRequest, endOfHead, RequestBody, type RequestHead, readHead } from "./request.ts";
 
@@ -31,7 +31,7 @@ const drainLimit = 256 * 1024;
 
 /**
  * An HTTP/1.1 server on sockets of our own. Bun's node:http cannot hand over the connection of a request
- * that carries no Upgrade header, which the Engine API's attach and exec do.
+ * that carries no Upgrade header, which the Engine API's attach and exec do. CRI's streaming shares it.
  */
 export class HttpServer {
   readonly #handle: (incoming: Incoming) => Promise<void>;
@@ -48,8 +48,8 @@ export class HttpServer {
   }
 
   /** Listens on `unix:///path` or, with TLS when given, `tcp://host:port`; gives the address bound. */
-  async listen(host: string, tls?: ServerTls): Promise<string> {
-    const listener = await listen(host, tls, (socket) => void this.#serve(socket));
+  async listen(host: string, options: ListenOptions = {}): Promise<string> {
+    const listener = await listen(host, options, (socket) => void this.#serve(socket));
     this.#servers.push(listener.server);
     if (listener.path !== undefined) this.#paths.push(listener.path);
     return listener.address;
