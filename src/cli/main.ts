@@ -67,7 +67,12 @@ async function dispatch(
     () => parseFlags({ ...globalFlags, ...shortHelp }, argv, false),
   );
   const { values } = parsed;
-  const cli = new Cli(program, { ...defaults(), ...values });
+  const cli = new Cli(program, {
+    ...defaults(),
+    ...values,
+    // As docker: TLS is on however that flag was given, `--tlsverify=false` included.
+    tls: values.tls || parsed.changed.has("tlsverify"),
+  });
   if (values.version) {
     const { versionLine } = await import("./product.ts");
     cli.out.line(versionLine(program));

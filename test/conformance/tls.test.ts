@@ -107,6 +107,8 @@ for (const [name, client] of clients) {
       const seen = await run([...client, "-H", host, mode, ...files, "ps", "-q"], { env });
       expect(seen).toEqual({ code: 0, stdout: "", stderr: "" });
     }
+    const blind = [...files.slice(2), "--tlscacert", join(folder("misled"), "ca.pem"), "--tlsverify=false"];
+    expect((await run([...client, "-H", host, ...blind, "ps", "-q"], { env })).code).toBe(0);
     const plain = await run([...client, "-H", host, "ps", "-q"], { env });
     expect(plain.code).toBe(1);
   });
