@@ -2,6 +2,7 @@ import { build } from "./build/build.ts";
 import { cancel as cancelBuild } from "./build/cancel.ts";
 import { direct } from "./build/direct.ts";
 import { prune as pruneBuilds } from "./build/prune.ts";
+import { grpc, session } from "./buildkit/routes.ts";
 import { archiveGet, archiveHead, archivePut } from "./containers/archive.ts";
 import { attach } from "./containers/attach.ts";
 import { changes } from "./containers/changes.ts";
@@ -119,6 +120,8 @@ export const routes: readonly Route[] = [
   ["POST /build", build],
   ["POST /build/prune", pruneBuilds],
   ["POST /build/cancel", cancelBuild],
+  ["POST /session", session],
+  ["POST /grpc", grpc],
   ["POST /commit", commit],
 
   ["GET /distribution/{name...}/json", distribution],

@@ -179,15 +179,15 @@ export class Reply {
   /**
    * Takes the connection over. With an Upgrade header the answer is 101, without one 200 and the bytes
    * follow all the same. The headers go out in a write of their own: some clients lose data that shares
-   * a segment with them.
+   * a segment with them. `protocol` is what the client wants to switch to.
    */
-  async hijack(type: string): Promise<Hijacked> {
+  async hijack(type: string, protocol = "tcp"): Promise<Hijacked> {
     await this.#body.drain(1 << 20);
     const upgrade = this.wantsUpgrade;
     return await this.#takeOver(
       upgrade ? 101 : 200,
       upgrade
-        ? `HTTP/1.1 101 UPGRADED\r\nContent-Type: ${type}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n${this.#extra()}\r\n`
+        ? `HTTP/1.1 101 UPGRADED\r\nContent-Type: ${type}\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n${this.#extra()}\r\n`
         : `HTTP/1.1 200 OK\r\nContent-Type: ${type}\r\n\r\n`,
     );
   }

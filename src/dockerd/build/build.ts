@@ -10,9 +10,16 @@ import { buildOptions } from "./options.ts";
 const noSecrets: Secrets = { get: async () => undefined };
 const noAgents: SshAgents = { open: async () => undefined };
 
-/** `POST /build`: the body is the context as a tar, or `remote=` names one. Answers with the classic progress stream. */
+/**
+ * `POST /build`: the body is the context as a tar, or `remote=` names one. Answers with the classic progress stream, or,
+ * for `version=2`, with BuildKit's.
+ */
 export const build: Handler = async (call) => {
   const { daemon, query, head, body, reply, signal } = call;
+  if (query.string("version") === "2") {
+    const { buildkitBuild } = await import("../buildkit/build.ts");
+    return buildkitBuild(call);
+  }
   const { quiet, ...options } = buildOptions(query);
   const builder = await daemon.builds.builder();
   const uploads = await daemon.builds.uploads();
@@ -20,7 +27,7 @@ export const build: Handler = async (call) => {
   const classic = new ClassicStream((message) => {
     if (!quiet) progress.send(message);
   });
-  const remote = options.remoteContext !== undefined && options.remoteContext !== "client-session";
+  const remote = options.remoteContext !== undefined;
   const upload = remote ? undefined : await uploads.receive(body, { signal });
   try {
     const { imageId } = await builder.build({

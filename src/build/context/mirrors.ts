@@ -1,0 +1,61 @@
+/** Where the directories of clients are kept from build to build, so that only what changed has to come. */
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, statSync, utimesSync } from "node:fs";
+import { join } from "node:path";
+import { Removal } from "../../base/removal.ts";
+
+/** Directories that are kept; the longest unused goes first. */
+const maxKept = 32;
+
+export interface Place {
+  readonly directory: string;
+  /** It stays for the next build of the same key, unless it is of one build only. */
+  release(): void;
+}
+
+/** Below `root` (services.root), which is this process's alone. */
+export class Mirrors {
+  readonly #parent: string;
+  readonly #removal: Removal;
+  readonly #used = new Set<string>();
+
+  constructor(root: string) {
+    this.#parent = join(root, "mirrors");
+    this.#removal = new Removal(join(root, "removed"), { plain: true });
+    mkdirSync(this.#parent, { recursive: true, mode: 0o700 });
+    for (const name of readdirSync(this.#parent))
+      if (name.startsWith("once-")) this.#removal.discard(join(this.#parent, name));
+  }
+
+  /** A directory for this key that no other build is using; without a key, one that goes when it is released. */
+  take(key: string | undefined): Place {
+    if (key === undefined) {
+      const directory = mkdtempSync(join(this.#parent, "once-"));
+      return { directory, release: () => this.#removal.discard(directory) };
+    }
+    const digest = createHash("sha256").update(key).digest("hex").slice(0, 32);
+    let name = "";
+    for (let number = 0; name === "" || this.#used.has(name); number++) name = `${digest}-${number}`;
+    this.#used.add(name);
+    const directory = join(this.#parent, name);
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    return {
+      directory,
+      release: () => {
+        if (!this.#used.delete(name)) return;
+        if (existsSync(directory)) utimesSync(directory, new Date(), new Date());
+        this.trim(maxKept);
+      },
+    };
+  }
+
+  /** Removes those that nobody uses until at most `count` are left. */
+  trim(count: number): void {
+    const unused = readdirSync(this.#parent)
+      .filter((name) => !name.startsWith("once-") && !this.#used.has(name))
+      .map((name) => ({ name, time: statSync(join(this.#parent, name)).mtimeMs }))
+      .sort((a, b) => a.time - b.time);
+    for (const { name } of unused.slice(0, Math.max(0, unused.length - count)))
+      this.#removal.discard(join(this.#parent, name));
+  }
+}
