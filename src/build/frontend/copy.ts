@@ -66,7 +66,7 @@ export function dispatchCopy(scope: Scope, state: StageState, instruction: Copy,
       const download = vertex(
         { kind: "http", url: source, filename, ...(checksum !== undefined && { checksum }) },
         [],
-        { name, platform: scope.build },
+        { name, platform: scope.build, ranges: instruction.ranges },
       );
       add(download, `/${literalPattern(filename)}`, instruction.unpack === true ? { unpack: true } : {});
     } else {
@@ -146,6 +146,7 @@ function gitVertex(
   return vertex(gitSource(git, { keepGitDir, checksum: checksum || undefined }), [], {
     name,
     platform: scope.build,
+    ranges: instruction.ranges,
   });
 }
 

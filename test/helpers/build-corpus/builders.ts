@@ -56,7 +56,8 @@ async function outcomeOf(item: Case, way: Way, world: World, base: Base): Promis
     writeFiles(directory, { ...dockerfile(item.dockerfile), ...item.files });
     const tag = `case${id}`;
     const env = Object.fromEntries(Object.entries(item.env ?? {}).map(([key, value]) => [key, words(value)]));
-    const built = await way.build(directory, tag, flagsOf(item.flags), env);
+    const context = item.remote ? words(item.remote) : directory;
+    const built = await way.build(context, tag, flagsOf(item.flags), env);
     if (built.code !== 0) return { failure: `${built.stdout}${built.stderr}` };
     const outcome: Outcome = readImage(await way.save(tag), base);
     if (item.again) outcome.ran = [];

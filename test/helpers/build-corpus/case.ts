@@ -14,6 +14,8 @@ export interface Case {
   /** What is shown, as a sentence. */
   name: string;
   dockerfile: string;
+  /** The context is a repository of the world. */
+  remote?: string;
   /** The context; `Dockerfile` is put into it, with this time. */
   files?: Files;
   /** Directories beside the context, `$$DIR/name` in flags. */
@@ -34,6 +36,8 @@ export interface Case {
   layers?: number;
   /** The final stage is not built on busybox. */
   scratch?: boolean;
+  /** Mount points of steps that docker 20.10 leaves behind. */
+  left?: readonly string[];
   /** The build fails, with this in what is said. */
   error?: string | readonly string[];
   /** Later builds, each after a change. */

@@ -40,7 +40,15 @@ export const sampleTar: Buffer = tarOf(
     mtimeNs: BigInt(contextTime) * 1_000_000_000n,
   },
   { path: "top/link", type: "symlink", linkPath: "a", mtimeNs: BigInt(contextTime) * 1_000_000_000n },
-  { path: "top/same", type: "link", linkPath: "top/a", mtimeNs: BigInt(contextTime) * 1_000_000_000n },
+  {
+    path: "top/same",
+    type: "link",
+    linkPath: "top/a",
+    mode: 0o640,
+    uid: 7,
+    gid: 8,
+    mtimeNs: BigInt(contextTime) * 1_000_000_000n,
+  },
 );
 
 /** The sample archive in one of the forms that ADD knows. */
@@ -147,10 +155,12 @@ export async function startWorld(): Promise<World> {
       });
     },
   });
+  const agent = Bun.listen({ unix: join(root, "agent.sock"), socket: { data: () => {} } });
   const words: Record<string, string> = {
     HTTP: `http://127.0.0.1:${server.port}`,
     REGISTRY: registry.address,
     COMMIT: commit,
+    AGENT: join(root, "agent.sock"),
     SHA: new Bun.CryptoHasher("sha256").update("downloaded").digest("hex"),
   };
   return {
@@ -159,6 +169,7 @@ export async function startWorld(): Promise<World> {
     words: (text) => text.replace(/\$\$(\w+)/g, (whole, word: string) => words[word] ?? whole),
     async [Symbol.asyncDispose]() {
       await server.stop(true);
+      agent.stop(true);
       await registry[Symbol.asyncDispose]();
       rmSync(root, { recursive: true, force: true });
     },
