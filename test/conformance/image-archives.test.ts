@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { type EntryLike, tarOf } from "../../src/archive/tar/index.ts";
 import { startContainerd, type TestContainerd } from "../helpers/containerd.ts";
 import { password, startDockerRegistry, user } from "../helpers/docker-registry.ts";
-import { type Engine, type Output, run, startEngine, until } from "../helpers/engine.ts";
+import { corten, type Engine, type Output, run, startEngine, until } from "../helpers/engine.ts";
 import { startTestRegistry, type TestRegistry } from "../helpers/images.ts";
 import { requires } from "../helpers/requires.ts";
 
@@ -177,7 +177,7 @@ for (const where of ["our containerd", "the real containerd"]) {
       ["xz -0", 2],
       ["bzip2 -1", 3],
     ] as const) {
-      const client = index % 2 === 0 ? `docker -H ${engine.host}` : `${corten()} -H ${engine.host}`;
+      const client = index % 2 === 0 ? `docker -H ${engine.host}` : `${corten.join(" ")} -H ${engine.host}`;
       const made = await sh(
         `${pack} < ${plain} | ${client} import -c 'CMD ["cat", "/etc/hostname"]' -c "ENV X=y" -m msg - imported:${index}`,
       );
@@ -242,7 +242,7 @@ for (const where of ["our containerd", "the real containerd"]) {
         [old, "busybox:old", "gzip -1"],
         [oci, "busybox:oci", "zstd -q"],
       ] as const)
-        for (const client of [`docker -H ${engine.host}`, `${corten()} -H ${engine.host}`]) {
+        for (const client of [`docker -H ${engine.host}`, `${corten.join(" ")} -H ${engine.host}`]) {
           await engine.docker("rmi", "-f", "busybox:1", "busybox:two", registry.busybox);
           const loaded = await sh(`${pack} < ${archive} | ${client} load`);
           expect(loaded).toMatchObject({ code: 0, stderr: "" });
@@ -264,8 +264,6 @@ for (const where of ["our containerd", "the real containerd"]) {
     },
   );
 }
-
-const corten = () => process.env["CORTEN_BIN"] ?? "dist/corten";
 
 conform("archives that are tricks or broken are refused, and leave nothing", async () => {
   const engine = engines["our containerd"]!;
