@@ -25,6 +25,8 @@ export type Result =
       key: Digest;
       /** Bottom first; none is the empty root filesystem. */
       layers: readonly Layer[];
+      /** All of it was there before: shown as taken from the cache, although no record is kept of it. */
+      known?: boolean;
     }
   | {
       kind: "directory";

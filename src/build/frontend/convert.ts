@@ -58,6 +58,7 @@ export function targetOf(scope: Scope, state: StageState): CompiledTarget {
     vertex: state.vertex === undefined ? undefined : asRootfs(state.vertex),
     config: imageConfig(image, platform),
     history: image.history,
+    ...(state.stage !== undefined && { stage: state.stage.index }),
     ...(state.baseConfig !== undefined && { baseConfig: state.baseConfig }),
     ignoreCache: [...reachableFrom(state)].some((one) => one.ignoreCache),
   };

@@ -22,6 +22,8 @@ export interface Material {
 }
 
 export interface CompiledTarget extends BuildTarget {
+  /** Place of its stage in the Dockerfile; absent when it is none of them. */
+  stage?: number;
   /** The base image's config as it was found; absent: `FROM scratch`. */
   baseConfig?: ImageConfig;
   /** Some stage that was used must not be taken from the cache. */

@@ -332,7 +332,9 @@ export class BuildJob implements Job {
         work.start();
         const execution = this.#execution(vertex, inputs, work.progress, work.signal);
         const result = await this.#executorOf(vertex.operation).execute(vertex.operation, execution);
-        return keys ? await this.#store(node, inputs, result, keys, uses) : { result, cached: false };
+        return keys
+          ? await this.#store(node, inputs, result, keys, uses)
+          : { result, cached: result.kind === "layers" && result.known === true };
       };
       // A client's directory costs its time, not ours.
       return vertex.operation.kind === "local" ? execute() : slots.run(work.signal, execute);

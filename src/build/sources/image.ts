@@ -44,7 +44,7 @@ export const imageExecutor: Executor<ImageSource> = {
       diffId: image.diffIds[index]!,
       blob: manifest.layers[index]!,
     }));
-    return { kind: "layers", key: keyOf(image.diffIds), layers };
+    return { kind: "layers", key: keyOf(image.diffIds), layers, known: begun.size === 0 };
   },
 };
 

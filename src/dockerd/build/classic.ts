@@ -38,13 +38,13 @@ export class ClassicStream implements Progress {
   compiled({ dockerfile, targets, unusedBuildArgs }: Compiled): void {
     if (!dockerfile) return;
     const byLine = this.#verticesByLine(targets.map((target) => target.vertex));
-    const last = dockerfile.stages.length - 1;
+    const wanted = new Set(targets.map(({ stage }) => stage));
     let before = "";
     const steps = dockerfile.stages.flatMap((stage) => {
       const all = [stage, ...stage.instructions];
       const needed = all.some((one) => byLine.has(one.ranges[0]?.start.line ?? 0));
-      // A last stage of nothing but settings has no vertex of its own.
-      if (!needed && (stage.index !== last || targets.length === 0)) return [];
+      // A stage of nothing but settings has no vertex of its own.
+      if (!needed && !wanted.has(stage.index)) return [];
       return all.map((one): Step => {
         const vertices = byLine.get(one.ranges[0]?.start.line ?? 0) ?? [];
         before = digestOf([before, one.source, vertices]);
