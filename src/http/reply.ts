@@ -82,19 +82,21 @@ export class Reply {
   readonly #input: SocketInput;
   readonly #request: RequestHead;
   readonly #body: RequestBody;
-  readonly #common: Headers;
+  readonly #common: Headers = {};
+  /** True for a client of a socket in the file system: it is on this machine. */
+  readonly local: boolean;
   started = false;
   /** The connection does not serve another request after this one. */
   close: boolean;
   hijacked = false;
   status = 0;
 
-  constructor(socket: Socket, input: SocketInput, request: RequestHead, body: RequestBody, common: Headers) {
+  constructor(socket: Socket, input: SocketInput, request: RequestHead, body: RequestBody, local: boolean) {
     this.#socket = socket;
     this.#input = input;
     this.#request = request;
     this.#body = body;
-    this.#common = common;
+    this.local = local;
     const connection = request.headers.get("connection")?.toLowerCase() ?? "";
     this.close =
       connection.includes("close") || (request.version === "1.0" && !connection.includes("keep-alive"));
@@ -161,11 +163,6 @@ export class Reply {
         if (chunked && !socket.destroyed) socket.write("0\r\n\r\n");
       },
     };
-  }
-
-  /** True for a client of a socket in the file system: it is on this machine. */
-  get local(): boolean {
-    return this.#socket.remoteAddress === undefined;
   }
 
   /** True when the client asked to switch protocols. */

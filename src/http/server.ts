@@ -49,18 +49,20 @@ export class HttpServer {
 
   /** Listens on `unix:///path` or, with TLS when given, `tcp://host:port`; gives the address bound. */
   async listen(host: string, options: ListenOptions = {}): Promise<string> {
-    const listener = await listen(host, options, (socket) => void this.#serve(socket));
+    // A TCP socket that was reset has no address either: only the listener tells where a client is.
+    const local = host.startsWith("unix://");
+    const listener = await listen(host, options, (socket) => void this.#serve(socket, local));
     this.#servers.push(listener.server);
     if (listener.path !== undefined) this.#paths.push(listener.path);
     return listener.address;
   }
 
-  async #serve(socket: Socket): Promise<void> {
+  async #serve(socket: Socket, local: boolean): Promise<void> {
     this.#sockets.add(socket);
     socket.on("close", () => this.#sockets.delete(socket));
     const input = new SocketInput(socket);
     try {
-      while (!socket.destroyed && (await this.#one(socket, input)));
+      while (!socket.destroyed && (await this.#one(socket, input, local)));
     } catch (error) {
       log.debug("connection failed", { error: messageOf(error) });
       socket.destroy();
@@ -95,7 +97,7 @@ export class HttpServer {
   }
 
   /** Serves one request; true when the connection can carry another. */
-  async #one(socket: Socket, input: SocketInput): Promise<boolean> {
+  async #one(socket: Socket, input: SocketInput, local: boolean): Promise<boolean> {
     let head: RequestHead | undefined;
     let body: RequestBody;
     try {
@@ -116,7 +118,7 @@ export class HttpServer {
     }
     let controller: AbortController | undefined;
     let gone = false;
-    const reply = new Reply(socket, input, head, body, {});
+    const reply = new Reply(socket, input, head, body, local);
     input.onGone = () => {
       if (reply.hijacked) return;
       gone = true;

@@ -195,3 +195,31 @@ test("of too many connections without a request the oldest goes, and those at wo
   expect(busy.closed).toBe(false);
   for (const client of [busy, ...waiting]) client.socket.destroy();
 });
+
+test("a client on TCP is nowhere near, also when its connection is gone", async () => {
+  const seen: Array<{ local: boolean; gone: boolean }> = [];
+  let answered = () => {};
+  const remote = new HttpServer(async ({ reply, signal }) => {
+    if (!signal.aborted)
+      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+    // The socket forgets its peer's address some time after the connection was lost.
+    for (let turn = 0; turn < 20; turn++) await Bun.sleep(1);
+    seen.push({ local: reply.local, gone: signal.aborted });
+    answered();
+  });
+  const address = await remote.listen("tcp://127.0.0.1:0");
+  try {
+    const done = new Promise<void>((resolve) => {
+      answered = resolve;
+    });
+    const socket = connect({ port: Number(address.split(":").at(-1)), host: "127.0.0.1" });
+    await new Promise<void>((resolve) => socket.once("connect", () => resolve()));
+    socket.write("POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    await Bun.sleep(20);
+    socket.resetAndDestroy();
+    await done;
+    expect(seen).toEqual([{ local: false, gone: true }]);
+  } finally {
+    remote.close();
+  }
+});
