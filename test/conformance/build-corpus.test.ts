@@ -90,7 +90,7 @@ function expected(item: Case): Outcome {
   return {
     config: Object.fromEntries(all.filter(([, value]) => Object.keys(value).length > 0)),
     ...(item.author === undefined ? {} : { author: item.author }),
-    ...(item.tree ? { tree: item.tree } : {}),
+    ...("tree" in item && item.tree === undefined ? {} : { tree: item.tree ?? {} }),
     ...(item.times ? { times: item.times } : {}),
     ...(item.layers === undefined ? {} : { layers: item.layers }),
     ...(item.again ? { ran: item.again.map(({ ran }) => [...ran].sort()) } : {}),
@@ -110,7 +110,7 @@ function differences(left: unknown, right: unknown, place: string): string[] {
 
 /** What of an outcome is the same with everybody who does it right. */
 const comparable: Record<PeerName, Array<keyof Outcome>> = {
-  docker: ["config", "author", "platform", "tree", "times", "layers", "ran"],
+  docker: ["config", "author", "platform", "tree", "times", "layers", "ran", "later"],
   classic: ["config", "author", "platform", "tree"],
   buildah: ["config", "author", "platform", "tree"],
 };
@@ -119,9 +119,14 @@ function problemsOf(item: Case, ours: Outcome): string[] {
   const said = ours.failure ?? "";
   if (item.error === undefined)
     return ours.failure === undefined
-      ? Object.entries(expected(item)).flatMap(([field, value]) =>
-          differences(ours[field as keyof Outcome], value, `ours, ${field}`),
-        )
+      ? [
+          ...Object.entries(expected(item)).flatMap(([field, value]) =>
+            differences(ours[field as keyof Outcome], value, `ours, ${field}`),
+          ),
+          ...(item.again ?? []).flatMap(({ name, tree }, at) =>
+            tree ? differences(ours.later![at], tree, `ours after ${name}`) : [],
+          ),
+        ]
       : [`ours fails: ${said}`];
   if (ours.failure === undefined) return ["ours builds"];
   return [item.error]
@@ -140,6 +145,8 @@ function seenBy(peer: PeerName, field: keyof Outcome, { left = [] }: Case, outco
   if (peer === "buildah" && field === "config" && config?.Env)
     return { ...config, Env: config.Env.toSorted() };
   if (peer === "docker" && field === "tree") return without(tree, (name) => left.includes(name));
+  if (peer === "docker" && field === "later")
+    return outcome.later?.map((one) => without(one, (name) => left.includes(name)));
   // docker 20.10 loses the times of directories on the way from the client.
   if (peer === "docker" && field === "times") return without(times, (name) => name.endsWith("/"));
   return outcome[field];

@@ -19,7 +19,7 @@ interface Way {
 }
 
 /** Steps that ran, of a build's plain progress: names without stage and number. */
-export function stepsOf(progress: string): { ran: string[]; cached: string[] } {
+function stepsThatRan(progress: string): string[] {
   const names = new Map<string, string>();
   const cached = new Set<string>();
   for (const line of progress.split("\n")) {
@@ -28,12 +28,7 @@ export function stepsOf(progress: string): { ran: string[]; cached: string[] } {
     const hit = /^#(\d+) CACHED$/.exec(line);
     if (hit) cached.add(hit[1]!);
   }
-  const pick = (want: boolean) =>
-    [...names]
-      .filter(([number]) => cached.has(number) === want)
-      .map(([, name]) => name)
-      .sort();
-  return { ran: pick(false), cached: pick(true) };
+  return [...names].filter(([number]) => !cached.has(number)).map(([, name]) => name);
 }
 
 let number = 0;
@@ -60,13 +55,14 @@ async function outcomeOf(item: Case, way: Way, world: World, base: Base): Promis
     const built = await way.build(context, tag, flagsOf(item.flags), env);
     if (built.code !== 0) return { failure: `${built.stdout}${built.stderr}` };
     const outcome: Outcome = readImage(await way.save(tag), base);
-    if (item.again) outcome.ran = [];
+    if (item.again) Object.assign(outcome, { ran: [], later: [] });
     for (const { name, files, remove, dockerfile: text, flags } of item.again ?? []) {
       for (const path of remove ?? []) rmSync(join(directory, path), { recursive: true });
       writeFiles(directory, { ...(text === undefined ? {} : dockerfile(text)), ...files });
       const next = await way.build(directory, tag, flagsOf(flags ?? item.flags), env);
       if (next.code !== 0) throw new Error(`${name}: ${next.stderr}`);
-      outcome.ran!.push(stepsOf(next.stdout + next.stderr).ran);
+      outcome.ran!.push(stepsThatRan(next.stdout + next.stderr).sort());
+      outcome.later!.push(readImage(await way.save(tag), base).tree);
     }
     return outcome;
   } finally {

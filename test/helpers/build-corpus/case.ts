@@ -28,8 +28,8 @@ export interface Case {
   author?: string;
   /** What differs from the base image's configuration. */
   config?: ImageConfig;
-  /** What differs from the base image's tree; undefined: not looked at. */
-  tree?: Record<string, string>;
+  /** What differs from the base image's tree: nothing unless said; undefined when it is not looked at. */
+  tree?: Record<string, string> | undefined;
   /** The paths whose time is kept: `T` for the contexts' time, or seconds. */
   times?: Record<string, string>;
   /** Layers on top of the base image's. */
@@ -52,6 +52,8 @@ export interface Again {
   remove?: readonly string[];
   dockerfile?: string;
   flags?: readonly string[];
+  /** What the image then has. */
+  tree?: Record<string, string>;
   /** Steps that run again; all others come from the cache. */
   ran: readonly string[];
 }
@@ -114,6 +116,8 @@ export interface Outcome {
   layers?: number;
   /** Per later build: the steps that ran. */
   ran?: string[][];
+  /** And what came of them. */
+  later?: Array<Record<string, string>>;
 }
 
 export const contextTime = 1_600_000_000;

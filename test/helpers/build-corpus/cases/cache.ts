@@ -3,10 +3,13 @@ import type { Case } from "../case.ts";
 
 const dockerfile = (name: string, more = "") =>
   `FROM busybox\nRUN echo ${name} > /own\nCOPY a /a\nRUN cat /a > /after\n${more}`;
+const built = (name: string) => ({ "/a": "644 =a", "/after": "644 =a", "/own": `644 =${name}\n` });
 const own = (name: string) => `RUN echo ${name} > /own`;
 const copied = "COPY a /a";
 const after = "RUN cat /a > /after";
 const a = { a: "a" };
+/** docker 20.10 looks at sizes and times only to see what a client has changed. */
+const later = 1_650_000_000;
 const noHeredocs = { none: "because docker 20.10's frontend has no heredocs" };
 
 export const cache: Case[] = [
@@ -14,6 +17,7 @@ export const cache: Case[] = [
     name: "nothing has changed: nothing runs, and the image is the same",
     dockerfile: dockerfile("same"),
     files: a,
+    tree: built("same"),
     again: [{ name: "the same", ran: [] }],
     peer: "docker",
   },
@@ -21,22 +25,43 @@ export const cache: Case[] = [
     name: "times do not count, content, modes and names do",
     dockerfile: dockerfile("changes"),
     files: a,
+    tree: built("changes"),
     again: [
-      { name: "a later time", files: { a: { data: "a", time: 1_650_000_000 } }, ran: [] },
-      { name: "another mode", files: { a: { data: "a", mode: 0o755 } }, ran: [copied, after] },
+      { name: "a later time", files: { a: { data: "a", time: later } }, ran: [] },
       {
-        name: "other content of the same size",
-        files: { a: { data: "b", mode: 0o755 } },
+        name: "another mode",
+        files: { a: { data: "a", mode: 0o755 } },
+        tree: { ...built("changes"), "/a": "755 =a" },
         ran: [copied, after],
       },
-      { name: "as in the beginning", files: a, ran: [] },
+      {
+        name: "other content of the same size",
+        files: { a: { data: "b", mode: 0o755, time: later } },
+        tree: { "/a": "755 =b", "/after": "644 =b", "/own": "644 =changes\n" },
+        ran: [copied, after],
+      },
+      {
+        name: "as in the beginning",
+        files: { a: { data: "a", time: later + 1 } },
+        tree: built("changes"),
+        ran: [],
+      },
     ],
     peer: "docker",
+  },
+  {
+    name: "other content of the same size and time counts",
+    dockerfile: "FROM busybox\nCOPY sly /s\n",
+    files: { sly: "one" },
+    tree: { "/s": "644 =one" },
+    again: [{ name: "changed", files: { sly: "two" }, tree: { "/s": "644 =two" }, ran: ["COPY sly /s"] }],
+    peer: { none: "because docker 20.10 does not see such a change" },
   },
   {
     name: "a file of the same content written anew is the same",
     dockerfile: dockerfile("anew"),
     files: a,
+    tree: built("anew"),
     again: [{ name: "written anew", remove: ["a"], files: a, ran: [] }],
     peer: "docker",
   },
@@ -44,6 +69,7 @@ export const cache: Case[] = [
     name: "owners in the context do not count",
     dockerfile: dockerfile("owners"),
     files: a,
+    tree: built("owners"),
     again: [{ name: "another owner", files: { a: { data: "a", owner: [12, 34] } }, ran: [] }],
     peer: "docker",
   },
@@ -51,12 +77,14 @@ export const cache: Case[] = [
     name: "files that are not copied do not count, nor ignored ones",
     dockerfile: "FROM busybox\nCOPY d /d\nRUN ls /d > /listing-ignored\n",
     files: { "d/x": "x", ".dockerignore": "**/*.tmp\n" },
+    tree: { "/d/": "755", "/d/x": "644 =x", "/listing-ignored": "644 =x\n" },
     again: [
       { name: "another file beside", files: { other: "o" }, ran: [] },
       { name: "an ignored one inside", files: { "d/a.tmp": "t" }, ran: [] },
       {
         name: "a new one inside",
         files: { "d/new": "n" },
+        tree: { "/d/": "755", "/d/new": "644 =n", "/d/x": "644 =x", "/listing-ignored": "644 =new\nx\n" },
         ran: ["COPY d /d", "RUN ls /d > /listing-ignored"],
       },
       { name: "it is removed again", remove: ["d/new"], ran: [] },
@@ -67,6 +95,7 @@ export const cache: Case[] = [
     name: "an empty directory, a link's target and a name count",
     dockerfile: "FROM busybox\nCOPY e /e\nRUN ls -R /e > /listing-e\n",
     files: { "e/l": "-> one", "e/f": "f" },
+    tree: { "/e/": "755", "/e/f": "644 =f", "/e/l": "-> one", "/listing-e": "644 =/e:\nf\nl\n" },
     again: [
       { name: "a directory more", files: { "e/d/": "" }, ran: ["COPY e /e", "RUN ls -R /e > /listing-e"] },
       { name: "another target", files: { "e/l": "-> two" }, ran: ["COPY e /e", "RUN ls -R /e > /listing-e"] },
@@ -74,6 +103,13 @@ export const cache: Case[] = [
         name: "a name",
         remove: ["e/f"],
         files: { "e/g": "f" },
+        tree: {
+          "/e/": "755",
+          "/e/d/": "755",
+          "/e/g": "644 =f",
+          "/e/l": "-> two",
+          "/listing-e": "644 =/e:\nd\ng\nl\n\n/e/d:\n",
+        },
         ran: ["COPY e /e", "RUN ls -R /e > /listing-e"],
       },
     ],
@@ -88,6 +124,7 @@ export const cache: Case[] = [
       Labels: { a: "1", b: "2" },
       Cmd: ["x"],
     },
+    tree: built("labels"),
     again: [
       {
         name: "reordered",
@@ -101,6 +138,7 @@ export const cache: Case[] = [
     name: "a LABEL before a RUN does not run it again, an ENV does",
     dockerfile: "FROM busybox\nLABEL l=1\nRUN echo labelled > /x\n",
     config: { Labels: { l: "1" } },
+    tree: { "/x": "644 =labelled\n" },
     again: [
       { name: "another label", dockerfile: "FROM busybox\nLABEL l=2\nRUN echo labelled > /x\n", ran: [] },
       {
@@ -114,6 +152,7 @@ export const cache: Case[] = [
   {
     name: "an ARG that is declared counts for RUN, another value of one that is not does not",
     dockerfile: "FROM busybox\nRUN echo before-arg > /b\nARG v=1\nRUN echo used-arg > /a\n",
+    tree: { "/a": "644 =used-arg\n", "/b": "644 =before-arg\n" },
     again: [
       { name: "not declared", flags: ["--build-arg", "other=1"], ran: [] },
       { name: "the default given", flags: ["--build-arg", "v=1"], ran: [] },
@@ -125,17 +164,18 @@ export const cache: Case[] = [
     name: "an ARG declared does not count for COPY that does not use it",
     dockerfile: "FROM busybox\nARG w=1\nCOPY arg-file /a\n",
     files: { "arg-file": "unused" },
+    tree: { "/a": "644 =unused" },
     again: [{ name: "another value", flags: ["--build-arg", "w=2"], ran: [] }],
     peer: "docker",
   },
   {
-    name: "comments, blank lines and continuation do not count, spaces of a shell command do",
+    name: "comments, blank lines and continuation do not count",
     dockerfile: "FROM busybox\nRUN echo  spaces\n",
     again: [
       {
         name: "comments",
         dockerfile: "# c\nFROM busybox\n\n# d\nRUN echo \\\n spaces\n",
-        ran: ["RUN echo  spaces"].map((s) => s),
+        ran: [],
       },
     ],
     peer: "docker",
@@ -145,10 +185,12 @@ export const cache: Case[] = [
     dockerfile:
       "FROM busybox AS one\nCOPY stage-a /a\nFROM busybox AS two\nRUN echo independent > /i\nFROM two\nCOPY --from=one /a /a\n",
     files: { "stage-a": "a" },
+    tree: { "/a": "644 =a", "/i": "644 =independent\n" },
     again: [
       {
         name: "changed",
-        files: { "stage-a": "b" },
+        files: { "stage-a": { data: "b", time: later } },
+        tree: { "/a": "644 =b", "/i": "644 =independent\n" },
         ran: ["COPY stage-a /a", "COPY --from=one /a /a"],
       },
     ],
@@ -159,10 +201,11 @@ export const cache: Case[] = [
     dockerfile:
       "FROM busybox AS gen\nCOPY version /v\nRUN echo constant-output > /out\nFROM busybox\nCOPY --from=gen /out /out\nRUN echo behind-content > /z\n",
     files: { version: "1" },
+    tree: { "/out": "644 =constant-output\n", "/z": "644 =behind-content\n" },
     again: [
       {
         name: "changed",
-        files: { version: "2" },
+        files: { version: { data: "2", time: later } },
         ran: ["COPY version /v", "RUN echo constant-output > /out"],
       },
     ],
@@ -172,6 +215,7 @@ export const cache: Case[] = [
     name: "--no-cache runs everything",
     dockerfile: dockerfile("nocache"),
     files: a,
+    tree: built("nocache"),
     again: [
       { name: "without", flags: ["--no-cache"], ran: [own("nocache"), copied, after] },
       { name: "with", ran: [] },
@@ -181,12 +225,13 @@ export const cache: Case[] = [
   {
     name: "--no-cache-filter runs the steps of the named stages",
     dockerfile:
-      "FROM busybox AS filtered\nRUN date +%N > /f\nFROM busybox AS kept\nRUN echo kept-stage > /k\nFROM kept\nCOPY --from=filtered /f /f\n",
+      "FROM busybox AS filtered\nRUN cat /proc/sys/kernel/random/uuid > /f\nFROM busybox AS kept\nRUN echo kept-stage > /k\nFROM kept\nCOPY --from=filtered /f /f\n",
+    tree: undefined,
     again: [
       {
         name: "filtered",
         flags: ["--no-cache-filter", "filtered"],
-        ran: ["RUN date +%N > /f", "COPY --from=filtered /f /f"],
+        ran: ["RUN cat /proc/sys/kernel/random/uuid > /f", "COPY --from=filtered /f /f"],
       },
     ],
     peer: { none: "because --no-cache-filter came with buildx 0.9" },
@@ -198,6 +243,7 @@ export const cache: Case[] = [
     left: ["/run/", "/run/secrets/", "/run/secrets/sec"],
     beside: { s: { one: "1", two: "2" } },
     flags: ["--secret", "id=sec,src=$$DIR/s/one"],
+    tree: { "/x": "644 =secret-step\n" },
     again: [{ name: "another value", flags: ["--secret", "id=sec,src=$$DIR/s/two"], ran: [] }],
     peer: "docker",
   },
@@ -206,9 +252,15 @@ export const cache: Case[] = [
     dockerfile: "FROM busybox\nRUN --mount=target=/src cat /src/bound > /b\n",
     left: ["/src/"],
     files: { bound: "1" },
+    tree: { "/b": "644 =1" },
     again: [
       { name: "the same", ran: [] },
-      { name: "changed", files: { bound: "2" }, ran: ["RUN --mount=target=/src cat /src/bound > /b"] },
+      {
+        name: "changed",
+        files: { bound: { data: "2", time: later } },
+        tree: { "/b": "644 =2" },
+        ran: ["RUN --mount=target=/src cat /src/bound > /b"],
+      },
     ],
     peer: "docker",
   },
@@ -216,6 +268,7 @@ export const cache: Case[] = [
     name: "--chown and --chmod count",
     dockerfile: "FROM busybox\nCOPY owned /o\n",
     files: { owned: "owned" },
+    tree: { "/o": "644 =owned" },
     again: [
       {
         name: "chown",
@@ -244,7 +297,12 @@ export const cache: Case[] = [
     tree: { "/h": "644 =one-heredoc\n" },
     again: [
       { name: "the same", ran: [] },
-      { name: "another", dockerfile: "FROM busybox\nCOPY <<E /h\ntwo-heredoc\nE\n", ran: ["COPY <<E /h"] },
+      {
+        name: "another",
+        dockerfile: "FROM busybox\nCOPY <<E /h\ntwo-heredoc\nE\n",
+        tree: { "/h": "644 =two-heredoc\n" },
+        ran: ["COPY <<E /h"],
+      },
     ],
     peer: noHeredocs,
   },
@@ -252,11 +310,13 @@ export const cache: Case[] = [
     name: "COPY --link is a hit on another base",
     dockerfile: "FROM busybox\nRUN echo base-one > /b\nCOPY --link linked /l\n",
     files: { linked: "linked" },
+    tree: { "/b": "644 =base-one\n", "/l": "644 =linked" },
     again: [
       {
         name: "another base",
         dockerfile: "FROM busybox\nRUN echo base-two > /b\nCOPY --link linked /l\n",
-        ran: ["RUN echo base-two > /b"],
+        tree: { "/b": "644 =base-two\n", "/l": "644 =linked" },
+        ran: ["LINK COPY --link linked /l", "RUN echo base-two > /b"],
       },
     ],
     peer: { none: "because docker 20.10's frontend has no --link" },

@@ -414,6 +414,13 @@ export const copy: Case[] = [
     peer: noLink,
   },
   {
+    name: "what BuildKit does not refuse: a wildcard of nothing, several sources without a slash, an unknown owner",
+    dockerfile: "FROM busybox\nCOPY *.none /o/\nCOPY a.txt b.txt /two\nCOPY --chown=nobody2 a.txt /who\n",
+    files: tree,
+    tree: { "/two": "644 =b", "/who": "644 =a" },
+    peer: "docker",
+  },
+  {
     name: "--parents keeps the directories of the sources, from a pivot on",
     dockerfile:
       "FROM busybox\nCOPY --parents dir/x dir/sub /p/\nCOPY --parents ./dir/./sub/y /q/\nCOPY --parents d*/s*/y /r/\n",

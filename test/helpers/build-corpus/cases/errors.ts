@@ -18,7 +18,7 @@ export const errors: Case[] = [
     ">>> COPPY a b",
   ]),
   failing("an unknown flag, with the nearest one", "FROM busybox\n\nCOPY --form=x a b\n", [
-    "unknown flag: form",
+    "unknown flag: --form",
     "did you mean from?",
     "Dockerfile:3",
   ]),
@@ -49,9 +49,6 @@ export const errors: Case[] = [
       files: { a: "a" },
     },
   ),
-  failing("a wildcard that matches nothing", "FROM busybox\nCOPY *.none /o/\n", "Dockerfile:2", {
-    peer: { with: "docker", but: {} },
-  }),
   failing(
     "a stage that does not exist is taken for an image",
     "FROM busybox\nCOPY --from=$$REGISTRY/none /a /b\n",
@@ -74,17 +71,9 @@ export const errors: Case[] = [
   ]),
   failing("ENV without a value", "FROM busybox\nENV a\n", ["ENV must have two arguments", "Dockerfile:2"]),
   failing("ENV with a missing equals sign", "FROM busybox\nENV a=b c\n", [
-    'Can\'t find = in "c"',
+    'can\'t find = in "c"',
     "Dockerfile:2",
   ]),
-  failing(
-    "several sources for a destination without a slash",
-    "FROM busybox\nCOPY a b /o\n",
-    ["Dockerfile:2", "more than one source file"],
-    {
-      files: { a: "", b: "" },
-    },
-  ),
   failing("COPY of a URL", "FROM busybox\nCOPY http://127.0.0.1/x /\n", [
     "source can't be a URL for COPY",
     "Dockerfile:2",
@@ -95,19 +84,12 @@ export const errors: Case[] = [
   ]),
   failing("COPY out of the context", "FROM busybox\nCOPY ../x /\n", ['"/x": not found', "Dockerfile:2"]),
   failing(
-    "--chown with a name that the image does not know",
-    "FROM busybox\nCOPY --chown=nobody2 a /\n",
-    ["nobody2", "Dockerfile:2"],
-    {
-      files: { a: "" },
-    },
-  ),
-  failing(
     "--chmod that is no mode",
     "FROM busybox\nCOPY --chmod=9z a /\n",
     ["invalid chmod parameter", "Dockerfile:2"],
     {
       files: { a: "" },
+      peer: { none: "because docker 20.10 reads the digits in front" },
     },
   ),
   failing(
@@ -160,10 +142,6 @@ export const errors: Case[] = [
     "Dockerfile:2",
   ]),
   failing("VOLUME without a path", "FROM busybox\nVOLUME []\n", ["VOLUME", "Dockerfile:2"]),
-  failing("USER with two words", "FROM busybox\nUSER a b\n", [
-    "USER requires exactly one argument",
-    "Dockerfile:2",
-  ]),
   failing("WORKDIR without a path", "FROM busybox\nWORKDIR\n", [
     "WORKDIR requires exactly one argument",
     "Dockerfile:2",
@@ -187,7 +165,12 @@ export const errors: Case[] = [
   failing("a NUL byte in the Dockerfile", "FROM busybox\nRUN a\0b\n", [], {
     peer: { none: "because docker 20.10 lets it through to the kernel" },
   }),
-  failing("a frontend that is another one's", "# syntax=example.com/other:1\nFROM busybox\n", ["syntax"], {
-    peer: { none: "because docker 20.10 would look for it on the network" },
-  }),
+  failing(
+    "a frontend that is another one's",
+    "# syntax=example.com/other:1\nFROM busybox\n",
+    ["frontend example.com/other:1 cannot be run"],
+    {
+      peer: { none: "because docker 20.10 would look for it on the network" },
+    },
+  ),
 ];
