@@ -21,7 +21,7 @@ const patience = 5000;
 export const buildkitBuild: Handler = async (call) => {
   const { daemon, query, body, reply, signal } = call;
   const buildkit = buildkitOf(daemon);
-  const { quiet: _, remoteContext, outputs, cacheFrom, id, ...more } = buildOptions(query);
+  const { quiet, remoteContext, outputs, cacheFrom, id, ...more } = buildOptions(query);
   if (id.startsWith(uploadPrefix)) {
     await offerUpload(buildkit.uploads, id.slice(uploadPrefix.length), body, signal);
     reply.empty(200);
@@ -57,8 +57,11 @@ export const buildkitBuild: Handler = async (call) => {
     );
     status.flush();
     upload?.done();
-    if (imageId !== undefined && outputs.some(({ type }) => type === "image"))
+    if (imageId !== undefined && outputs.some(({ type }) => type === "image")) {
       progress.send({ id: "moby.image.id", aux: { ID: imageId } });
+      // Clients that want it quiet print what is shown, and take it for the id.
+      if (quiet) progress.send({ stream: `${imageId}\n` });
+    }
   } catch (error) {
     status.flush();
     upload?.done(error);

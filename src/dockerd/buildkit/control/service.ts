@@ -187,7 +187,7 @@ const fields: Readonly<Record<string, (record: UsageRecord) => readonly string[]
  * `field!=value`, `field~=pattern`).
  */
 export function recordFilter(filters: readonly string[]): (record: UsageRecord) => boolean {
-  const all = filters.map((filter) =>
+  const all = filters.filter(Boolean).map((filter) =>
     filter.split(",").map((part) => {
       const match = /^([a-z]+)(?:(==|!=|~=)(.*))?$/.exec(part.trim());
       const field = match && Object.hasOwn(fields, match[1]!) ? fields[match[1]!] : undefined;

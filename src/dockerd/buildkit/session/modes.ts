@@ -47,20 +47,21 @@ export function fromGoMode(mode: number): { type: FileType; mode: number } {
   return { type, mode: (mode & 0o777) | special };
 }
 
-const formats: Readonly<Record<number, number>> = {
-  9604: high.directory,
-  21609: high.symlink,
-  2401: high.fifo,
-  26411: high.socket,
-  4802: high.device + high.character,
-  14406: high.device,
-};
+/** A stat's format bits, in four bits. */
+const formats: ReadonlyMap<number, number> = new Map([
+  [0o04, high.directory],
+  [0o12, high.symlink],
+  [0o01, high.fifo],
+  [0o14, high.socket],
+  [0o02, high.device + high.character],
+  [0o06, high.device],
+]);
 
 /** From a stat's `st_mode`. */
 export function toGoMode(mode: number): number {
   return (
     (mode & 0o777) +
-    (formats[mode & 0o170000] ?? 0) +
+    (formats.get((mode >> 12) & 0o17) ?? 0) +
     (mode & 0o4000 ? high.setuid : 0) +
     (mode & 0o2000 ? high.setgid : 0) +
     (mode & 0o1000 ? high.sticky : 0)
