@@ -50,7 +50,7 @@ export interface AttachRequest {
 
 export interface PortForwardRequest {
   readonly podSandboxId: string;
-  /** CRI's list of ports; the client names the one it wants for each stream, a non-empty list limits its choice. */
+  /** CRI's list of ports. Only WebSocket clients with fixed channels need it: with SPDY each stream names its port. */
   readonly ports: readonly number[];
 }
 
@@ -85,7 +85,7 @@ export interface StreamingServerOptions {
   readonly creationTimeout?: number;
 }
 
-/** Implemented by `server.ts`: `import { StreamingServer } from "./server.ts"`. */
+/** What `StreamingServer.open` of `server.ts` gives. */
 export interface Streaming {
   /** Where it listens. */
   readonly address: string;
