@@ -11,7 +11,8 @@ export class SocketInput {
   readonly #socket: Socket;
   #chunks: Uint8Array[] = [];
   #size = 0;
-  #wake: (() => void) | undefined;
+  /** Whoever waits; after the end of a hijacked connection that is also the one who throws the rest away. */
+  #waiting: Array<() => void> = [];
   ended = false;
   closed = false;
   /** Called once when the peer sends FIN or the connection breaks. */
@@ -41,15 +42,13 @@ export class SocketInput {
   }
 
   #notify(): void {
-    const wake = this.#wake;
-    this.#wake = undefined;
-    wake?.();
+    if (this.#waiting.length > 0) for (const wake of this.#waiting.splice(0)) wake();
   }
 
   #more(): Promise<void> {
     if (this.#socket.isPaused()) this.#socket.resume();
     return new Promise((resolve) => {
-      this.#wake = resolve;
+      this.#waiting.push(resolve);
     });
   }
 

@@ -215,11 +215,13 @@ export class Reply {
       read: () => this.#input.some(),
       write: (data) => writeTo(socket, data),
       end: () => {
-        socket.end();
+        // A slow client still gets everything: nothing is destroyed before the system has all of it.
+        const flushed = new Promise<void>((resolve) => socket.end(() => resolve()));
         // The client's half may stay open for as long as it likes; nobody reads it any more.
-        setTimeout(() => socket.destroy(), 10_000).unref();
+        void flushed.then(() => setTimeout(() => socket.destroy(), 10_000).unref());
         void (async () => {
           while (await this.#input.some());
+          await flushed;
           socket.destroy();
         })();
       },
