@@ -9,6 +9,7 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  readSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -241,12 +242,14 @@ function makeNode(full: string, { type, device, path }: MirrorEntry): void {
   if (result < 0) throw new CortenError("permission_denied", `${path} is a device that cannot be made here`);
 }
 
-function loadIndex(path: string): Map<string, Known> {
+function loadIndex(path: string, limit?: number): Map<string, Known> {
   const index = new Map<string, Known>();
   if (!existsSync(path)) return index;
   try {
-    const lines = readFileSync(path, "utf8").split("\n");
+    const lines = (limit === undefined ? readFileSync(path, "utf8") : readStart(path, limit)).split("\n");
     if (lines[0] !== version) return index;
+    // The last line may be cut short.
+    if (limit !== undefined) lines.pop();
     for (const line of lines.slice(1)) {
       if (line === "") continue;
       const [name, known] = JSON.parse(line) as [string, Known];
@@ -257,6 +260,27 @@ function loadIndex(path: string): Map<string, Known> {
     index.clear();
   }
   return index;
+}
+
+function readStart(path: string, limit: number): string {
+  const fd = openSync(path, "r");
+  try {
+    const bytes = Buffer.alloc(limit);
+    return bytes.toString("utf8", 0, readSync(fd, bytes, 0, limit, 0));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Enough of an index for the first entries of a directory. */
+const sample = 128 << 10;
+
+/** How much of a directory's first entries a mirror has, from 0 to 1; directories do not count. */
+export function likeness(directory: string, first: readonly MirrorEntry[]): number {
+  const files = first.filter(({ type }) => type !== "directory");
+  if (files.length === 0) return 1;
+  const index = loadIndex(join(directory, "index"), sample);
+  return files.filter((entry) => index.get(entry.path)?.told === toldOf(entry)).length / files.length;
 }
 
 function saveIndex(path: string, index: ReadonlyMap<string, Known>): void {

@@ -1,11 +1,13 @@
 /** Where the directories of clients are kept from build to build, so that only what changed has to come. */
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { Removal } from "../../base/removal.ts";
 
 /** Directories that are kept; the longest unused goes first. */
 const maxKept = 32;
+/** Of one key. */
+const maxVariants = 5;
 
 export interface Place {
   readonly directory: string;
@@ -27,15 +29,18 @@ export class Mirrors {
       if (name.startsWith("once-")) this.#removal.discard(join(this.#parent, name));
   }
 
-  /** A directory for this key that no other build is using; without a key, one that goes when it is released. */
-  take(key: string | undefined): Place {
+  /**
+   * A directory for this key that no other build is using; without a key, one that goes when it is released. Clients give
+   * different directories the same key (docker's is made of the path as it was typed, mostly `.`): `likeness` says how much of
+   * what is to come a directory has, from 0 to 1.
+   */
+  take(key: string | undefined, likeness: (directory: string) => number = () => 1): Place {
     if (key === undefined) {
       const directory = mkdtempSync(join(this.#parent, "once-"));
       return { directory, release: () => this.#removal.discard(directory) };
     }
-    const digest = createHash("sha256").update(key).digest("hex").slice(0, 32);
-    let name = "";
-    for (let number = 0; name === "" || this.#used.has(name); number++) name = `${digest}-${number}`;
+    const prefix = `${createHash("sha256").update(key).digest("hex").slice(0, 32)}-`;
+    const name = this.#choose(prefix, likeness);
     this.#used.add(name);
     const directory = join(this.#parent, name);
     mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -47,6 +52,25 @@ export class Mirrors {
         this.trim(maxKept);
       },
     };
+  }
+
+  #choose(prefix: string, likeness: (directory: string) => number): string {
+    const all = readdirSync(this.#parent).filter((name) => name.startsWith(prefix));
+    const free = all
+      .filter((name) => !this.#used.has(name))
+      .map((name) => {
+        const directory = join(this.#parent, name);
+        return { name, like: likeness(directory), time: statSync(directory).mtimeMs };
+      })
+      .sort((a, b) => b.like - a.like || a.time - b.time);
+    const best = free[0];
+    if (best && best.like >= 0.5) return best.name;
+    if (all.length < maxVariants)
+      for (let number = 0; ; number++)
+        if (!all.includes(`${prefix}${number}`) && !this.#used.has(`${prefix}${number}`))
+          return `${prefix}${number}`;
+    if (best) return free.reduce((oldest, one) => (one.time < oldest.time ? one : oldest)).name;
+    return `${prefix}${randomUUID()}`;
   }
 
   /** Removes those that nobody uses until at most `count` are left. */

@@ -7,20 +7,27 @@ export const localExecutor: Executor<LocalSource> = {
   async execute(operation, execution) {
     const { request, signal, progress, vertex } = execution;
     const started = new Date();
+    let received = 0;
+    const told = (completed?: Date) =>
+      progress.status({
+        id: `transferring ${operation.name}:`,
+        vertex: vertex.digest,
+        name: `transferring ${operation.name}:`,
+        current: received,
+        total: 0,
+        timestamp: new Date(),
+        started,
+        ...(completed ? { completed } : {}),
+      });
     const opened = await request.contexts.open(operation.name, {
       exclude: operation.exclude,
       signal,
-      progress: (bytes) =>
-        progress.status({
-          id: `transferring ${operation.name}:`,
-          vertex: vertex.digest,
-          name: `transferring ${operation.name}:`,
-          current: bytes,
-          total: 0,
-          timestamp: new Date(),
-          started,
-        }),
+      progress: (bytes) => {
+        received = bytes;
+        told();
+      },
     });
+    if (received > 0) told(new Date());
     execution.defer(`close the context ${operation.name}`, () => opened.close());
     return {
       kind: "directory",

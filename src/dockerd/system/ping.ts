@@ -1,9 +1,9 @@
 import type { Handler } from "../daemon.ts";
 
-/** `GET` and `HEAD /_ping`. No Builder-Version 2: there is no BuildKit API behind this daemon. */
+/** `GET` and `HEAD /_ping`. Builder-Version 2 makes clients that know BuildKit use it. */
 export const ping: Handler = ({ reply, head }) => {
   const headers = {
-    "Builder-Version": "1",
+    "Builder-Version": "2",
     Swarm: "inactive",
     "Cache-Control": "no-cache, no-store, must-revalidate",
     Pragma: "no-cache",

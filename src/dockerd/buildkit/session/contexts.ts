@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { FileSync } from "../../../../proto/gen/moby/session/filesync_pb.ts";
 import { readContextFile } from "../../../build/context/host.ts";
-import { Mirror } from "../../../build/context/mirror.ts";
+import { likeness, Mirror, type MirrorEntry } from "../../../build/context/mirror.ts";
 import type { Mirrors, Place } from "../../../build/context/mirrors.ts";
 import type { Contexts } from "../../../build/types.ts";
 import { receiveDirectory } from "./receive.ts";
@@ -31,7 +31,7 @@ export function sessionContexts(
     const place = mirrors.take(undefined);
     places.push(place);
     const mirror = new Mirror(place.directory, readLimits);
-    await receiveDirectory(session, { name, include: files, follow: files }, mirror, { signal });
+    await receiveDirectory(session, { name, include: files, follow: files }, () => mirror, { signal });
     return mirror.path;
   };
 
@@ -40,13 +40,23 @@ export function sessionContexts(
     async open(name, options) {
       const session = await sessionOf(name);
       const { sharedKey } = session;
-      const place = mirrors.take(sharedKey === "" ? undefined : JSON.stringify([sharedKey, name]));
+      const key = sharedKey === "" ? undefined : JSON.stringify([sharedKey, name]);
+      const held: { place?: Place; mirror?: Mirror } = {};
+      const mirrorFor = (first: readonly MirrorEntry[]): Mirror => {
+        held.place = mirrors.take(key, (directory) => likeness(directory, first));
+        held.mirror = new Mirror(held.place.directory);
+        return held.mirror;
+      };
       try {
-        const mirror = new Mirror(place.directory);
-        const hashes = await receiveDirectory(session, { name, exclude: options.exclude }, mirror, options);
-        return { path: mirror.path, hashes, close: async () => place.release() };
+        const hashes = await receiveDirectory(
+          session,
+          { name, exclude: options.exclude },
+          mirrorFor,
+          options,
+        );
+        return { path: held.mirror!.path, hashes, close: async () => held.place?.release() };
       } catch (error) {
-        place.release();
+        held.place?.release();
         throw error;
       }
     },

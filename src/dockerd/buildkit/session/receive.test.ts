@@ -90,7 +90,9 @@ function clientOf(files: File[]): Session {
 
 const never = new AbortController().signal;
 const receive = (files: File[], selection: object = {}) =>
-  receiveDirectory(clientOf(files), { name: "context", ...selection }, new Mirror(root), { signal: never });
+  receiveDirectory(clientOf(files), { name: "context", ...selection }, () => new Mirror(root), {
+    signal: never,
+  });
 
 async function failure(work: Promise<unknown>): Promise<string> {
   return work.then(
@@ -218,13 +220,13 @@ for (const [what, files] of [
 
 test("more than was agreed upon is refused", async () => {
   const mirror = new Mirror(root, { maxSize: 10, maxEntries: 100 });
-  expect(await failure(receiveDirectory(clientOf(tree), { name: "c" }, mirror, { signal: never }))).toContain(
-    "more than 10 bytes",
-  );
+  expect(
+    await failure(receiveDirectory(clientOf(tree), { name: "c" }, () => mirror, { signal: never })),
+  ).toContain("more than 10 bytes");
   const few = new Mirror(root, { maxSize: 1e9, maxEntries: 3 });
-  expect(await failure(receiveDirectory(clientOf(tree), { name: "c" }, few, { signal: never }))).toContain(
-    "more than 3 files",
-  );
+  expect(
+    await failure(receiveDirectory(clientOf(tree), { name: "c" }, () => few, { signal: never })),
+  ).toContain("more than 3 files");
 });
 
 test("names and patterns go as the client reads them", async () => {
@@ -239,7 +241,7 @@ test("names and patterns go as the client reads them", async () => {
 
 test("a client that goes away fails the transfer and leaves no index", async () => {
   const session = clientOf([{ path: "a", mode: 0o100644, content: "x".repeat(50_000_000) }]);
-  const work = receiveDirectory(session, { name: "c" }, new Mirror(root), { signal: never });
+  const work = receiveDirectory(session, { name: "c" }, () => new Mirror(root), { signal: never });
   work.catch(() => {});
   setTimeout(() => session.close(), 5);
   expect(await failure(work)).toMatch(/closed|gone/);

@@ -21,10 +21,14 @@ export interface Selection {
   follow?: readonly string[];
 }
 
+/** So many entries say which of several mirrors is the right one. */
+const sampleSize = 200;
+
+/** `mirrorFor` is told the first entries, and gives the directory that follows the client's. */
 export async function receiveDirectory(
   session: Session,
   selection: Selection,
-  mirror: Mirror,
+  mirrorFor: (first: readonly MirrorEntry[]) => Mirror,
   options: { signal: AbortSignal; progress?: ((bytes: number) => void) | undefined },
 ): Promise<FileHashes> {
   if (!session.supports(FileSync.method.diffCopy))
@@ -41,10 +45,27 @@ export async function receiveDirectory(
   let bytes = 0;
   let told = 0;
   let listed = false;
+  let mirror: Mirror | undefined;
+  /** Entries from before the mirror is chosen, with their numbers. */
+  let first: { number: number; entry: MirrorEntry }[] = [];
+  const choose = (): Mirror => {
+    if (mirror) return mirror;
+    mirror = mirrorFor(first.map(({ entry }) => entry));
+    const held = first;
+    first = [];
+    for (const { number, entry } of held) take(mirror, number, entry);
+    return mirror;
+  };
+  const take = (into: Mirror, number: number, entry: MirrorEntry) => {
+    if (!into.entry(entry)) return;
+    wanted.set(number, entry.path);
+    sending = sending.then(() => send(Packet_PacketType.PACKET_REQ, { ID: number }));
+    sending.catch(() => {});
+  };
   let hashes: FileHashes | undefined;
   const finishWhenDone = () => {
     if (!listed || wanted.size > 0 || hashes) return;
-    hashes = mirror.finish();
+    hashes = choose().finish();
     sending = sending.then(() => send(Packet_PacketType.PACKET_FIN));
   };
   try {
@@ -59,21 +80,20 @@ export async function receiveDirectory(
         case Packet_PacketType.PACKET_STAT: {
           if (!packet.stat) {
             listed = true;
+            choose();
             finishWhenDone();
             break;
           }
           const number = count++;
           const entry = entryOf(packet.stat);
-          if (entry && mirror.entry(entry)) {
-            wanted.set(number, entry.path);
-            sending = sending.then(() => send(Packet_PacketType.PACKET_REQ, { ID: number }));
-            sending.catch(() => {});
-          }
+          if (!entry) break;
+          if (mirror) take(mirror, number, entry);
+          else if (first.push({ number, entry }) >= sampleSize) choose();
           break;
         }
         case Packet_PacketType.PACKET_DATA: {
           const path = wanted.get(packet.ID);
-          if (path === undefined) throw invalid(`file ${packet.ID} was not asked for`);
+          if (path === undefined || !mirror) throw invalid(`file ${packet.ID} was not asked for`);
           if (packet.data.length > 0) mirror.data(path, packet.data);
           else {
             mirror.end(path);
@@ -105,7 +125,7 @@ export async function receiveDirectory(
     if (signal.aborted) throw new CortenError("canceled", "context canceled", { cause: error });
     throw error;
   } finally {
-    mirror.close();
+    mirror?.close();
   }
 }
 
