@@ -38,7 +38,7 @@ test: build ## unit, integration and conformance tests (installs the peers)
 	tools/setup test
 	$(BUN) tools/test.ts
 
-demo: build ## pull, run, watch and remove real images, with the time of each step
+demo: build ## pull, run, watch, build and remove real images, with the time of each step
 	$(BUN) tools/demo.ts
 
 bench: build ## ours and the real programs in turn

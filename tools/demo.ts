@@ -1,9 +1,17 @@
 /**
- * The main job on real images, on an engine of its own: pull, run, watch, remove. Prints how long each step
+ * The main job on real images, on an engine of its own: pull, run, watch, build, remove. Prints how long each step
  * took and leaves nothing behind. `make demo` runs it with dist/corten.
  */
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { get } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -84,6 +92,38 @@ async function page(url: string): Promise<string> {
   }
 }
 
+const dockerfile = `FROM deb:busybox-static AS base
+RUN echo 'visitor:x:1000:1000::/:/bin/sh' >>/etc/passwd
+
+FROM base AS words
+COPY words.txt .
+RUN sort words.txt | uniq -c | sort -rn >/counted
+
+FROM base AS page
+RUN --mount=type=cache,target=/cache date >>/cache/builds && wc -l </cache/builds >/builds
+
+FROM base
+COPY --from=words /counted /srv/
+COPY --from=page /builds /srv/
+USER visitor
+CMD ["cat", "/srv/counted"]
+`;
+
+/** A multi-stage Dockerfile: built, built again, run and removed. */
+async function build(): Promise<void> {
+  const context = join(root, "words");
+  mkdirSync(context);
+  writeFileSync(join(context, "Dockerfile"), dockerfile);
+  writeFileSync(join(context, "words.txt"), "layer\ncache\nlayer\n");
+  console.log(`\n${dockerfile.trimEnd()}`);
+  await step("build four stages, nothing cached", "build", "-t", "words", context);
+  await step("build them again", "build", "-t", "words", context);
+  const counted = await step("run what was built", "run", "--rm", "words");
+  if (!/^\s*2 layer\n\s*1 cache\n$/.test(counted)) throw new Error("that is not what the Dockerfile says");
+  await step("remove the image", "rmi", "words");
+  await step("remove the build cache", "builder", "prune", "-af");
+}
+
 async function main(): Promise<void> {
   await step(
     "pull busybox from Debian, first run",
@@ -118,6 +158,7 @@ async function main(): Promise<void> {
   await step("images", "images");
   await step("stop", "stop", "web");
   await step("rm", "rm", "web");
+  await build();
   const left = await step("ps -a", "ps", "-aq");
   if (left.trim()) throw new Error(`containers left: ${left}`);
 }
