@@ -149,7 +149,7 @@ export async function startDocker(
         const own = mode === "1" ? ["--progress", "plain"] : [];
         const network = given.some((flag) => flag.startsWith("--network")) ? [] : ["--network", "none"];
         return run([...docker, "build", ...own, ...network, "-t", tag, ...given, directory], {
-          env: { ...env, DOCKER_BUILDKIT: mode },
+          env: { ...env, DOCKER_BUILDKIT: mode, GOGC: "off" },
         });
       },
     });
@@ -205,7 +205,7 @@ export async function startBuildah(world: World): Promise<Builder> {
         ...flags,
         directory,
       ],
-      { env: { ...env, TMPDIR: root } },
+      { env: { ...env, TMPDIR: root, GOGC: "off" } },
     );
   };
   return {

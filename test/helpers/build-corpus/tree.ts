@@ -27,7 +27,9 @@ function membersOf(archive: Uint8Array): Array<TarEntry & { data: Buffer }> {
         pieces = [];
         members.push({ ...entry, data: Buffer.alloc(0) });
       },
-      data: (bytes) => pieces.push(Uint8Array.from(bytes)),
+      data: (bytes) => {
+        pieces.push(Buffer.from(bytes));
+      },
       end: () => {
         members.at(-1)!.data = Buffer.concat(pieces);
       },
@@ -96,6 +98,14 @@ function linked(tree: Tree): Map<string, string> {
   return first;
 }
 
+/** Entries of the base image come with every case; their content is looked at once. */
+const contents = new WeakMap<Entry, string>();
+function contentOf(entry: Entry): string {
+  const known = contents.get(entry) ?? printable(entry.data);
+  contents.set(entry, known);
+  return known;
+}
+
 function describe(tree: Tree): Map<string, { line: string; time: number; directory: boolean }> {
   const first = linked(tree);
   const out = new Map<string, { line: string; time: number; directory: boolean }>();
@@ -109,7 +119,7 @@ function describe(tree: Tree): Map<string, { line: string; time: number; directo
       : entry.type === "symlink"
         ? `-> ${entry.link}${owner}`
         : entry.type === "file"
-          ? `${mode} ${printable(entry.data)}`
+          ? `${mode} ${contentOf(entry)}`
           : directory
             ? mode
             : `${entry.type}${entry.type === "fifo" ? "" : ` ${entry.device}`} ${mode}`;
@@ -173,12 +183,12 @@ function normalized(raw: Record<string, unknown>): ImageConfig {
 
 export interface Base {
   diffIds: string[];
-  config: ImageConfig;
+  entries: Tree;
   tree: Described;
 }
 
-/** Opens the only image of an archive. */
-function open(archive: Uint8Array): { config: ConfigFile; diffIds: string[]; tree: Described } {
+/** Opens the only image of an archive; layers of `base` are not read again. */
+function open(archive: Uint8Array, base?: Base): Base & { config: ConfigFile; onBase: boolean } {
   const byName = new Map(membersOf(archive).map((member) => [member.path, member]));
   const file = (name: string): Buffer => {
     const member = byName.get(name);
@@ -192,20 +202,19 @@ function open(archive: Uint8Array): { config: ConfigFile; diffIds: string[]; tre
     { Config: string; Layers: string[] | null },
   ];
   const config = JSON.parse(file(manifest.Config).toString()) as ConfigFile;
-  const tree: Tree = new Map();
-  for (const layer of manifest.Layers ?? []) apply(tree, file(layer));
-  return { config, diffIds: config.rootfs.diff_ids ?? [], tree: describe(tree) };
+  const diffIds = config.rootfs.diff_ids ?? [];
+  const onBase = base?.diffIds.every((id, at) => diffIds[at] === id) ?? false;
+  const entries: Tree = new Map(onBase ? base?.entries : []);
+  for (const layer of (manifest.Layers ?? []).slice(onBase ? base?.diffIds.length : 0))
+    apply(entries, file(layer));
+  return { config, diffIds, onBase, entries, tree: describe(entries) };
 }
 
-export function readBase(archive: Uint8Array): Base {
-  const { config, ...rest } = open(archive);
-  return { config: normalized(config.config ?? {}), ...rest };
-}
+export const readBase = (archive: Uint8Array): Base => open(archive);
 
 /** Reads the only image of an archive; what it has of `base` is left out of its tree. */
 export function readImage(archive: Uint8Array, base: Base): ReadImage {
-  const { config, diffIds, tree } = open(archive);
-  const onBase = base.diffIds.every((id, at) => diffIds[at] === id);
+  const { config, diffIds, tree, onBase } = open(archive, base);
   const below: Described = onBase ? base.tree : new Map();
   const shown: Record<string, string> = {};
   const times: Record<string, string> = {};
