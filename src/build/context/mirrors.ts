@@ -11,6 +11,8 @@ const maxVariants = 5;
 
 export interface Place {
   readonly directory: string;
+  /** Removes something below it, in the background. */
+  discard(path: string): void;
   /** It stays for the next build of the same key, unless it is of one build only. */
   release(): void;
 }
@@ -35,9 +37,10 @@ export class Mirrors {
    * what is to come a directory has, from 0 to 1.
    */
   take(key: string | undefined, likeness: (directory: string) => number = () => 1): Place {
+    const discard = (path: string) => this.#removal.discard(path);
     if (key === undefined) {
       const directory = mkdtempSync(join(this.#parent, "once-"));
-      return { directory, release: () => this.#removal.discard(directory) };
+      return { directory, discard, release: () => this.#removal.discard(directory) };
     }
     const prefix = `${createHash("sha256").update(key).digest("hex").slice(0, 32)}-`;
     const name = this.#choose(prefix, likeness);
@@ -46,6 +49,7 @@ export class Mirrors {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     return {
       directory,
+      discard,
       release: () => {
         if (!this.#used.delete(name)) return;
         if (existsSync(directory)) utimesSync(directory, new Date(), new Date());

@@ -21,6 +21,10 @@ const filterNames = [
 /** `POST /build/prune?all=&filters=&keep-storage=&reserved-space=&max-used-space=&min-free-space=`. */
 export const prune: Handler = async ({ daemon, query, reply, signal }) => {
   const options = pruneOptions(query);
+  if (options.all) {
+    const { buildkitOf } = await import("../buildkit/buildkit.ts");
+    await buildkitOf(daemon).prune();
+  }
   if (!daemon.builds.used) return reply.json(200, { CachesDeleted: [], SpaceReclaimed: 0 });
   const builder = await daemon.builds.builder();
   const { ids, spaceReclaimed } = await builder.prune({ ...options, signal });

@@ -1,4 +1,6 @@
 /** What BuildKit's clients share in one daemon; made when the first of them comes. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { Mirrors } from "../../build/context/mirrors.ts";
 import type { Daemon } from "../daemon.ts";
 import { BuildRecords } from "./control/records.ts";
@@ -22,8 +24,8 @@ export class BuildKit {
   }
 
   /** With the whole cache the clients' directories go, too. */
-  prune(): void {
-    this.#mirrors?.trim(0);
+  async prune(): Promise<void> {
+    if (this.#mirrors || existsSync(join(this.daemon.builds.root, "mirrors"))) (await this.mirrors()).trim(0);
   }
 }
 

@@ -215,7 +215,7 @@ function patternOf(text: string): RegExp {
 
 async function* prune(buildkit: BuildKit, request: PruneRequest, signal: AbortSignal) {
   const { daemon } = buildkit;
-  if (request.all && request.filter.length === 0) buildkit.prune();
+  if (request.all && request.filter.filter(Boolean).length === 0) await buildkit.prune();
   if (!daemon.builds.used) return;
   const builder = await daemon.builds.builder();
   const removed: UsageRecord[] = [];

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { FileSend } from "../../../../proto/gen/moby/session/filesync_pb.ts";
-import { Secrets } from "../../../../proto/gen/moby/session/secrets_pb.ts";
+import { type GetSecretRequest, Secrets } from "../../../../proto/gen/moby/session/secrets_pb.ts";
 import { BytesMessageSchema } from "../../../../proto/gen/moby/session/upload_pb.ts";
 import { CortenError, notFound } from "../../../base/errors.ts";
 import { Http2Connection } from "../http2/connection.ts";
@@ -34,10 +34,10 @@ test("a unary call brings its answer, its metadata arrives", async () => {
   let seen: readonly string[] | undefined;
   const { client, connection } = connected({
     secrets: {
-      GetSecret: unary((request: { ID: string }, { metadata }) => {
+      GetSecret: unary((request: GetSecretRequest, { metadata }) => {
         seen = metadata.get("x-name");
         return { data: Buffer.from(`secret of ${request.ID}`) };
-      }) as Implementation[string],
+      }),
     },
   });
   const { data } = await client.unary(
@@ -101,9 +101,9 @@ test("messages far larger than all windows go both ways at once", async () => {
 test("many calls at a time do not disturb each other", async () => {
   const { client, connection } = connected({
     secrets: {
-      GetSecret: unary((request: { ID: string }) => ({
+      GetSecret: unary((request: GetSecretRequest) => ({
         data: Buffer.alloc(50_000, request.ID),
-      })) as Implementation[string],
+      })),
     },
   });
   const ids = Array.from({ length: 200 }, (_, index) => String(index % 10));

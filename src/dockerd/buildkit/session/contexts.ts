@@ -30,7 +30,7 @@ export function sessionContexts(
     const session = await sessionOf(name);
     const place = mirrors.take(undefined);
     places.push(place);
-    const mirror = new Mirror(place.directory, readLimits);
+    const mirror = new Mirror(place.directory, { limits: readLimits, discard: place.discard });
     await receiveDirectory(session, { name, include: files, follow: files }, () => mirror, { signal });
     return mirror.path;
   };
@@ -44,7 +44,8 @@ export function sessionContexts(
       const held: { place?: Place; mirror?: Mirror } = {};
       const mirrorFor = (first: readonly MirrorEntry[]): Mirror => {
         held.place = mirrors.take(key, (directory) => likeness(directory, first));
-        held.mirror = new Mirror(held.place.directory);
+        const { directory, discard } = held.place;
+        held.mirror = new Mirror(directory, { discard });
         return held.mirror;
       };
       try {

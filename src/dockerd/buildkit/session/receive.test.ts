@@ -219,11 +219,11 @@ for (const [what, files] of [
   });
 
 test("more than was agreed upon is refused", async () => {
-  const mirror = new Mirror(root, { maxSize: 10, maxEntries: 100 });
+  const mirror = new Mirror(root, { limits: { maxSize: 10, maxEntries: 100 } });
   expect(
     await failure(receiveDirectory(clientOf(tree), { name: "c" }, () => mirror, { signal: never })),
   ).toContain("more than 10 bytes");
-  const few = new Mirror(root, { maxSize: 1e9, maxEntries: 3 });
+  const few = new Mirror(root, { limits: { maxSize: 1e9, maxEntries: 3 } });
   expect(
     await failure(receiveDirectory(clientOf(tree), { name: "c" }, () => few, { signal: never })),
   ).toContain("more than 3 files");
