@@ -9,6 +9,7 @@ import { asyncHooks } from "./lazy.ts";
 export type Layer =
   | "cli"
   | "dockerd"
+  | "cri"
   | "build"
   | "containerd"
   | "shim"

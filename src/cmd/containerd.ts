@@ -9,7 +9,7 @@ const usage = `Usage: containerd [--root DIR] [--state DIR] [--address SOCKET] [
   --state       runtime state (default /run/corten/containerd)
   -a, --address socket to serve (default /run/corten/containerd/containerd.sock)
   -l, --log-level  debug, info, warn, error, fatal
-  -c, --config  accepted for compatibility and ignored
+  -c, --config  containerd's config.toml: the keys of its CRI plugin are used
   -v, --version
 `;
 
@@ -52,19 +52,21 @@ export async function main(argv: string[]): Promise<number> {
     return 1;
   }
   configureLog({ level });
-  if (values.config !== undefined) log.warn("the configuration file is ignored", { path: values.config });
   // One request's mistake must not take the others down with it.
   process.on("unhandledRejection", (error) => log.error("unhandled", { error: messageOf(error) }));
   const { openContainerd } = await import("../containerd/daemon.ts");
   const { serve } = await import("../containerd/server.ts");
+  const { openCriPlugin } = await import("./cri/plugin.ts");
+  const cri = openCriPlugin(values);
   const daemon = await openContainerd({ root: values.root, state: values.state });
-  const server = await serve(daemon.services, values.address);
+  const server = await serve(daemon.services, values.address, cri ? [cri.serving(daemon.services)] : []);
   log.info("serving...", { address: values.address });
   const signal = await new Promise<string>((resolve) => {
     for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => resolve(name));
   });
   log.info(`exiting on ${signal}`);
   await server.close();
+  await cri?.close();
   await daemon.close().catch((error) => log.warn("close", { error: messageOf(error) }));
   // Waiting calls of clients that are gone may still hold handles.
   process.exit(0);

@@ -53,8 +53,20 @@ export interface Server {
   close(): Promise<void>;
 }
 
+type NodeHandler = ReturnType<typeof connectNodeAdapter>;
+
+/** Another API on the same socket, by the beginning of its paths; loaded with its first call. */
+export interface Plugin {
+  prefix: string;
+  load(): Promise<NodeHandler>;
+}
+
 /** Serves the services at `socketPath`, for root's group only; a socket nobody listens on any more is replaced. */
-export async function serve(services: InProcessServices, socketPath: string): Promise<Server> {
+export async function serve(
+  services: InProcessServices,
+  socketPath: string,
+  plugins: readonly Plugin[] = [],
+): Promise<Server> {
   const stop = new AbortController();
   const handler = connectNodeAdapter({
     routes: (router) => addRoutes(router, services),
@@ -66,6 +78,33 @@ export async function serve(services: InProcessServices, socketPath: string): Pr
     interceptors: [convertErrors],
     shutdownSignal: stop.signal,
   });
+  const own: NodeHandler = (request, response) => {
+    const plugin = plugins.find(({ prefix }) => request.url?.startsWith(prefix));
+    if (!plugin) return handler(request, response);
+    plugin.load().then(
+      (found) => found(request, response),
+      (error) => refuse(response, error),
+    );
+  };
+  return listen(own, socketPath, stop);
+}
+
+/** gRPC's way to say that a whole service is not there. */
+function refuse(response: Parameters<NodeHandler>[1], error: unknown): void {
+  const { code, message } = asCortenError(error);
+  log.error("a service could not be loaded", { error: message });
+  response.setHeader("content-type", "application/grpc");
+  response.setHeader("grpc-status", String(statusNumbers.get(code) ?? Code.Unknown));
+  response.setHeader("grpc-message", encodeURIComponent(message));
+  response.end();
+}
+
+/** Listens with `handler` until it is closed; `stop` aborts then. */
+export async function listen(
+  handler: NodeHandler,
+  socketPath: string,
+  stop = new AbortController(),
+): Promise<Server> {
   const server = createServer({}, handler);
   const sessions = new Set<ServerHttp2Session>();
   server.on("session", (session) => {

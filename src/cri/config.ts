@@ -1,0 +1,202 @@
+/** The CRI server's settings, read from containerd's config.toml where that has a key for them. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { invalid, messageOf } from "../base/errors.ts";
+
+export interface RuntimeHandlerConfig {
+  /** containerd's name of the runtime: `io.containerd.runc.v2`, … */
+  type: string;
+  /** Options of io.containerd.runc.v2. */
+  binaryName?: string;
+  root?: string;
+  systemdCgroup?: boolean;
+  snapshotter?: string;
+  privilegedWithoutHostDevices?: boolean;
+}
+
+export interface CriConfig {
+  /** Persistent: the records, pods' files. */
+  root: string;
+  /** Gone after a reboot: namespaces, shared memory, monitors. */
+  state: string;
+  snapshotter: string;
+  /** A pause image; empty: pods need none. */
+  sandboxImage: string;
+  cni: { binDirs: string[]; confDir: string; maxConfNum: number };
+  defaultRuntime: string;
+  runtimes: Record<string, RuntimeHandlerConfig>;
+  stream: {
+    address: string;
+    port: number;
+    idleTimeout?: number;
+    tls?: { certificate: string; key: string };
+  };
+  /** Registries that are asked without TLS, besides those on loopback. */
+  insecureRegistries: string[];
+  unsetSeccompProfile: string;
+  enableUnprivilegedPorts: boolean;
+  enableUnprivilegedIcmp: boolean;
+  ignoreImageDefinedVolumes: boolean;
+}
+
+export const defaultConfig = (root: string, state: string): CriConfig => ({
+  root: join(root, "io.containerd.grpc.v1.cri"),
+  state: join(state, "io.containerd.grpc.v1.cri"),
+  snapshotter: "overlayfs",
+  sandboxImage: "",
+  cni: { binDirs: ["/opt/cni/bin", "/usr/lib/cni"], confDir: "/etc/cni/net.d", maxConfNum: 1 },
+  defaultRuntime: "runc",
+  runtimes: { runc: { type: "io.containerd.runc.v2" } },
+  stream: { address: "127.0.0.1", port: 0 },
+  insecureRegistries: [],
+  unsetSeccompProfile: "",
+  enableUnprivilegedPorts: true,
+  enableUnprivilegedIcmp: true,
+  ignoreImageDefinedVolumes: false,
+});
+
+type Table = Record<string, unknown>;
+
+/** Ids of the plugin in configuration versions 2 and 3 (containerd 2 split it in two). */
+const pluginIds = [
+  "io.containerd.grpc.v1.cri",
+  "io.containerd.cri.v1.runtime",
+  "io.containerd.cri.v1.images",
+];
+
+export interface ReadConfig {
+  config: CriConfig;
+  /** The plugin is in `disabled_plugins`. */
+  disabled: boolean;
+}
+
+/** Reads config.toml; a key that is not known here is left alone, one of a wrong type refused by name. */
+export function readConfig(path: string | undefined, defaults: CriConfig): ReadConfig {
+  if (path === undefined) return { config: defaults, disabled: false };
+  let document: Table;
+  try {
+    document = Bun.TOML.parse(readFileSync(path, "utf8")) as Table;
+  } catch (error) {
+    throw invalid(`cannot read the configuration ${path}: ${messageOf(error)}`, error);
+  }
+  return parseConfig(document, defaults);
+}
+
+export function parseConfig(document: Table, defaults: CriConfig): ReadConfig {
+  const config = structuredClone(defaults);
+  const disabled = list(document, "disabled_plugins").some((id) => pluginIds.includes(id) || id === "cri");
+  const plugins = table(document, "plugins");
+  for (const id of pluginIds) if (plugins[id] !== undefined) apply(config, table(plugins, id));
+  if (!config.runtimes[config.defaultRuntime])
+    throw invalid(
+      `no corresponding runtime configured in containerd.runtimes for default_runtime_name = "${config.defaultRuntime}"`,
+    );
+  return { config, disabled };
+}
+
+function apply(config: CriConfig, plugin: Table): void {
+  config.sandboxImage =
+    text(plugin, "sandbox_image") ?? text(table(plugin, "pinned_images"), "sandbox") ?? config.sandboxImage;
+  config.stream.address = text(plugin, "stream_server_address") ?? config.stream.address;
+  const port = text(plugin, "stream_server_port");
+  if (port !== undefined) config.stream.port = Number(port) || 0;
+  const idle = text(plugin, "stream_idle_timeout");
+  if (idle !== undefined) config.stream.idleTimeout = milliseconds(idle);
+  const tls = table(plugin, "x509_key_pair_streaming");
+  const certificate = text(tls, "tls_cert_file");
+  const key = text(tls, "tls_key_file");
+  if (plugin["enable_tls_streaming"] === true && certificate && key)
+    config.stream.tls = { certificate: readFileSync(certificate, "utf8"), key: readFileSync(key, "utf8") };
+  config.snapshotter = text(plugin, "snapshotter") ?? config.snapshotter;
+  config.unsetSeccompProfile = text(plugin, "unset_seccomp_profile") ?? config.unsetSeccompProfile;
+  config.enableUnprivilegedPorts =
+    flag(plugin, "enable_unprivileged_ports") ?? config.enableUnprivilegedPorts;
+  config.enableUnprivilegedIcmp = flag(plugin, "enable_unprivileged_icmp") ?? config.enableUnprivilegedIcmp;
+  config.ignoreImageDefinedVolumes =
+    flag(plugin, "ignore_image_defined_volumes") ?? config.ignoreImageDefinedVolumes;
+  const cni = table(plugin, "cni");
+  const binDir = text(cni, "bin_dir");
+  if (binDir !== undefined) config.cni.binDirs = [binDir];
+  const binDirs = list(cni, "bin_dirs");
+  if (binDirs.length > 0) config.cni.binDirs = binDirs;
+  config.cni.confDir = text(cni, "conf_dir") ?? config.cni.confDir;
+  if (typeof cni["max_conf_num"] === "number") config.cni.maxConfNum = cni["max_conf_num"];
+  const containerd = table(plugin, "containerd");
+  config.snapshotter = text(containerd, "snapshotter") ?? config.snapshotter;
+  config.defaultRuntime = text(containerd, "default_runtime_name") ?? config.defaultRuntime;
+  for (const [name, value] of Object.entries(table(containerd, "runtimes")))
+    config.runtimes[name] = runtimeOf(name, value);
+  for (const [host, value] of Object.entries(table(table(plugin, "registry"), "configs"))) {
+    const skips = table(value as Table, "tls")["insecure_skip_verify"] === true;
+    if (skips) config.insecureRegistries.push(host);
+  }
+  for (const [host, value] of Object.entries(table(table(plugin, "registry"), "mirrors")))
+    if (list(value as Table, "endpoint").some((endpoint) => endpoint.startsWith(`http://${host}`)))
+      config.insecureRegistries.push(host);
+}
+
+function runtimeOf(name: string, value: unknown): RuntimeHandlerConfig {
+  if (typeof value !== "object" || value === null)
+    throw invalid(`containerd.runtimes.${name} is not a table`);
+  const runtime = value as Table;
+  const options = table(runtime, "options");
+  const binaryName = text(options, "BinaryName");
+  const root = text(options, "Root");
+  const snapshotter = text(runtime, "snapshotter");
+  return {
+    type: text(runtime, "runtime_type") || "io.containerd.runc.v2",
+    ...(binaryName ? { binaryName } : {}),
+    ...(root ? { root } : {}),
+    ...(options["SystemdCgroup"] === true ? { systemdCgroup: true } : {}),
+    ...(snapshotter ? { snapshotter } : {}),
+    ...(runtime["privileged_without_host_devices"] === true ? { privilegedWithoutHostDevices: true } : {}),
+  };
+}
+
+function table(parent: Table, key: string): Table {
+  const value = parent[key];
+  if (value === undefined) return {};
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw invalid(`${key} is not a table`);
+  return value as Table;
+}
+
+function text(parent: Table, key: string): string | undefined {
+  const value = parent[key];
+  if (value === undefined) return undefined;
+  if (typeof value !== "string") throw invalid(`${key} is not a string`);
+  return value;
+}
+
+function flag(parent: Table, key: string): boolean | undefined {
+  const value = parent[key];
+  if (value === undefined) return undefined;
+  if (typeof value !== "boolean") throw invalid(`${key} is not a boolean`);
+  return value;
+}
+
+function list(parent: Table, key: string): string[] {
+  const value = parent[key];
+  if (value === undefined) return [];
+  if (!Array.isArray(value) || value.some((item) => typeof item !== "string"))
+    throw invalid(`${key} is not a list of strings`);
+  return value as string[];
+}
+
+const units: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** A duration as Go writes it: `4h0m0s`. */
+export function milliseconds(duration: string): number {
+  let total = 0;
+  let rest = duration;
+  for (
+    let match = /^(\d+(?:\.\d+)?)(ms|s|m|h)/.exec(rest);
+    match;
+    match = /^(\d+(?:\.\d+)?)(ms|s|m|h)/.exec(rest)
+  ) {
+    total += Number(match[1]) * units[match[2]!]!;
+    rest = rest.slice(match[0].length);
+  }
+  if (rest !== "" && rest !== "0") throw invalid(`not a duration: ${duration}`);
+  return total;
+}

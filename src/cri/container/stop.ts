@@ -1,0 +1,53 @@
+import { constants } from "node:os";
+import { CortenError, isCode } from "../../base/errors.ts";
+import type { Context } from "../context.ts";
+import type { Container } from "../records.ts";
+
+const sigkill = 9;
+/** SIGKILL takes effect in no time, unless a process hangs in the kernel. */
+const killWait = 30_000;
+
+/** Sends the stop signal, and SIGKILL after `timeout` seconds (at once for 0). What does not run is left as it is. */
+export async function stopContainer(context: Context, container: Container, timeout: number): Promise<void> {
+  const { record } = container;
+  if (record.state !== "running") return;
+  const ended = container.ended ?? Promise.resolve();
+  if (timeout > 0) {
+    await signalContainer(context, record.id, signalNumber(record.stopSignal));
+    if (await within(ended, timeout * 1000)) return;
+  }
+  await signalContainer(context, record.id, sigkill);
+  if (await within(ended, killWait)) return;
+  throw new CortenError(
+    "deadline_exceeded",
+    `container ${JSON.stringify(record.id)} does not end after SIGKILL`,
+  );
+}
+
+async function signalContainer({ client }: Context, containerId: string, signal: number): Promise<void> {
+  await client.tasks.kill({ containerId, signal }).catch((error) => {
+    if (!isCode(error, "not_found")) throw error;
+  });
+}
+
+/** `SIGTERM`, `SIGRTMINPLUS3` or a number. */
+export function signalNumber(name: string): number {
+  if (/^\d+$/.test(name)) return Number(name);
+  const real = /^SIGRT(MIN|MAX)(?:(?:PLUS|MINUS|\+|-)(\d+))?$/.exec(name);
+  if (real) return real[1] === "MIN" ? 34 + Number(real[2] ?? 0) : 64 - Number(real[2] ?? 0);
+  const aliases: Record<string, string> = { SIGCLD: "SIGCHLD", SIGPOLL: "SIGIO" };
+  const known = constants.signals[(aliases[name] ?? name) as keyof typeof constants.signals];
+  return known ?? 15;
+}
+
+/** True when the promise settles in time. */
+export function within(promise: Promise<unknown>, milliseconds: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), milliseconds);
+    const settled = () => {
+      clearTimeout(timer);
+      resolve(true);
+    };
+    promise.then(settled, settled);
+  });
+}

@@ -1,0 +1,85 @@
+import { closeSync, mkdirSync, openSync, readlinkSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { Mount as CriMount } from "../../../proto/gen/runtime/v1/common_pb.ts";
+import { invalid } from "../../base/errors.ts";
+import type { ContainerdClient } from "../../containerd/client/index.ts";
+import type { Mount } from "../../oci/runtime-spec.ts";
+import { MNT_DETACH, mountAll, unmountAll } from "../../sys/mount.ts";
+import { openInRoot } from "../../sys/rootfs/index.ts";
+import type { Context } from "../context.ts";
+import { type CriImage, getImage } from "../images/store.ts";
+import type { Container } from "../records.ts";
+import { bind, volumeMount } from "../spec/mounts.ts";
+import { containerDir } from "./paths.ts";
+
+/** The pod's volumes and the ones the image declares, as mounts of the spec. */
+export async function volumesOf(
+  context: Context,
+  client: ContainerdClient,
+  container: Container,
+  image: CriImage,
+): Promise<Mount[]> {
+  const { config, record } = container;
+  const mounts: Mount[] = [];
+  for (const mount of config.mounts) {
+    if (!mount.containerPath.startsWith("/"))
+      throw invalid(`mount path ${JSON.stringify(mount.containerPath)} is not absolute`);
+    if (mount.uidMappings.length > 0 || mount.gidMappings.length > 0)
+      throw invalid("mounts with id mappings are not implemented");
+    const source = mount.image?.image ? await imageVolume(context, client, container, mount) : undefined;
+    mounts.push(volumeMount(mount, source));
+  }
+  if (context.config.ignoreImageDefinedVolumes) return mounts;
+  const taken = new Set(mounts.map(({ destination }) => destination));
+  for (const [index, path] of Object.keys(image.config.config?.Volumes ?? {}).entries()) {
+    if (taken.has(path)) continue;
+    const source = join(containerDir(context, record.id).dir, "volumes", String(index));
+    mkdirSync(source, { recursive: true, mode: 0o755 });
+    mounts.push(bind(source, path, true));
+  }
+  return mounts;
+}
+
+/** An image as a volume: a read-only view of its files, mounted for this container. */
+async function imageVolume(
+  context: Context,
+  client: ContainerdClient,
+  { record }: Container,
+  mount: CriMount,
+): Promise<string> {
+  if (!mount.readonly) throw invalid("an image volume must be mounted read-only");
+  const image = await getImage(context.client, mount.image!.image);
+  const key = `${record.id}-volume-${record.views.length}`;
+  const { mounts } = await client.snapshots.view({
+    snapshotter: record.snapshotter,
+    key,
+    parent: image.chainId ?? "",
+    labels: { "containerd.io/gc.root": new Date().toISOString() },
+  });
+  record.views.push(key);
+  const root = join(containerDir(context, record.id).runtimeDir, "volumes", String(record.views.length));
+  mkdirSync(root, { recursive: true, mode: 0o700 });
+  mountAll(mounts, root);
+  if (mount.imageSubPath === "") return root;
+  const rootFd = openSync(root, "r");
+  try {
+    const O_PATH = 0o10000000;
+    const fd = openInRoot(rootFd, mount.imageSubPath, O_PATH);
+    if (fd < 0) throw invalid(`image volume has no ${JSON.stringify(mount.imageSubPath)}`);
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } finally {
+      closeSync(fd);
+    }
+  } finally {
+    closeSync(rootFd);
+  }
+}
+
+/** Unmounts the image volumes of a container and removes its runtime directory. */
+export function releaseVolumes(context: Context, { record }: Container): void {
+  const { runtimeDir } = containerDir(context, record.id);
+  for (let number = record.views.length; number > 0; number--)
+    unmountAll(join(runtimeDir, "volumes", String(number)), MNT_DETACH);
+  rmSync(runtimeDir, { recursive: true, force: true });
+}

@@ -1,0 +1,38 @@
+import type { KeyedMutex } from "../base/async.ts";
+import type { ContainerdClient, Resolver } from "../containerd/client/index.ts";
+import type { Cni } from "./cni/cni.ts";
+import type { CriConfig } from "./config.ts";
+import type { EventBus } from "./events.ts";
+import type { Records } from "./records.ts";
+
+/** Who the registry is asked as. */
+export interface Credentials {
+  username?: string;
+  password?: string;
+  identitytoken?: string;
+  registrytoken?: string;
+}
+
+export interface CriOptions {
+  /** For the namespace of Kubernetes, `k8s.io`. */
+  client: ContainerdClient;
+  config: CriConfig;
+  /** The distribution client, which this folder may not import. */
+  resolver(credentials: Credentials | undefined, signal: AbortSignal): Resolver;
+}
+
+/** What all of the server's verbs share. */
+export interface Context {
+  readonly client: ContainerdClient;
+  readonly config: CriConfig;
+  readonly resolver: CriOptions["resolver"];
+  /** The containerd is ours: its shims start monitors for `monitor://`. */
+  readonly own: boolean;
+  readonly records: Records;
+  readonly cni: Cni;
+  readonly events: EventBus;
+  /** One change at a time per container and per pod. */
+  readonly locks: KeyedMutex;
+  /** Aborts when the server closes. */
+  readonly closing: AbortSignal;
+}

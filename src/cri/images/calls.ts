@@ -1,0 +1,82 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { ImageSchema } from "../../../proto/gen/runtime/v1/image_pb.ts";
+import { isCode, notFound } from "../../base/errors.ts";
+import type { Context } from "../context.ts";
+import { nowNanoseconds } from "../records.ts";
+import type { ImageCalls } from "../service/backend.ts";
+import { pullImage } from "./pull.ts";
+import { type CriImage, findImage, listImages } from "./store.ts";
+import { snapshotsUsage, snapshotterRoot } from "./usage.ts";
+
+/** ImageService on containerd's images. */
+export function imageCalls(context: Context): ImageCalls {
+  const { client, config } = context;
+  const snapshotterOf = (handler: string | undefined) =>
+    config.runtimes[handler ?? ""]?.snapshotter ?? config.snapshotter;
+  return {
+    async listImages({ filter }) {
+      const wanted = filter?.image?.image ?? "";
+      const images = await listImages(client);
+      if (wanted === "") return { images: images.map(imageMessage) };
+      const found = await findImage(client, wanted);
+      return { images: found ? [imageMessage(found)] : [] };
+    },
+    async imageStatus({ image, verbose }) {
+      const found = await findImage(client, image!.image);
+      if (!found) return {};
+      return {
+        image: imageMessage(found),
+        ...(verbose
+          ? { info: { info: JSON.stringify({ chainID: found.chainId ?? "", imageSpec: found.config }) } }
+          : {}),
+      };
+    },
+    async pullImage({ image, auth }, signal) {
+      const handler = image!.runtimeHandler;
+      if (handler !== "" && !config.runtimes[handler])
+        throw notFound(`no runtime for ${JSON.stringify(handler)} is configured`);
+      return { imageRef: await pullImage(context, image!.image, auth, snapshotterOf(handler), signal) };
+    },
+    async removeImage({ image }) {
+      const found = await findImage(client, image!.image);
+      if (!found) return {};
+      const names = [...found.tags, ...found.digests, found.id];
+      for (const [index, name] of names.entries())
+        await client.images.delete({ name, sync: index === names.length - 1 }).catch((error) => {
+          if (!isCode(error, "not_found")) throw error;
+        });
+      return {};
+    },
+    async imageFsInfo() {
+      const snapshotters = new Set([
+        config.snapshotter,
+        ...Object.values(config.runtimes).flatMap(({ snapshotter }) => snapshotter ?? []),
+      ]);
+      const filesystems = await Promise.all(
+        [...snapshotters].map(async (snapshotter) => {
+          const { size, inodes } = await snapshotsUsage(context, snapshotter);
+          return {
+            timestamp: BigInt(nowNanoseconds()),
+            fsId: { mountpoint: await snapshotterRoot(context, snapshotter) },
+            usedBytes: { value: size },
+            inodesUsed: { value: inodes },
+          };
+        }),
+      );
+      return { imageFilesystems: filesystems, containerFilesystems: filesystems };
+    },
+  };
+}
+
+function imageMessage(image: CriImage): MessageInitShape<typeof ImageSchema> {
+  const user = (image.config.config?.User ?? "").split(":")[0]!;
+  return {
+    id: image.id,
+    repoTags: image.tags,
+    repoDigests: image.digests,
+    size: BigInt(image.size),
+    ...(/^\d+$/.test(user) ? { uid: { value: BigInt(user) } } : { username: user }),
+    spec: { image: image.id, annotations: {} },
+    pinned: image.pinned,
+  };
+}

@@ -1,0 +1,67 @@
+import type { AuthConfig } from "../../../proto/gen/runtime/v1/image_pb.ts";
+import { CortenError, invalid, isCode, messageOf } from "../../base/errors.ts";
+import { nameImage, pull } from "../../containerd/client/index.ts";
+import type { Digest } from "../../oci/digest.ts";
+import { formatReference, parseImageName, repositoryName, withDigest } from "../../oci/reference.ts";
+import type { Context, Credentials } from "../context.ts";
+import { managedLabels } from "./store.ts";
+
+/** Pulls an image and names it by its tag, its digest and its id; gives the id. */
+export async function pullImage(
+  context: Context,
+  text: string,
+  auth: AuthConfig | undefined,
+  snapshotter: string,
+  signal: AbortSignal,
+): Promise<Digest> {
+  const { client } = context;
+  let reference: ReturnType<typeof parseImageName>;
+  try {
+    reference = parseImageName(text);
+  } catch (error) {
+    throw invalid(`failed to parse image reference ${JSON.stringify(text)}: ${messageOf(error)}`, error);
+  }
+  const name = formatReference(reference);
+  const resolver = context.resolver(credentialsOf(auth), signal);
+  try {
+    const { content } = await pull(client, {
+      ref: name,
+      name,
+      resolver,
+      snapshotter,
+      labels: managedLabels,
+      signal,
+    });
+    const id = content.manifest.config.digest;
+    const image = { target: content.target, id, labels: managedLabels };
+    const byDigest = `${repositoryName(reference)}@${content.target.digest}`;
+    if (byDigest !== name)
+      await nameImage(client, formatReference(withDigest(reference, content.target.digest)), image);
+    await nameImage(client, id, image);
+    return id;
+  } catch (error) {
+    const code = error instanceof CortenError ? error.code : "unknown";
+    throw new CortenError(
+      isCode(error, "internal") ? "unknown" : code,
+      `failed to pull and unpack image ${JSON.stringify(name)}: ${messageOf(error)}`,
+      { cause: error },
+    );
+  } finally {
+    resolver.close();
+  }
+}
+
+/** `auth` is user and password in base64, as docker's configuration has them. */
+export function credentialsOf(auth: AuthConfig | undefined): Credentials | undefined {
+  if (!auth) return undefined;
+  if (auth.username !== "") return { username: auth.username, password: auth.password };
+  if (auth.identityToken !== "") return { identitytoken: auth.identityToken };
+  if (auth.registryToken !== "") return { registrytoken: auth.registryToken };
+  if (auth.auth !== "") {
+    const decoded = Buffer.from(auth.auth, "base64").toString("utf8");
+    const at = decoded.indexOf(":");
+    if (at < 0) throw invalid("invalid decoded auth: no colon in it");
+    return { username: decoded.slice(0, at), password: decoded.slice(at + 1).replace(/\0+$/, "") };
+  }
+  return undefined;
+}

@@ -1,0 +1,128 @@
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { Status } from "../../proto/gen/containerd/v1/types/task_pb.ts";
+import { messageOf } from "../base/errors.ts";
+import { log } from "../base/log.ts";
+import { readExit } from "../monitor/index.ts";
+import { MNT_DETACH, unmountAll } from "../sys/mount.ts";
+import { discardContainer } from "./container/create.ts";
+import { type End, handleEnd, unknownEnd, watchEnd } from "./container/end.ts";
+import { removeContainer } from "./container/remove.ts";
+import { releaseVolumes } from "./container/volumes.ts";
+import type { Context } from "./context.ts";
+import { type Container, nowNanoseconds } from "./records.ts";
+import { mountedNamespaces, removeNamespace } from "./sandbox/namespaces.ts";
+import { discardSandbox, removeSandbox } from "./sandbox/stop.ts";
+
+interface FoundTask {
+  status: Status;
+  pid: number;
+  end: End;
+}
+
+/** Brings the records in line with what lives: pods run on while the server is away, however it ended. */
+export async function reconcile(context: Context): Promise<void> {
+  const tasks = await findTasks(context);
+  for (const container of context.records.containers.all())
+    await reconcileContainer(context, container, tasks.get(container.record.id)).catch((error) =>
+      log.error("cannot reconcile a container", { id: container.record.id, error: messageOf(error) }),
+    );
+  const mounted = mountedNamespaces();
+  for (const sandbox of context.records.sandboxes.all()) {
+    const { record } = sandbox;
+    try {
+      if (record.state === "making") await discardSandbox(context, sandbox);
+      else if (record.state === "removing") await removeSandbox(context, sandbox);
+      else if (record.state === "ready") {
+        const namespaces = Object.values(record.namespaces).every((path) => mounted.has(path));
+        const holder = !record.holder || tasks.get(record.id)?.status === Status.RUNNING;
+        if (namespaces && holder) continue;
+        // After a reboot: the network is given back by the stop that kubelet asks for.
+        record.state = "notready";
+        context.records.saveSandbox(sandbox);
+        log.info("a pod did not survive", { id: record.id });
+      }
+    } catch (error) {
+      log.error("cannot reconcile a pod", { id: record.id, error: messageOf(error) });
+    }
+  }
+  removeOrphans(context);
+}
+
+async function findTasks({ client }: Context): Promise<Map<string, FoundTask>> {
+  const { tasks } = await client.tasks.list({});
+  return new Map(
+    tasks.map((task) => [
+      task.id || task.containerId,
+      {
+        status: task.status,
+        pid: task.pid,
+        end: {
+          exitCode: task.exitStatus,
+          exitedAt: task.exitedAt
+            ? String(task.exitedAt.seconds * 1_000_000_000n + BigInt(task.exitedAt.nanos))
+            : nowNanoseconds(),
+        },
+      },
+    ]),
+  );
+}
+
+async function reconcileContainer(
+  context: Context,
+  container: Container,
+  task: FoundTask | undefined,
+): Promise<void> {
+  const { record } = container;
+  if (record.state === "removing") return removeContainer(context, container);
+  if (record.state === "making") {
+    releaseVolumes(context, container);
+    await discardContainer(context, container);
+    context.records.dropContainer(record.id);
+    return;
+  }
+  if (task?.status === Status.CREATED) {
+    // Killed between create and start: nothing of it ran, and kubelet will ask again.
+    await context.client.tasks.delete({ containerId: record.id });
+    if (record.state === "created") return;
+  }
+  if (task && (task.status === Status.RUNNING || task.status === Status.PAUSED)) {
+    if (record.state === "created") record.startedAt = nowNanoseconds();
+    record.state = "running";
+    record.pid = task.pid;
+    context.records.saveContainer(container);
+    watchEnd(context, container).go();
+    return;
+  }
+  if (task?.status === Status.STOPPED && record.state === "created") {
+    // It ended between its start and its record.
+    record.state = "running";
+    record.startedAt = task.end.exitedAt;
+  }
+  if (record.state !== "running") return;
+  const known = record.monitorDir === "" ? undefined : readExit(record.monitorDir);
+  const recorded = known && {
+    exitCode: known.exitCode,
+    exitedAt: String(BigInt(Date.parse(known.exitedAt)) * 1_000_000n),
+  };
+  await handleEnd(
+    context,
+    container,
+    task?.status === Status.STOPPED ? task.end : (recorded ?? unknownEnd()),
+  );
+}
+
+/** Files of pods and containers that no record names. */
+function removeOrphans({ config, records }: Context): void {
+  const names = (dir: string) => (existsSync(dir) ? readdirSync(dir) : []);
+  for (const name of names(join(config.state, "namespaces")))
+    if (!records.sandboxes.find(name.replace(/^\w+-/, "")))
+      removeNamespace(join(config.state, "namespaces", name));
+  for (const root of [config.root, config.state])
+    for (const kind of ["sandboxes", "containers"] as const)
+      for (const id of names(join(root, kind))) {
+        if (records[kind].find(id)) continue;
+        unmountAll(join(root, kind, id, "shm"), MNT_DETACH);
+        rmSync(join(root, kind, id), { recursive: true, force: true });
+      }
+}

@@ -1,0 +1,193 @@
+/** What is kept of pods and containers, in memory and in SQLite, so that a killed server finds all of it again. */
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import {
+  type LinuxContainerResources,
+  LinuxContainerResourcesSchema,
+} from "../../proto/gen/runtime/v1/common_pb.ts";
+import {
+  type ContainerConfig,
+  ContainerConfigSchema,
+} from "../../proto/gen/runtime/v1/container_config_pb.ts";
+import {
+  type PodSandboxConfig,
+  PodSandboxConfigSchema,
+} from "../../proto/gen/runtime/v1/sandbox_config_pb.ts";
+import { Database } from "../base/database.ts";
+import { invalid, notFound } from "../base/errors.ts";
+import type { AddedNetwork } from "./cni/types.ts";
+
+export interface SandboxRecord {
+  id: string;
+  /** `making` and `removing` are undone or finished by the next start. */
+  state: "making" | "ready" | "notready" | "removing";
+  /** Nanoseconds since 1970, as text: JSON has no such numbers. */
+  createdAt: string;
+  runtimeHandler: string;
+  hostNetwork: boolean;
+  /** Files of the pod's namespaces; absent ones are the host's, or (pid) the holder's. */
+  namespaces: { net?: string; ipc?: string; uts?: string };
+  /** A process that holds the pod's PID namespace, as a task under the pod's id. */
+  holder: boolean;
+  hostname: string;
+  ips: string[];
+  network?: AddedNetwork;
+}
+
+export interface ContainerRecord {
+  id: string;
+  sandboxId: string;
+  state: "making" | "created" | "running" | "exited" | "removing";
+  createdAt: string;
+  startedAt: string;
+  finishedAt: string;
+  exitCode: number;
+  reason: string;
+  message: string;
+  pid: number;
+  /** The image's id and the name it was asked for by. */
+  imageId: string;
+  imageRef: string;
+  snapshotter: string;
+  logPath: string;
+  stopSignal: string;
+  user: { uid: number; gid: number; additionalGids: number[] };
+  cgroupsPath: string;
+  /** View snapshots and directories made for it alone. */
+  views: string[];
+  /** Where its monitor lives while it runs. */
+  monitorDir: string;
+  mounts: Array<{ destination: string; source: string }>;
+}
+
+export interface Sandbox {
+  readonly record: SandboxRecord;
+  readonly config: PodSandboxConfig;
+}
+
+export interface Container {
+  readonly record: ContainerRecord;
+  readonly config: ContainerConfig;
+  /** Current limits: updates change them. */
+  resources: LinuxContainerResources | undefined;
+  /** Settles when the end of the running process has been dealt with. */
+  ended: Promise<void> | undefined;
+  /** What is attached to its stdin, for `stdin_once`. */
+  stdinAttached?: boolean;
+  oomKilled?: boolean;
+}
+
+const migrations = [
+  `CREATE TABLE sandboxes (id TEXT PRIMARY KEY, record TEXT NOT NULL, config BLOB NOT NULL) STRICT;
+   CREATE TABLE containers (id TEXT PRIMARY KEY, record TEXT NOT NULL, config BLOB NOT NULL, resources BLOB) STRICT;`,
+];
+
+/** Finds by a whole id or by the beginning of exactly one. */
+class Objects<T> {
+  readonly #byId = new Map<string, T>();
+  readonly #what: string;
+  constructor(what: string) {
+    this.#what = what;
+  }
+
+  all(): T[] {
+    return [...this.#byId.values()];
+  }
+
+  /** Undefined when there is none; an ambiguous prefix is refused. */
+  find(id: string): T | undefined {
+    const exact = this.#byId.get(id);
+    if (exact || id === "") return exact;
+    const matches = [...this.#byId].filter(([full]) => full.startsWith(id));
+    if (matches.length > 1) throw invalid(`${this.#what} id ${JSON.stringify(id)} is ambiguous`);
+    return matches[0]?.[1];
+  }
+
+  get(id: string): T {
+    const found = this.find(id);
+    if (!found)
+      throw notFound(`an error occurred when try to find ${this.#what} ${JSON.stringify(id)}: not found`);
+    return found;
+  }
+
+  put(id: string, value: T): void {
+    this.#byId.set(id, value);
+  }
+
+  drop(id: string): void {
+    this.#byId.delete(id);
+  }
+}
+
+export class Records implements Disposable {
+  readonly sandboxes = new Objects<Sandbox>("sandbox");
+  readonly containers = new Objects<Container>("container");
+  readonly #db: Database;
+
+  constructor(path: string) {
+    this.#db = new Database(path, migrations);
+    for (const row of this.#db.all<{ id: string; record: string; config: Uint8Array }>(
+      "SELECT * FROM sandboxes",
+    ))
+      this.sandboxes.put(row.id, {
+        record: JSON.parse(row.record) as SandboxRecord,
+        config: fromBinary(PodSandboxConfigSchema, row.config),
+      });
+    for (const row of this.#db.all<{
+      id: string;
+      record: string;
+      config: Uint8Array;
+      resources: Uint8Array | null;
+    }>("SELECT * FROM containers"))
+      this.containers.put(row.id, {
+        record: JSON.parse(row.record) as ContainerRecord,
+        config: fromBinary(ContainerConfigSchema, row.config),
+        resources: row.resources ? fromBinary(LinuxContainerResourcesSchema, row.resources) : undefined,
+        ended: undefined,
+      });
+  }
+
+  saveSandbox(sandbox: Sandbox): void {
+    const { record, config } = sandbox;
+    this.sandboxes.put(record.id, sandbox);
+    this.#db.run(
+      "INSERT INTO sandboxes (id, record, config) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record, config = excluded.config",
+      record.id,
+      JSON.stringify(record),
+      toBinary(PodSandboxConfigSchema, config),
+    );
+  }
+
+  dropSandbox(id: string): void {
+    this.sandboxes.drop(id);
+    this.#db.run("DELETE FROM sandboxes WHERE id = ?", id);
+  }
+
+  saveContainer(container: Container): void {
+    const { record, config, resources } = container;
+    this.containers.put(record.id, container);
+    this.#db.run(
+      "INSERT INTO containers (id, record, config, resources) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record, resources = excluded.resources",
+      record.id,
+      JSON.stringify(record),
+      toBinary(ContainerConfigSchema, config),
+      resources ? toBinary(LinuxContainerResourcesSchema, resources) : null,
+    );
+  }
+
+  dropContainer(id: string): void {
+    this.containers.drop(id);
+    this.#db.run("DELETE FROM containers WHERE id = ?", id);
+  }
+
+  containersOf(sandboxId: string): Container[] {
+    return this.containers.all().filter(({ record }) => record.sandboxId === sandboxId);
+  }
+
+  [Symbol.dispose](): void {
+    this.#db[Symbol.dispose]();
+  }
+}
+
+/** Nanoseconds since 1970, now. */
+export const nowNanoseconds = (): string =>
+  String(BigInt(Date.now()) * 1_000_000n + (process.hrtime.bigint() % 1_000_000n));

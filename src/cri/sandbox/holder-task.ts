@@ -1,0 +1,87 @@
+import { isCode } from "../../base/errors.ts";
+import { packOptions, packSpec } from "../../containerd/client/index.ts";
+import type { LinuxNamespace, Spec } from "../../oci/runtime-spec.ts";
+import type { RuntimeHandlerConfig } from "../config.ts";
+import type { Context } from "../context.ts";
+import type { Sandbox } from "../records.ts";
+import { cgroupsPathOf, oomScoreAdjustment } from "../spec/resources.ts";
+import { holderRoot } from "./holder.ts";
+
+/** Below what containers get, so that the kernel takes the pod's own process last. */
+const holderOomScore = -998;
+
+/** The runtime of a handler as containerd is told it. */
+export function runtimeOf(handler: RuntimeHandlerConfig) {
+  const options =
+    handler.binaryName || handler.root || handler.systemdCgroup
+      ? packOptions({
+          binaryName: handler.binaryName ?? "",
+          root: handler.root ?? "",
+          systemdCgroup: handler.systemdCgroup ?? false,
+        })
+      : undefined;
+  return { name: handler.type, ...(options ? { options } : {}) };
+}
+
+/** Starts the task whose only process is PID 1 of the pod. */
+export async function startHolder(context: Context, sandbox: Sandbox): Promise<void> {
+  const { record, config } = sandbox;
+  const { id } = record;
+  const handler = context.config.runtimes[record.runtimeHandler]!;
+  const { net, ipc, uts } = record.namespaces;
+  const namespaces: LinuxNamespace[] = [{ type: "mount" }, { type: "pid" }];
+  if (net !== undefined) namespaces.push({ type: "network", path: net });
+  if (ipc !== undefined) namespaces.push({ type: "ipc", path: ipc });
+  if (uts !== undefined) namespaces.push({ type: "uts", path: uts });
+  const spec: Spec = {
+    ociVersion: "1.0.2",
+    process: {
+      user: { uid: 65535, gid: 65535 },
+      args: ["/pause"],
+      env: ["PATH=/"],
+      cwd: "/",
+      capabilities: { bounding: [], effective: [], permitted: [] },
+      noNewPrivileges: true,
+      oomScoreAdj: oomScoreAdjustment(holderOomScore),
+    },
+    root: { path: holderRoot(context.config.state), readonly: true },
+    mounts: [{ destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] }],
+    annotations: { "io.kubernetes.cri.container-type": "sandbox", "io.kubernetes.cri.sandbox-id": id },
+    linux: {
+      resources: { devices: [{ allow: false, access: "rwm" }], cpu: { shares: 2 } },
+      cgroupsPath: cgroupsPathOf(config.linux?.cgroupParent ?? "", id, handler.systemdCgroup ?? false),
+      namespaces,
+    },
+  };
+  const { client } = context;
+  await client.containers.create({
+    container: {
+      id,
+      labels: { ...config.labels, "io.cri-containerd.kind": "sandbox" },
+      runtime: runtimeOf(handler),
+      spec: packSpec(spec),
+    },
+  });
+  const { pid } = await client.tasks.create({ containerId: id });
+  await client.tasks.start({ containerId: id });
+  if (pid === 0) throw new Error("the pod's process has no pid");
+}
+
+/** Ends and deletes the holder's task and container, as far as they are there. */
+export async function endHolder({ client }: Context, id: string): Promise<void> {
+  const ignoring = async (work: Promise<unknown>) => {
+    await work.catch((error) => {
+      if (!isCode(error, "not_found")) throw error;
+    });
+  };
+  await ignoring(client.tasks.kill({ containerId: id, signal: 9, all: true }));
+  await ignoring(client.tasks.wait({ containerId: id }, { timeoutMs: 10_000 }));
+  await ignoring(client.tasks.delete({ containerId: id }));
+  await ignoring(client.containers.delete({ id }));
+}
+
+/** The holder's process, for the PID namespace to join. */
+export async function holderPid({ client }: Context, id: string): Promise<number> {
+  const { process } = await client.tasks.get({ containerId: id });
+  return process?.pid ?? 0;
+}

@@ -1,0 +1,238 @@
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { hostname as ownHostname } from "node:os";
+import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { NamespaceMode, PodSandboxMetadataSchema } from "../../../proto/gen/runtime/v1/common_pb.ts";
+import { ContainerEventType } from "../../../proto/gen/runtime/v1/event_pb.ts";
+import { type PodSandboxConfig, Protocol } from "../../../proto/gen/runtime/v1/sandbox_config_pb.ts";
+import { Cleanup } from "../../base/cleanup.ts";
+import { alreadyExists, CortenError, invalid, messageOf, notFound } from "../../base/errors.ts";
+import { span } from "../../base/trace.ts";
+import { mountAll } from "../../sys/mount.ts";
+import { setLink } from "../../sys/netlink/link.ts";
+import { NETLINK_ROUTE } from "../../sys/netlink/socket.ts";
+import { createNetns, openNetlinkIn } from "../../sys/netns.ts";
+import { addressesOf } from "../cni/cni.ts";
+import type { PortMappingEntry } from "../cni/types.ts";
+import type { Context } from "../context.ts";
+import { nowNanoseconds, type Sandbox, type SandboxRecord } from "../records.ts";
+import { refuseUserNamespace } from "../spec/container.ts";
+import { publishEvent } from "./events.ts";
+import { startHolder } from "./holder-task.ts";
+import { createUtsAndIpc } from "./namespaces.ts";
+import { filesOf } from "./paths.ts";
+import { releaseSandbox } from "./stop.ts";
+
+/** A metadata's text: what makes two pods the same. */
+export const sandboxKey = ({ metadata = create(PodSandboxMetadataSchema) }: PodSandboxConfig): string =>
+  [metadata.name, metadata.namespace, metadata.uid, metadata.attempt].join("_");
+
+/** Makes a pod: namespaces, files, network. One that is there with the same name is the answer to a repeated request. */
+export async function runSandbox(
+  context: Context,
+  config: PodSandboxConfig,
+  handler: string,
+): Promise<string> {
+  const { records } = context;
+  const runtimeHandler = handler || context.config.defaultRuntime;
+  if (!context.config.runtimes[runtimeHandler])
+    throw notFound(`failed to get sandbox runtime: no runtime for ${JSON.stringify(handler)} is configured`);
+  const key = sandboxKey(config);
+  const before = records.sandboxes.all().find((sandbox) => sandboxKey(sandbox.config) === key);
+  if (before?.record.state === "ready") return before.record.id;
+  if (before)
+    throw alreadyExists(
+      `failed to reserve sandbox name ${JSON.stringify(key)}: name is reserved for ${JSON.stringify(before.record.id)}`,
+    );
+  const options = config.linux?.securityContext?.namespaceOptions;
+  refuseUserNamespace(options?.usernsOptions?.mode);
+  const hostNetwork = options?.network === NamespaceMode.NODE;
+  const id = randomBytes(32).toString("hex");
+  const namespace = (name: string) => join(context.config.state, "namespaces", `${name}-${id}`);
+  const record: SandboxRecord = {
+    id,
+    state: "making",
+    createdAt: nowNanoseconds(),
+    runtimeHandler,
+    hostNetwork,
+    namespaces: {
+      ...(hostNetwork ? {} : { net: namespace("net"), uts: namespace("uts") }),
+      ...(options?.ipc === NamespaceMode.NODE ? {} : { ipc: namespace("ipc") }),
+    },
+    holder: (options?.pid ?? NamespaceMode.POD) === NamespaceMode.POD,
+    hostname: config.hostname || (hostNetwork ? ownHostname() : id.slice(0, 12)),
+    ips: [],
+  };
+  checkSysctls(config.linux?.sysctls ?? {}, record);
+  const sandbox: Sandbox = { record, config };
+  await using undo = new Cleanup();
+  // On record before the first thing is made: a server killed from here on finds all of it.
+  records.saveSandbox(sandbox);
+  undo.add("forget the sandbox", () => records.dropSandbox(id));
+  undo.add("release the sandbox", () => releaseSandbox(context, sandbox));
+  span("cri", "make namespaces", () => makeNamespaces(record));
+  makeFiles(context, sandbox);
+  if (config.logDirectory !== "") mkdirSync(config.logDirectory, { recursive: true, mode: 0o755 });
+  await Promise.all([
+    span("cri", "add to network", () => addToNetwork(context, sandbox)),
+    record.holder ? span("cri", "start holder", () => startHolder(context, sandbox)) : undefined,
+  ]);
+  record.state = "ready";
+  records.saveSandbox(sandbox);
+  undo.release();
+  publishEvent(context, id, id, ContainerEventType.CONTAINER_CREATED_EVENT);
+  publishEvent(context, id, id, ContainerEventType.CONTAINER_STARTED_EVENT);
+  return id;
+}
+
+function makeNamespaces({ namespaces }: SandboxRecord): void {
+  const { net, uts, ipc } = namespaces;
+  if (net !== undefined) {
+    createNetns(net);
+    const socket = openNetlinkIn(net, NETLINK_ROUTE);
+    try {
+      socket.transact([setLink(1, { up: true })]);
+    } finally {
+      socket.close();
+    }
+  }
+  createUtsAndIpc({ ...(uts === undefined ? {} : { uts }), ...(ipc === undefined ? {} : { ipc }) });
+}
+
+/** hostname, hosts and resolv.conf, which all of the pod's containers see, and its shared memory. */
+function makeFiles(context: Context, { record, config }: Sandbox): void {
+  const files = filesOf(context, record.id);
+  mkdirSync(files.dir, { recursive: true, mode: 0o755 });
+  writeFileSync(files.hostname, `${record.hostname}\n`);
+  writeFileSync(files.hosts, existsSync("/etc/hosts") ? readFileSync("/etc/hosts") : "");
+  writeFileSync(files.resolvConf, resolvConf(config));
+  if (record.namespaces.ipc !== undefined) {
+    mkdirSync(files.shm, { recursive: true, mode: 0o700 });
+    mountAll(
+      [{ type: "tmpfs", source: "shm", options: ["noexec", "nosuid", "nodev", "mode=1777", "size=65536k"] }],
+      files.shm,
+    );
+  }
+}
+
+/** Without a DNS configuration the host's file. */
+function resolvConf({ dnsConfig }: PodSandboxConfig): string {
+  if (!dnsConfig) {
+    try {
+      return readFileSync("/etc/resolv.conf", "utf8");
+    } catch {
+      return "";
+    }
+  }
+  const { servers, searches, options } = dnsConfig;
+  if (searches.some((word) => /\s/.test(word)) || servers.some((word) => /\s/.test(word)))
+    throw invalid("a DNS server or search domain holds white space");
+  return [
+    ...(searches.length > 0 ? [`search ${searches.join(" ")}`] : []),
+    ...servers.map((server) => `nameserver ${server}`),
+    ...(options.length > 0 ? [`options ${options.join(" ")}`] : []),
+    "",
+  ].join("\n");
+}
+
+const protocols = { [Protocol.TCP]: "tcp", [Protocol.UDP]: "udp", [Protocol.SCTP]: "sctp" } as const;
+
+async function addToNetwork(context: Context, sandbox: Sandbox): Promise<void> {
+  const { record, config } = sandbox;
+  const { net } = record.namespaces;
+  if (net === undefined) return;
+  const { metadata } = config;
+  const portMappings: PortMappingEntry[] = config.portMappings
+    .filter((mapping) => mapping.hostPort > 0)
+    .map((mapping) => ({
+      hostPort: mapping.hostPort,
+      containerPort: mapping.containerPort,
+      protocol: protocols[mapping.protocol] ?? "tcp",
+      hostIP: mapping.hostIp,
+    }));
+  try {
+    record.network = context.cni.plan({
+      args: {
+        IgnoreUnknown: "1",
+        K8S_POD_NAMESPACE: metadata?.namespace ?? "",
+        K8S_POD_NAME: metadata?.name ?? "",
+        K8S_POD_INFRA_CONTAINER_ID: record.id,
+        K8S_POD_UID: metadata?.uid ?? "",
+      },
+      runtimeConfig: {
+        ...(portMappings.length > 0 ? { portMappings } : {}),
+        ...bandwidthOf(config.annotations),
+        ...(config.dnsConfig
+          ? {
+              dns: {
+                servers: config.dnsConfig.servers,
+                searches: config.dnsConfig.searches,
+                options: config.dnsConfig.options,
+              },
+            }
+          : {}),
+        ...(config.linux?.cgroupParent ? { cgroupPath: config.linux.cgroupParent } : {}),
+      },
+    });
+    context.records.saveSandbox(sandbox);
+    await context.cni.add(record.network, record.id, net);
+  } catch (error) {
+    throw new CortenError(
+      "unknown",
+      `failed to setup network for sandbox ${JSON.stringify(record.id)}: ${messageOf(error)}`,
+      {
+        cause: error,
+      },
+    );
+  }
+  record.ips = addressesOf(record.network.result);
+  if (record.ips.length === 0)
+    throw new CortenError("unknown", `failed to find network info for sandbox ${JSON.stringify(record.id)}`);
+}
+
+const quantities: Record<string, number> = {
+  "": 1,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  Ti: 2 ** 40,
+};
+
+/** Kubernetes' annotations for the bandwidth plugin, in bits per second. */
+function bandwidthOf(annotations: Record<string, string>): Record<string, unknown> {
+  const rate = (name: string) => {
+    const text = annotations[`kubernetes.io/${name}-bandwidth`];
+    if (text === undefined) return undefined;
+    const match = /^(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|k|M|G|T|)$/.exec(text);
+    if (!match) throw invalid(`cannot parse ${name} bandwidth ${JSON.stringify(text)}`);
+    return Math.floor(Number(match[1]) * quantities[match[2]!]!);
+  };
+  const ingress = rate("ingress");
+  const egress = rate("egress");
+  if (ingress === undefined && egress === undefined) return {};
+  return {
+    bandwidth: {
+      ...(ingress === undefined ? {} : { ingressRate: ingress, ingressBurst: 2 ** 31 - 1 }),
+      ...(egress === undefined ? {} : { egressRate: egress, egressBurst: 2 ** 31 - 1 }),
+    },
+  };
+}
+
+/** Only what belongs to a namespace of the pod's own; the rest would change the machine. */
+function checkSysctls(sysctls: Record<string, string>, { namespaces }: SandboxRecord): void {
+  for (const name of Object.keys(sysctls)) {
+    const dotted = name.replaceAll("/", ".");
+    const net = dotted.startsWith("net.");
+    const ipc = /^kernel\.(shm|msg|sem)/.test(dotted) || dotted.startsWith("fs.mqueue.");
+    if (net && namespaces.net === undefined)
+      throw invalid(`sysctl ${JSON.stringify(name)} is not allowed in the host's network namespace`);
+    if (ipc && namespaces.ipc === undefined)
+      throw invalid(`sysctl ${JSON.stringify(name)} is not allowed in the host's IPC namespace`);
+    if (!net && !ipc) throw invalid(`sysctl ${JSON.stringify(name)} is not in a separate kernel namespace`);
+  }
+}

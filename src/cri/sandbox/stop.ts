@@ -1,0 +1,75 @@
+import { rmSync } from "node:fs";
+import { ContainerEventType } from "../../../proto/gen/runtime/v1/event_pb.ts";
+import { messageOf } from "../../base/errors.ts";
+import { log } from "../../base/log.ts";
+import { MNT_DETACH, unmountAll } from "../../sys/mount.ts";
+import { removeContainer } from "../container/remove.ts";
+import { stopContainer } from "../container/stop.ts";
+import type { Context } from "../context.ts";
+import type { Sandbox } from "../records.ts";
+import { publishEvent } from "./events.ts";
+import { endHolder } from "./holder-task.ts";
+import { mountedNamespaces, removeNamespace } from "./namespaces.ts";
+import { filesOf } from "./paths.ts";
+
+/** Ends all of a pod's processes and gives its network back. What is stopped already is left as it is. */
+export async function stopSandbox(context: Context, sandbox: Sandbox): Promise<void> {
+  const { record } = sandbox;
+  await Promise.all(
+    context.records.containersOf(record.id).map((container) => stopContainer(context, container, 0)),
+  );
+  await context.locks.run(record.id, async () => {
+    if (record.state === "notready") return;
+    await releaseNamespaces(context, sandbox);
+    record.state = "notready";
+    context.records.saveSandbox(sandbox);
+    publishEvent(context, record.id, record.id, ContainerEventType.CONTAINER_STOPPED_EVENT);
+  });
+}
+
+/** Holder, network, namespaces and shared memory. A network that cannot be given back is an error, to be tried again. */
+async function releaseNamespaces(context: Context, { record }: Sandbox): Promise<void> {
+  if (record.holder) await endHolder(context, record.id);
+  const { net, ipc, uts } = record.namespaces;
+  if (record.network && net !== undefined) {
+    await context.cni.remove(record.network, record.id, mountedNamespaces().has(net) ? net : "");
+    delete record.network;
+  }
+  for (const path of [net, ipc, uts]) if (path !== undefined) removeNamespace(path);
+  unmountAll(filesOf(context, record.id).shm, MNT_DETACH);
+}
+
+/** All a pod has on this machine, whatever state its making was in. */
+export async function releaseSandbox(context: Context, sandbox: Sandbox): Promise<void> {
+  const { record } = sandbox;
+  try {
+    await releaseNamespaces(context, sandbox);
+  } finally {
+    const files = filesOf(context, record.id);
+    unmountAll(files.shm, MNT_DETACH);
+    for (const path of [files.dir, files.runtimeDir]) rmSync(path, { recursive: true, force: true });
+  }
+}
+
+/** Stops a pod and removes it with its containers. */
+export async function removeSandbox(context: Context, sandbox: Sandbox): Promise<void> {
+  const { record } = sandbox;
+  await stopSandbox(context, sandbox);
+  for (const container of context.records.containersOf(record.id)) await removeContainer(context, container);
+  await context.locks.run(record.id, async () => {
+    if (!context.records.sandboxes.find(record.id)) return;
+    record.state = "removing";
+    context.records.saveSandbox(sandbox);
+    await releaseSandbox(context, sandbox);
+    publishEvent(context, record.id, record.id, ContainerEventType.CONTAINER_DELETED_EVENT);
+    context.records.dropSandbox(record.id);
+  });
+}
+
+/** For a start that finds a pod half made. */
+export async function discardSandbox(context: Context, sandbox: Sandbox): Promise<void> {
+  await releaseSandbox(context, sandbox).catch((error) =>
+    log.warn("something of a pod is left", { id: sandbox.record.id, error: messageOf(error) }),
+  );
+  context.records.dropSandbox(sandbox.record.id);
+}

@@ -1,0 +1,49 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { StatusResponseSchema } from "../../proto/gen/runtime/v1/status_pb.ts";
+import type { Context } from "./context.ts";
+
+/** Whether pods can be run, and what the runtime handlers can do. */
+export function statusOf(context: Context, verbose: boolean): MessageInitShape<typeof StatusResponseSchema> {
+  const { cni, config } = context;
+  const network = cni.network;
+  // Recursive read-only mounts need mount_setattr (Linux 5.12), which our runtime has; of others we do not know.
+  const features = (name: string) => ({
+    recursiveReadOnlyMounts: context.own && config.runtimes[name]?.binaryName === undefined,
+    userNamespaces: false,
+  });
+  return {
+    status: {
+      conditions: [
+        { type: "RuntimeReady", status: true },
+        {
+          type: "NetworkReady",
+          status: network !== undefined,
+          ...(network
+            ? {}
+            : {
+                reason: "NetworkPluginNotReady",
+                message: "Network plugin returns error: cni plugin not initialized",
+              }),
+        },
+      ],
+    },
+    runtimeHandlers: [
+      { name: "", features: features(config.defaultRuntime) },
+      ...Object.keys(config.runtimes).map((name) => ({ name, features: features(name) })),
+    ],
+    features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: false, mountOptions: true },
+    ...(verbose
+      ? {
+          info: {
+            config: JSON.stringify(config),
+            cniconfig: JSON.stringify({
+              PluginDirs: config.cni.binDirs,
+              PluginConfDir: config.cni.confDir,
+              Networks: network ? [network] : [],
+            }),
+            lastCNILoadStatus: network ? "OK" : cni.problem,
+          },
+        }
+      : {}),
+  };
+}
