@@ -1,6 +1,7 @@
 /** Layers written from snapshots, and put back: apply(diff(A, B)) on A is B. Needs root. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import {
   appendFileSync,
   chmodSync,
@@ -179,7 +180,11 @@ describe.each([
 
 test("a diff that is not read to its end says so", async () => {
   const snapshots = await openNative(join(base, "native"));
-  const { lower, upper } = await prepared(snapshots, fillLower, change);
+  const { lower, upper } = await prepared(snapshots, fillLower, (dir) => {
+    change(dir);
+    // More than fits into all the buffers between the files and the first piece.
+    writeFileSync(join(dir, "large"), randomBytes(16 << 20));
+  });
   const { stream, result } = writeDiff(lower, upper, { compression: "gzip" });
   const reader = stream.getReader();
   await reader.read();
