@@ -11,8 +11,10 @@ const programs: Record<string, () => Promise<{ main: Program }>> = {
   docker: () => import("./cmd/docker.ts"),
   dockerd: () => import("./cmd/dockerd.ts"),
   containerd: () => import("./cmd/containerd.ts"),
+  cri: () => import("./cmd/cri.ts"),
   runc: () => import("./cmd/runc.ts"),
   ctr: () => import("./cmd/ctr.ts"),
+  crictl: () => import("./cmd/crictl.ts"),
   // Not for people: a layer is unpacked in a process of its own, and hashed on a thread of that.
   "store-unpack": () => import("./store/layer/unpack-process.ts"),
   "store-hash": () => import("./store/layer/hash-worker.ts"),
@@ -21,7 +23,7 @@ const programs: Record<string, () => Promise<{ main: Program }>> = {
 };
 
 /** The build makes the JIT wait (`--compile-jit-policy`): commands end before it pays. These programs stay. */
-const staying: ReadonlySet<string> = new Set(["dockerd", "containerd", "store-unpack", "store-hash"]);
+const staying: ReadonlySet<string> = new Set(["dockerd", "containerd", "cri", "store-unpack", "store-hash"]);
 
 /** argv[0] as the caller gave it: a symlink named `runc` makes a runc. */
 function calledAs(): string {

@@ -34,6 +34,7 @@ const table: Record<string, readonly string[]> = {
     "base",
   ],
   cli: ["engine", "build/dockerfile", "oci", "base"],
+  crictl: ["cli/flags", "cli/format", "cli/template", "cli/streams/detach", "cri/streaming", "proto", "base"],
 };
 const everything = new Set(["cmd", "main.ts"]);
 
