@@ -215,7 +215,7 @@ function transferred(internal: Step, what: string, bytes: number): void {
     id: `transferring ${what}:`,
     name: "transferring",
     current: bytes,
-    total: bytes,
+    total: 0,
     done: true,
   });
 }

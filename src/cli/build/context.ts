@@ -1,13 +1,14 @@
-/** The argument of `build`: a directory, a URL, or what stdin brings. */
+/** The argument of `build` and `-f`: a directory, a URL, or what stdin brings. */
 import { realpathSync, statSync } from "node:fs";
 import { basename, dirname, relative, resolve } from "node:path";
 import type { BuildContext } from "../../engine/types.ts";
-import { StatusError } from "../errors.ts";
+import { goQuote } from "../format/quote.ts";
+import { buildProblem } from "./csv.ts";
 
 export type ContextSource =
   | { kind: "directory"; path: string }
   | { kind: "remote"; url: string }
-  /** A tar on stdin; `bytes` is what was read of it to know. */
+  /** A tar on stdin. */
   | { kind: "archive"; bytes: AsyncIterable<Uint8Array> }
   /** A Dockerfile on stdin, and nothing else. */
   | { kind: "dockerfile"; text: Uint8Array };
@@ -18,133 +19,160 @@ export interface BuildSource {
   filename?: string;
   /** The directory it is in, when that is not the context. */
   dockerfileDirectory?: string;
-  /** `-f -`. */
+  /** `-f -`, or `-f URL`. */
   dockerfile?: Uint8Array;
 }
 
-const dockerfileLimit = 16 << 20;
+/** As much as BuildKit reads. */
+const dockerfileLimit = 2_000_000;
+const stdin = (): AsyncIterable<Uint8Array> => Bun.stdin.stream() as unknown as AsyncIterable<Uint8Array>;
 
-/** Looks at the argument and at `-f`; refuses what is not there in docker's words. */
-export async function findSource(argument: string, file: string): Promise<BuildSource> {
-  if (argument === "-" && file === "-")
-    throw new StatusError(1, "invalid argument: can't use stdin for both build context and dockerfile");
-  const inline = file === "-" ? { dockerfile: await readStdin() } : {};
+/** Looks at the argument and at `-f`; refuses what is not there in buildx' words. */
+export async function findSource(
+  argument: string,
+  file: string,
+  input: () => AsyncIterable<Uint8Array> = stdin,
+): Promise<BuildSource> {
+  if (argument === "")
+    throw buildProblem('please specify build context (e.g. "." for the current directory)');
   if (argument === "-") {
-    const context = await stdinContext();
+    if (file === "-")
+      throw buildProblem("invalid argument: can't use stdin for both build context and dockerfile");
+    const context = await stdinContext(input());
+    if (context.kind === "dockerfile" && file !== "")
+      throw buildProblem("ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles");
     return { context, ...(file === "" ? {} : { filename: file }) };
   }
-  if (isRemote(argument)) {
-    const filename = file === "" || file === "-" ? {} : { filename: file };
-    return { context: { kind: "remote", url: argument }, ...filename, ...inline };
+  const directory = isDirectory(argument);
+  const remote = isRemote(argument);
+  if (!directory && !remote)
+    throw buildProblem(`unable to prepare context: path ${goQuote(argument)} not found`);
+  if (directory) {
+    const path = realpathSync(argument);
+    const context = { kind: "directory", path } as const;
+    if (file === "") return { context };
+    return { context, ...((await inlineDockerfile(file, input)) ?? placeOf(file, path)) };
   }
-  const path = directoryOf(argument);
-  const context = { kind: "directory", path } as const;
+  const context = { kind: "remote", url: argument } as const;
   if (file === "") return { context };
-  if (file === "-") return { context, ...inline };
-  return { context, ...placeOf(file, path) };
+  const inline = await inlineDockerfile(file, input);
+  if (inline) return { context, ...inline };
+  return { context, ...(file.startsWith("/") ? placeOf(file, undefined) : { filename: file }) };
 }
 
-function directoryOf(argument: string): string {
-  let path: string;
+function isDirectory(path: string): boolean {
   try {
-    path = realpathSync(argument);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT")
-      throw new StatusError(1, `unable to prepare context: path ${JSON.stringify(argument)} not found`);
-    throw error;
-  }
-  if (!statSync(path).isDirectory())
-    throw new StatusError(1, `unable to prepare context: ${argument} is not a directory`);
-  return path;
-}
-
-/** A Dockerfile outside of the context comes with a directory of its own. */
-function placeOf(file: string, context: string): Pick<BuildSource, "filename" | "dockerfileDirectory"> {
-  const absolute = resolve(file);
-  let directory: string;
-  try {
-    directory = realpathSync(dirname(absolute));
-    statSync(absolute);
-  } catch {
-    // As buildx: a name is taken relative to the context as well.
-    const inside = relative(context, resolve(context, file));
-    if (!inside.startsWith("..") && exists(resolve(context, file))) return { filename: inside };
-    throw new StatusError(
-      1,
-      `unable to prepare context: unable to evaluate symlinks in Dockerfile path: lstat ${absolute}: no such file or directory`,
-    );
-  }
-  const inside = relative(context, directory);
-  if (inside === "" || (!inside.startsWith("..") && !inside.startsWith("/")))
-    return { filename: inside === "" ? basename(absolute) : `${inside}/${basename(absolute)}` };
-  return { filename: basename(absolute), dockerfileDirectory: directory };
-}
-
-function exists(path: string): boolean {
-  try {
-    statSync(path);
-    return true;
+    return statSync(path).isDirectory();
   } catch {
     return false;
   }
 }
 
-/** Git URLs and web addresses, as docker tells them (its urlutil). */
-export function isRemote(text: string): boolean {
-  return /^(https?|git|ssh):\/\//.test(text) || /^git@[^:/]+:/.test(text) || /^github\.com\//.test(text);
+async function inlineDockerfile(
+  file: string,
+  input: () => AsyncIterable<Uint8Array>,
+): Promise<{ dockerfile: Uint8Array } | undefined> {
+  if (file === "-") return { dockerfile: await readAll(input(), "stdin") };
+  if (!/^https?:\/\//.test(file)) return undefined;
+  let answer: Response;
+  try {
+    answer = await fetch(file);
+  } catch (error) {
+    throw buildProblem(`cannot get the Dockerfile ${file}: ${(error as Error).message}`);
+  }
+  if (!answer.ok || !answer.body)
+    throw buildProblem(`cannot get the Dockerfile ${file}: invalid response status ${answer.status}`);
+  return { dockerfile: await readAll(answer.body as unknown as AsyncIterable<Uint8Array>, file) };
 }
+
+/** A Dockerfile outside of the context comes with a directory of its own. Names are relative to where we are. */
+function placeOf(
+  file: string,
+  context: string | undefined,
+): Pick<BuildSource, "filename" | "dockerfileDirectory"> {
+  const absolute = resolve(file);
+  const name = basename(absolute);
+  let directory: string;
+  try {
+    directory = realpathSync(dirname(absolute));
+  } catch {
+    throw buildProblem(`resolve : lstat ${dirname(file)}: no such file or directory`);
+  }
+  if (context === undefined) return { filename: name, dockerfileDirectory: directory };
+  const inside = relative(context, directory);
+  if (inside === "") return { filename: name };
+  if (inside !== ".." && !inside.startsWith("../")) return { filename: `${inside}/${name}` };
+  return { filename: name, dockerfileDirectory: directory };
+}
+
+/** Git URLs and web addresses, as docker tells them. */
+export function isRemote(text: string): boolean {
+  return (
+    /^(https?|git|ssh):\/\//.test(text) ||
+    /^[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+:[^:]/.test(text) ||
+    /^github\.com\/[^/]+\/[^/]+/.test(text)
+  );
+}
+
+/** Git by SSH, for which an agent is wanted whether it was asked for or not. */
+export const isGitSsh = (text: string): boolean =>
+  text.startsWith("ssh://") || (isRemote(text) && /^[^/:]+@[^/:]+:/.test(text));
 
 export function describeDirectory(name: string, path: string): BuildContext {
   const stat = statSync(path, { bigint: true });
   return { name, path, device: String(stat.dev), inode: String(stat.ino) };
 }
 
-async function readStdin(): Promise<Uint8Array> {
+async function readAll(stream: AsyncIterable<Uint8Array>, what: string): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let size = 0;
-  for await (const piece of Bun.stdin.stream() as unknown as AsyncIterable<Uint8Array>) {
+  for await (const piece of stream) {
     size += piece.length;
-    if (size > dockerfileLimit) throw new StatusError(1, "the Dockerfile on stdin is larger than 16 MiB");
+    if (size > dockerfileLimit) throw buildProblem(`Dockerfile ${what} bigger than allowed max size (2MB)`);
     pieces.push(piece);
   }
   return Buffer.concat(pieces);
 }
 
-/** Enough to tell an archive: tar's magic is at 257. */
+/** Enough to tell an archive: the first header of a tar. */
 const headSize = 512;
 
-async function stdinContext(): Promise<ContextSource> {
-  const stream = (Bun.stdin.stream() as unknown as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
+async function stdinContext(input: AsyncIterable<Uint8Array>): Promise<ContextSource> {
+  const stream = input[Symbol.asyncIterator]();
   let head: Uint8Array = new Uint8Array(0);
-  let ended = false;
-  while (head.length < headSize && !ended) {
+  while (head.length < headSize) {
     const { value, done } = await stream.next();
-    if (done) ended = true;
-    else head = Buffer.concat([head, value]);
+    if (done) break;
+    head = Buffer.concat([head, value]);
   }
   async function* all(): AsyncGenerator<Uint8Array> {
     yield head;
     for (let next = await stream.next(); !next.done; next = await stream.next()) yield next.value;
   }
   if (isArchive(head)) return { kind: "archive", bytes: all() };
-  const pieces: Uint8Array[] = [];
-  let size = 0;
-  for await (const piece of all()) {
-    size += piece.length;
-    if (size > dockerfileLimit) throw new StatusError(1, "the Dockerfile on stdin is larger than 16 MiB");
-    pieces.push(piece);
-  }
-  return { kind: "dockerfile", text: Buffer.concat(pieces) };
+  return { kind: "dockerfile", text: await readAll(all(), "stdin") };
 }
 
 /** tar, gzip, bzip2, xz and zstd by their first bytes. */
-function isArchive(head: Uint8Array): boolean {
+export function isArchive(head: Uint8Array): boolean {
   const hex = Buffer.from(head.subarray(0, 6)).toString("hex");
   return (
-    Buffer.from(head.subarray(257, 262)).toString("latin1") === "ustar" ||
-    hex.startsWith("1f8b") ||
+    hex.startsWith("1f8b08") ||
     hex.startsWith("425a68") ||
     hex === "fd377a585a00" ||
-    hex.startsWith("28b52ffd")
+    hex.startsWith("28b52ffd") ||
+    isTarHeader(head)
   );
+}
+
+/** The checksum tells, also in old archives without a magic number: the header's sum, its own field taken as blanks. */
+function isTarHeader(head: Uint8Array): boolean {
+  if (head.length < headSize) return false;
+  const field = Buffer.from(head.subarray(148, 156)).toString("latin1");
+  const wanted = /^[ \0]*([0-7]{1,7})[ \0]*$/.exec(field)?.[1];
+  // An empty archive is two blocks of zeros.
+  if (wanted === undefined) return head.subarray(0, headSize).every((byte) => byte === 0);
+  let sum = 0;
+  for (let at = 0; at < headSize; at++) sum += at >= 148 && at < 156 ? 32 : head[at]!;
+  return sum === Number.parseInt(wanted, 8);
 }

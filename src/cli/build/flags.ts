@@ -1,7 +1,7 @@
 /** The flags of `build`: those of docker's classic build and of buildx. */
-import { bool, custom, int, list, string } from "../flags/flag.ts";
+import { bool, custom, list, string } from "../flags/flag.ts";
 import { parseBytes } from "../format/units.ts";
-import { checkExtraHost, checkLabel, parseUlimit, splitCsv } from "../run/values.ts";
+import { parseUlimit } from "../run/values.ts";
 
 const size = (name: string, short: string, help: string) =>
   custom<number>(name, short, help, 0, (_, raw) => parseBytes(raw), "0");
@@ -9,7 +9,7 @@ const size = (name: string, short: string, help: string) =>
 const hidden = <T extends object>(flag: T): T => ({ ...flag, hidden: true });
 
 export const buildFlags = {
-  "add-host": list("", "Add a line to /etc/hosts of the steps (host:ip)", checkExtraHost, "strings"),
+  "add-host": list("", "Add a line to /etc/hosts of the steps (host:ip)", undefined, "strings"),
   allow: list(
     "",
     'Allow what needs more rights ("network.host", "security.insecure")',
@@ -37,9 +37,9 @@ export const buildFlags = {
   "cgroup-parent": string("", "Parent cgroup of the steps"),
   check: bool("", "Shorthand for --call=check"),
   compress: hidden(bool("", "Compress the context (it is not sent where that can be spared)")),
-  "cpu-period": hidden(int("", "Limit the CFS period of the steps")),
-  "cpu-quota": hidden(int("", "Limit the CFS quota of the steps")),
-  "cpu-shares": hidden(int("c", "CPU weight of the steps")),
+  "cpu-period": hidden(string("", "Limit the CFS period of the steps")),
+  "cpu-quota": hidden(string("", "Limit the CFS quota of the steps")),
+  "cpu-shares": hidden(string("c", "CPU weight of the steps")),
   "cpuset-cpus": hidden(string("", "CPUs that the steps may use")),
   "cpuset-mems": hidden(string("", "Memory nodes that the steps may use")),
   "disable-content-trust": hidden(bool("", "Skip image verification (always)", true)),
@@ -47,10 +47,10 @@ export const buildFlags = {
   "force-rm": hidden(bool("", "Always remove intermediate containers (always)")),
   iidfile: string("", "Write the image's id to a file"),
   isolation: hidden(string("", "Isolation of the steps")),
-  label: list("", "Set metadata of the image", checkLabel, "stringArray"),
+  label: list("", "Set metadata of the image", undefined, "stringArray"),
   load: bool("", "Shorthand for --output=type=docker"),
-  memory: hidden(size("bytes", "m", "Memory limit of the steps")),
-  "memory-swap": hidden(size("bytes", "", "Limit of memory and swap of the steps")),
+  memory: hidden(string("m", "Memory limit of the steps")),
+  "memory-swap": hidden(string("", "Limit of memory and swap of the steps")),
   "metadata-file": string("", "Write the result's metadata to a file"),
   network: string("", 'Network of RUN steps ("default", "none", "host")', "default"),
   "no-cache": bool("", "Do not use the cache"),
@@ -59,13 +59,15 @@ export const buildFlags = {
   platform: list("", "Platforms of the result", undefined, "stringArray"),
   progress: string(
     "",
-    "How progress is shown (auto, quiet, plain, tty, rawjson)",
-    process.env["BUILDKIT_PROGRESS"] || "auto",
+    'How progress is shown ("auto", "none", "plain", "quiet", "rawjson", "tty"). Use plain to see the output of steps',
+    "auto",
   ),
   provenance: string("", "Shorthand for --attest=type=provenance"),
   pull: bool("", "Always ask the registry for base images"),
   push: bool("", "Shorthand for --output=type=registry"),
+  print: hidden(string("", "What to do of the Dockerfile (older name of --call)")),
   quiet: bool("q", "Print only the image's id"),
+  resource: list("", 'Limits of the steps ("memory=2g", "cpu-quota=50000")', undefined, "stringArray"),
   rm: hidden(bool("", "Remove intermediate containers (always)", true)),
   sbom: string("", "Shorthand for --attest=type=sbom"),
   secret: list("", 'Secrets for the build ("id=mysecret[,src=/local/secret]")', undefined, "stringArray"),
@@ -88,25 +90,4 @@ export const buildFlags = {
   ),
 };
 
-/** A flag may stand alone, as `--provenance` and `--sbom` do. */
-buildFlags.provenance = { ...buildFlags.provenance, alone: "true" };
-buildFlags.sbom = { ...buildFlags.sbom, alone: "true" };
-
 export type BuildValues = { [K in keyof typeof buildFlags]: (typeof buildFlags)[K]["initial"] };
-
-/** `key=value,…` as flags of buildx have it: CSV fields, keys in lower case; a field without `=` is refused. */
-export function fieldsOf(text: string, flag: string): Record<string, string> {
-  const out: Record<string, string> = {};
-  let fields: string[];
-  try {
-    fields = splitCsv(text);
-  } catch (error) {
-    throw new Error(`invalid value ${JSON.stringify(text)} for ${flag}: ${(error as Error).message}`);
-  }
-  for (const field of fields) {
-    const at = field.indexOf("=");
-    if (at < 0) throw new Error(`invalid value ${field}`);
-    out[field.slice(0, at).trim().toLowerCase()] = field.slice(at + 1);
-  }
-  return out;
-}

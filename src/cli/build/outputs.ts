@@ -1,20 +1,13 @@
-/** `--output`: where results go, and who writes them. */
-import { mkdirSync } from "node:fs";
-import { mkdir, open, rename, rm } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+/** `--output`, `--push`, `--load` and `--annotation`: where results go, as buildx reads it. */
+import { statSync } from "node:fs";
 import type { BuildOutput } from "../../engine/types.ts";
+import { parsePlatform } from "../../oci/platform.ts";
 import type { Cli } from "../cli.ts";
-import { StatusError } from "../errors.ts";
-import { type BuildValues, fieldsOf } from "./flags.ts";
-
-/** What takes the bytes of an output. */
-export interface Place {
-  write(bytes: Uint8Array): Promise<void>;
-  /** Complete: the file gets its name. */
-  end(): Promise<void>;
-  /** Nothing half written is left. */
-  abandon(): Promise<void>;
-}
+import { parseBool } from "../flags/flag.ts";
+import { goQuote } from "../format/quote.ts";
+import { fieldsOrFail, flagProblem, pairsOf } from "./csv.ts";
+import type { BuildValues } from "./flags.ts";
+import { directoryPlace, filePlace, type Place, stdoutPlace } from "./places.ts";
 
 export interface Output {
   type: BuildOutput["type"];
@@ -23,122 +16,148 @@ export interface Output {
   place?: () => Promise<Place>;
 }
 
+interface Entry {
+  type: string;
+  destination: string;
+  attributes: Record<string, string>;
+}
+
 const types = ["image", "docker", "oci", "tar", "local", "cacheonly"] as const;
+const annotationTypes = ["index", "index-descriptor", "manifest", "manifest-descriptor"];
 
 export function outputsOf(cli: Cli, values: BuildValues): Output[] {
-  const outputs = values.output.map((text) => outputOf(cli, text));
+  const entries = values.output.filter((text) => text !== "").map(entryOf);
+  if (values.iidfile !== "" && entries.some(({ type }) => type === "local" || type === "tar"))
+    throw flagProblem("local and tar exporters are incompatible with image ID file");
+  const use = { stdout: false };
+  const outputs = entries.map((entry) => outputOf(cli, entry, use));
   if (values.push) {
-    const image = outputs.find(({ type }) => type === "image");
-    if (image) image.attributes["push"] = "true";
-    else outputs.push({ type: "image", attributes: { push: "true" } });
+    const images = outputs.filter(({ type }) => type === "image");
+    for (const image of images) image.attributes["push"] = "true";
+    if (images.length === 0) outputs.push({ type: "image", attributes: { push: "true" } });
   }
   if (values.load && !outputs.some(({ type, place }) => type === "docker" && !place))
     outputs.push({ type: "docker", attributes: {} });
-  for (const output of outputs)
-    for (const annotation of values.annotation) {
-      const at = annotation.indexOf("=");
-      if (at < 0)
-        throw new StatusError(1, `invalid annotation ${JSON.stringify(annotation)}: expected key=value`);
-      Object.assign(output.attributes, annotationOf(annotation.slice(0, at), annotation.slice(at + 1)));
-    }
-  if (values.annotation.length > 0 && outputs.length === 0) {
-    const attributes: Record<string, string> = {};
-    for (const annotation of values.annotation) {
-      const at = annotation.indexOf("=");
-      Object.assign(attributes, annotationOf(annotation.slice(0, at), annotation.slice(at + 1)));
-    }
-    outputs.push({ type: "image", attributes });
-  }
+  const annotations = annotationsOf(values.annotation);
+  // Without an output the result is an image of the daemon's, which is what is annotated.
+  if (outputs.length === 0 && Object.keys(annotations).length > 0)
+    outputs.push({ type: "image", attributes: {} });
+  for (const output of outputs) Object.assign(output.attributes, annotations);
+  if (values.tag.length === 0)
+    for (const { type, attributes } of outputs)
+      if (type === "image" && !attributes["name"] && isTrue(attributes["push"]))
+        throw flagProblem("tag is needed when pushing to registry");
   return outputs;
 }
 
-/** `index,manifest:key=value` → the exporter's attributes; without a type: the manifest's. */
-function annotationOf(key: string, value: string): Record<string, string> {
-  const typed = /^([a-z-]+(?:\[[^\]]*\])?(?:,[a-z-]+(?:\[[^\]]*\])?)*):(.+)$/.exec(key);
-  if (!typed) return { [`annotation.${key}`]: value };
-  return Object.fromEntries(typed[1]!.split(",").map((one) => [`annotation-${one}.${typed[2]!}`, value]));
+const isTrue = (text: string | undefined): boolean =>
+  text !== undefined && ["1", "t", "T", "TRUE", "true", "True"].includes(text);
+
+/** `[type[\[platform\]],…:]key=value` → the exporter's attributes; without a type: the manifest's. */
+export function annotationsOf(list: readonly string[]): Record<string, string> {
+  const out: Record<string, string> = {};
+  for (const text of list.filter((one) => one !== "")) {
+    const at = text.indexOf("=");
+    if (at < 0)
+      throw flagProblem(`parse annotations: invalid annotation ${goQuote(text)}, expected key=value`);
+    const value = text.slice(at + 1);
+    const colon = text.slice(0, at).indexOf(":");
+    if (colon < 0) {
+      out[`annotation.${text.slice(0, at)}`] = value;
+      continue;
+    }
+    const key = text.slice(colon + 1, at);
+    for (const typed of text.slice(0, colon).split(",")) {
+      const parts = /^([a-z-]+)(?:\[([A-Za-z0-9_/-]+)\])?$/.exec(typed);
+      if (!parts)
+        throw flagProblem(
+          `parse annotations: invalid annotation type ${goQuote(typed)}, expected type and optional platform in square brackets`,
+        );
+      const [, type, platform] = parts;
+      if (!annotationTypes.includes(type!))
+        throw flagProblem(`parse annotations: unknown annotation type ${goQuote(type!)}`);
+      if (platform !== undefined) checkPlatform(platform);
+      out[`annotation-${type}${platform === undefined ? "" : `[${platform}]`}.${key}`] = value;
+    }
+  }
+  return out;
 }
 
-function outputOf(cli: Cli, text: string): Output {
-  // `-o DIR` and `-o -`.
-  if (!text.includes("=") || text === "-")
-    return text === "-"
-      ? { type: "tar", attributes: {}, place: () => stdoutPlace(cli) }
-      : { type: "local", attributes: {}, place: () => directoryPlace(text) };
-  const { type, dest, ...attributes } = fieldsOf(text, "--output");
-  if (!type) throw new StatusError(1, `type is required for output`);
-  if (type === "registry")
-    return { type: "image", attributes: { ...attributes, push: attributes["push"] ?? "true" } };
-  const known = types.find((one) => one === type);
-  if (!known) throw new StatusError(1, `unsupported output type: ${JSON.stringify(type)}`);
-  switch (known) {
-    case "local":
-      if (!dest) throw new StatusError(1, "dest is required for local output");
-      return { type: known, attributes, place: () => directoryPlace(dest) };
-    case "oci":
-    case "tar":
-      if (attributes["tar"] === "false" && known === "oci") {
-        if (!dest) throw new StatusError(1, "dest is required for an oci directory");
-        return { type: known, attributes: { ...attributes, tar: "true" }, place: () => directoryPlace(dest) };
-      }
-      return { type: known, attributes, place: () => filePlace(cli, dest ?? "-") };
-    case "docker":
-      return dest
-        ? { type: known, attributes, place: () => filePlace(cli, dest) }
-        : { type: known, attributes };
-    default:
-      return { type: known, attributes };
+function checkPlatform(text: string): void {
+  try {
+    parsePlatform(text);
+  } catch (error) {
+    throw flagProblem(`parse annotations: invalid platform ${goQuote(text)}: ${(error as Error).message}`);
   }
 }
 
-async function stdoutPlace(cli: Cli): Promise<Place> {
+/** `type=…,dest=…,…`, or only a directory, or `-`. */
+export function entryOf(text: string): Entry {
+  const fields = fieldsOrFail(text);
+  if (fields.length === 1 && fields[0] === text && !text.startsWith("type="))
+    return { type: text === "-" ? "tar" : "local", destination: text, attributes: {} };
+  const entry: Entry = { type: "", destination: "", attributes: {} };
+  for (const [key, value] of pairsOf(text)) {
+    if (key === "type") entry.type = value;
+    else if (key === "dest") entry.destination = value;
+    else entry.attributes[key] = value;
+  }
+  if (entry.type === "") throw flagProblem("type is required for output");
+  return entry;
+}
+
+function outputOf(cli: Cli, { type, destination, attributes }: Entry, use: { stdout: boolean }): Output {
+  if (type === "registry") return { type: "image", attributes: { ...attributes, push: "true" } };
+  const known = types.find((one) => one === type);
+  if (!known) throw flagProblem(`exporter ${goQuote(type)} could not be found`);
+  const archive = known === "oci" || known === "docker";
+  const isDirectory = known === "local" || (archive && isFalse(attributes["tar"]));
+  if (isDirectory) {
+    checkDirectory(known, destination);
+    // An oci or docker layout as a directory: what would be in the archive, unpacked.
+    const sent = archive ? { ...attributes, tar: "true" } : attributes;
+    return { type: known, attributes: sent, place: () => directoryPlace(destination) };
+  }
+  if (known === "docker" && destination === "") return { type: known, attributes };
+  if (!archive && known !== "tar") return { type: known, attributes };
+  if (destination !== "" && destination !== "-") {
+    checkFile(destination);
+    return { type: known, attributes, place: () => filePlace(destination) };
+  }
+  if (use.stdout) throw flagProblem("multiple outputs configured to write to stdout");
   if (cli.out.isTerminal)
-    throw new StatusError(1, "dest file is required for this exporter. refusing to write to console");
-  return { write: (bytes) => cli.out.pour(bytes), end: async () => {}, abandon: async () => {} };
+    throw flagProblem(`dest file is required for ${known} exporter. refusing to write to console`);
+  use.stdout = true;
+  return { type: known, attributes, place: async () => stdoutPlace(cli) };
 }
 
-async function filePlace(cli: Cli, path: string): Promise<Place> {
-  if (path === "-") return stdoutPlace(cli);
-  const target = resolve(path);
-  await mkdir(dirname(target), { recursive: true });
-  const temporary = `${target}.${process.pid}.part`;
-  const file = await open(temporary, "w", 0o644);
-  return {
-    write: async (bytes) => {
-      await file.writeFile(bytes);
-    },
-    end: async () => {
-      await file.close();
-      await rename(temporary, target);
-    },
-    abandon: async () => {
-      await file.close().catch(() => {});
-      await rm(temporary, { force: true });
-    },
-  };
+function isFalse(text: string | undefined): boolean {
+  if (text === undefined) return false;
+  try {
+    return !parseBool(text);
+  } catch {
+    return false;
+  }
 }
 
-/** A tar unpacked by `tar`, with the rights of who called us: files are theirs. */
-async function directoryPlace(path: string): Promise<Place> {
-  mkdirSync(path, { recursive: true });
-  const argv = ["tar", "-x", "-p", "--no-same-owner", "-C", path, "-f", "-"];
-  const tar = Bun.spawn(argv, { stdin: "pipe", stdout: "ignore", stderr: "pipe" });
-  return {
-    write: async (bytes) => {
-      tar.stdin.write(bytes);
-      await tar.stdin.flush();
-    },
-    end: async () => {
-      await tar.stdin.end();
-      if ((await tar.exited) !== 0)
-        throw new StatusError(
-          1,
-          `cannot unpack to ${path}: ${(await new Response(tar.stderr).text()).trim()}`,
-        );
-    },
-    abandon: async () => {
-      tar.kill();
-      await tar.exited;
-    },
-  };
+function checkDirectory(type: string, path: string): void {
+  if (path === "") throw flagProblem(`dest is required for ${type} exporter`);
+  if (path === "-") throw flagProblem(`dest cannot be stdout for ${type} exporter`);
+  const stat = statOf(path, "invalid destination directory");
+  if (stat && !stat.isDirectory()) throw flagProblem(`destination directory ${path} is a file`);
+}
+
+function checkFile(path: string): void {
+  if (statOf(path, "invalid destination file")?.isDirectory())
+    throw flagProblem(`destination file ${path} is a directory`);
+}
+
+function statOf(path: string, what: string) {
+  try {
+    return statSync(path);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") return undefined;
+    throw flagProblem(`${what}: ${path}: ${message}`);
+  }
 }

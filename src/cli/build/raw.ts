@@ -1,26 +1,25 @@
 import type { BuildStatus } from "../../engine/types.ts";
-import type { Output } from "../streams/output.ts";
-import type { ProgressDisplay } from "./plain.ts";
+import type { ProgressDisplay, Sink } from "./plain.ts";
 import { BuildState } from "./state.ts";
 
 /** `--progress rawjson`: the messages as they come, a line each. */
 export class RawProgress implements ProgressDisplay {
   readonly state = new BuildState();
-  readonly #out: Output;
+  readonly #out: Sink;
 
-  constructor(out: Output) {
+  constructor(out: Sink) {
     this.#out = out;
   }
 
   show(message: BuildStatus): void {
     this.state.apply(message);
-    this.#out.line(JSON.stringify(message));
+    this.#out.write(`${JSON.stringify(message)}\n`);
   }
 
   finish(): void {}
 }
 
-/** `--progress quiet`: nothing; the state is kept for the report of a failure. */
+/** `--progress quiet`: nothing; the state is kept. */
 export class QuietProgress implements ProgressDisplay {
   readonly state = new BuildState();
 

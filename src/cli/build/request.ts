@@ -1,15 +1,23 @@
-/** The flags of a command line as the body of `POST /corten/build`. */
+/** The flags of a command line as the body of `POST /corten/build`. What is wrong with them is told in buildx' words. */
 import { randomBytes } from "node:crypto";
-import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { realpathSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import type { BuildBody, BuildCacheOption } from "../../engine/types.ts";
+import { defaultPlatform, formatPlatform, parsePlatform } from "../../oci/platform.ts";
+import { familiarReference, parseReference } from "../../oci/reference.ts";
 import type { Cli } from "../cli.ts";
-import { StatusError } from "../errors.ts";
+import { parseBool } from "../flags/flag.ts";
+import { goQuote } from "../format/quote.ts";
+import { parseBytes } from "../format/units.ts";
+import { isIP } from "../run/ip.ts";
 import { proxyEnvironment } from "../run/proxy.ts";
 import { cut } from "../run/values.ts";
-import { type BuildSource, describeDirectory, isRemote } from "./context.ts";
-import { type BuildValues, fieldsOf } from "./flags.ts";
+import { callOf } from "./call.ts";
+import { type BuildSource, describeDirectory, isGitSsh, isRemote } from "./context.ts";
+import { buildProblem, fieldsOrFail, flagProblem, pairsOf } from "./csv.ts";
+import type { BuildValues } from "./flags.ts";
 import type { Output } from "./outputs.ts";
+import { agentsOf, secretsOf } from "./secrets.ts";
 
 /** Reads secrets and looks at directories; `daemonName` chooses the proxies of the configuration file. */
 export function bodyOf(
@@ -20,42 +28,56 @@ export function bodyOf(
   daemonName: string,
 ): BuildBody {
   const { context } = source;
+  if (values["no-cache"] && values["no-cache-filter"].length > 0)
+    throw buildProblem("--no-cache and --no-cache-filter cannot currently be used together");
+  const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64");
+  const call = callOf(values);
+  const buildArgs = buildArguments(cli, values["build-arg"], daemonName);
   const named = namedContexts(values["build-context"]);
   const contexts = [...named.contexts];
-  const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64");
   if (context.kind === "directory") contexts.unshift(describeDirectory("context", context.path));
   if (context.kind === "archive") contexts.unshift({ name: "context", path: "-", device: "", inode: "" });
   if (source.dockerfileDirectory) contexts.push(describeDirectory("dockerfile", source.dockerfileDirectory));
   const dockerfile = context.kind === "dockerfile" ? context.text : source.dockerfile;
+  const agents =
+    values.ssh.length === 0 &&
+    context.kind === "remote" &&
+    isGitSsh(context.url) &&
+    process.env["SSH_AUTH_SOCK"]
+      ? ["default"]
+      : values.ssh;
+  const network = networkOf(values.network);
   const body: BuildBody = {
     id: randomBytes(12).toString("hex"),
     contexts,
-    tags: values.tag,
-    buildArgs: buildArguments(cli, values["build-arg"], daemonName),
+    tags: values.tag.map(checkTag),
+    buildArgs,
     labels: pairs(values.label),
-    platforms: values.platform.flatMap((one) => one.split(",")).filter(Boolean),
+    platforms: platformsOf(values.platform),
     noCache: values["no-cache"],
     noCacheFilter: values["no-cache-filter"].flatMap((one) => one.split(",")),
     pull: values.pull,
     namedContexts: named.sources,
-    extraHosts: values["add-host"],
-    network: values.network,
+    extraHosts: values["add-host"].flatMap(hostsOf),
+    network,
     ulimits: Object.values(values.ulimit).map(({ Name, Soft, Hard }) => ({
       name: Name,
       soft: Soft,
       hard: Hard,
     })),
-    entitlements: values.allow,
-    secrets: Object.fromEntries(values.secret.map(readSecret).map(([id, bytes]) => [id, base64(bytes)])),
-    ssh: Object.fromEntries(values.ssh.map(agentOf)),
+    entitlements: entitlementsOf(values.allow, network),
+    secrets: Object.fromEntries(
+      Object.entries(secretsOf(values.secret)).map(([id, bytes]) => [id, base64(bytes)]),
+    ),
+    ssh: agentsOf(agents),
     outputs: outputs.map(({ type, attributes, place }) => ({
       type,
       attributes,
       stream: place !== undefined,
     })),
-    cacheFrom: values["cache-from"].flatMap((one) => cacheOption(one, "src")),
-    cacheTo: values["cache-to"].flatMap((one) => cacheOption(one, "dest")),
-    attestations: attestations(values),
+    cacheFrom: values["cache-from"].flatMap((one) => cacheOptions(one, "src")),
+    cacheTo: values["cache-to"].flatMap((one) => cacheOptions(one, "dest")),
+    attestations: attestationsOf(values),
   };
   if (dockerfile) body.dockerfile = base64(dockerfile);
   if (source.filename !== undefined) body.filename = source.filename;
@@ -65,27 +87,38 @@ export function bodyOf(
   if (values.target !== "") body.target = values.target;
   if (values["shm-size"] > 0) body.shmSize = values["shm-size"];
   if (values["cgroup-parent"] !== "") body.cgroupParent = values["cgroup-parent"];
-  if (values.check || values.call === "check") body.check = true;
-  else if (!["build", ""].includes(values.call)) body.call = values.call;
-  const epoch = process.env["SOURCE_DATE_EPOCH"];
+  if (call?.name === "lint") body.check = true;
+  else if (call) body.call = call.name;
+  const resources = resourcesOf(values);
+  if (Object.keys(resources).length > 0) body.resources = resources;
+  const epoch = buildArgs["SOURCE_DATE_EPOCH"] ?? process.env["SOURCE_DATE_EPOCH"];
   if (epoch !== undefined && /^\d+$/.test(epoch)) body.sourceDateEpoch = Number(epoch);
   return body;
 }
 
-const pairs = (list: readonly string[]) =>
-  Object.fromEntries(list.map((one) => cut(one, "=")).map(([key, value]) => [key, value ?? ""]));
+function split(list: readonly string[]): Array<[key: string, value: string | undefined]> {
+  return list.map((text) => {
+    const [key, value] = cut(text, "=");
+    if (key === "") throw flagProblem(`invalid key-value pair ${goQuote(text)}: empty key`);
+    return [key, value];
+  });
+}
+
+const pairs = (list: readonly string[]): Record<string, string> =>
+  Object.fromEntries(split(list).map(([key, value]) => [key, value ?? ""]));
 
 /** `--build-arg NAME` takes the value of our environment, and is left out when there is none. */
 export function buildArguments(
-  cli: Cli,
+  cli: Pick<Cli, "config">,
   list: readonly string[],
   daemonName: string,
 ): Record<string, string> {
+  const given = split(list);
+  const names = new Set(given.map(([name]) => name.toLowerCase()));
   const out: Record<string, string> = {};
-  for (const one of [...proxyEnvironment(cli.config, daemonName, list), ...list]) {
-    const [name, value = process.env[name]] = cut(one, "=");
-    if (value !== undefined) out[name] = value;
-  }
+  for (const [name, value] of split(proxyEnvironment(cli.config, daemonName, list)))
+    if (!names.has(name.toLowerCase())) out[name] = value ?? "";
+  for (const [name, value = process.env[name]] of given) if (value !== undefined) out[name] = value;
   return out;
 }
 
@@ -94,94 +127,194 @@ function namedContexts(
 ): Pick<BuildBody, "contexts"> & { sources: Record<string, string> } {
   const contexts: BuildBody["contexts"] = [];
   const sources: Record<string, string> = {};
-  for (const one of list) {
-    const [name, value] = cut(one, "=");
-    if (value === undefined || name === "" || value === "")
-      throw new StatusError(1, `invalid context value: ${one}, expected key=value`);
-    if (/^(docker-image|oci-layout|target):/.test(value) || isRemote(value)) {
+  for (const one of list.filter((text) => text !== "")) {
+    const [written, value] = cut(one, "=");
+    if (value === undefined) throw flagProblem(`invalid context value: ${one}, expected key=value`);
+    const name = contextName(written);
+    if (/^(docker-image:\/\/|target:)/.test(value) || isRemote(value)) {
       sources[name] = value;
       continue;
     }
-    const path = existsSync(value) ? realpathSync(value) : undefined;
-    if (path === undefined || !statSync(path).isDirectory())
-      throw new StatusError(
-        1,
-        `failed to get build context ${name}: stat ${value}: no such file or directory`,
+    if (value.startsWith("oci-layout:"))
+      throw buildProblem(
+        `build context ${name}: oci-layout: is not supported; load the image and name it by docker-image://`,
       );
-    contexts.push(describeDirectory(name, path));
-    sources[name] = `local:${name}`;
+    let path: string;
+    try {
+      path = realpathSync(value);
+      if (!statSync(path).isDirectory())
+        throw buildProblem(`failed to get build context path {${value} <nil>}: not a directory`);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      throw buildProblem(`failed to get build context ${name}: stat ${value}: no such file or directory`);
+    }
+    // The names of ours are not to be had.
+    const sent = name === "context" || name === "dockerfile" ? `_${name}` : name;
+    contexts.push(describeDirectory(sent, path));
+    sources[name] = `local:${sent}`;
   }
   return { contexts, sources };
 }
 
-const secretLimit = 500 << 10;
-
-/** `id=x[,src=path|,env=NAME]`: a file, or a variable; by the id's own name when neither is said. */
-function readSecret(text: string): [id: string, value: Uint8Array] {
-  const fields = fieldsOf(text, "--secret");
-  const { id, type } = fields;
-  if (!id) throw new StatusError(1, `invalid secret ${text}: id is missing`);
-  for (const key of Object.keys(fields))
-    if (!["type", "id", "source", "src", "env"].includes(key))
-      throw new StatusError(1, `unexpected key '${key}' in '${key}=${fields[key]}'`);
-  if (type !== undefined && type !== "file" && type !== "env")
-    throw new StatusError(1, `unsupported secret type "${type}"`);
-  let file = fields["source"] ?? fields["src"];
-  let variable = fields["env"];
-  if (type === "env" && variable === undefined) {
-    variable = file;
-    file = undefined;
-  }
-  if (file === undefined && variable === undefined) {
-    if (process.env[id] !== undefined && type !== "file") variable = id;
-    else file = id;
-  }
-  if (variable !== undefined) return [id, Buffer.from(process.env[variable] ?? "")];
+/** Contexts have images' names, for they stand for images; without `:latest`. */
+function contextName(text: string): string {
   try {
-    if (statSync(file!).size > secretLimit) throw new Error(`${file} is larger than 500KiB`);
-    return [id, readFileSync(file!)];
+    return familiarReference(parseReference(text)).replace(/:latest$/, "");
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new StatusError(
-      1,
-      code === "ENOENT" ? `failed to stat ${file}: stat ${file}: no such file or directory` : message,
-    );
+    throw flagProblem(`invalid context name ${text}: ${(error as Error).message}`);
   }
 }
 
-function agentOf(text: string): [id: string, path: string] {
-  const [id, value = process.env["SSH_AUTH_SOCK"]] = cut(text, "=");
-  if (!value) throw new StatusError(1, `invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set`);
-  const path = resolve(value);
-  if (!existsSync(path)) throw new StatusError(1, `failed to open ${value}: no such file or directory`);
-  if (!statSync(path).isSocket())
-    throw new StatusError(
-      1,
-      `--ssh ${text}: ${value} is no agent's socket (keys by file are not supported: add them to an agent)`,
-    );
-  return [id, path];
+function checkTag(tag: string): string {
+  try {
+    parseReference(tag);
+  } catch (error) {
+    throw buildProblem(`invalid tag ${goQuote(tag)}: ${(error as Error).message}`);
+  }
+  return tag;
+}
+
+function platformsOf(list: readonly string[]): string[] {
+  const fallback = process.env["DOCKER_DEFAULT_PLATFORM"];
+  const all = list.length === 0 && fallback ? [fallback] : list;
+  return all
+    .flatMap((one) => one.split(","))
+    .map((one) => {
+      if (one.toLowerCase() === "local") return formatPlatform(defaultPlatform());
+      try {
+        parsePlatform(one);
+      } catch (error) {
+        throw buildProblem((error as Error).message);
+      }
+      return one;
+    });
+}
+
+/** `host=address[,address…]` or `host:address`, as /etc/hosts of the steps gets them. */
+function hostsOf(text: string): string[] {
+  let [host, addresses] = cut(text, "=");
+  if (addresses === undefined) [host, addresses] = cut(text, ":");
+  if (host === "" || !addresses) throw buildProblem(`invalid host ${text}`);
+  if (addresses === "host-gateway") return [`${host}:${addresses}`];
+  return addresses.split(",").map((one) => {
+    const address = /^\[.+\]$/.test(one) ? one.slice(1, -1) : one;
+    if (isIP(address) === 0) throw buildProblem(`invalid host ${text}`);
+    return `${host}:${address}`;
+  });
+}
+
+function networkOf(mode: string): string {
+  if (["", "default", "none", "host"].includes(mode)) return mode;
+  throw buildProblem(
+    `network mode ${goQuote(mode)} not supported by buildkit - you can define a custom network for your builder using the network driver-opt in buildx create`,
+  );
+}
+
+const entitlements = ["network.host", "security.insecure", "device"];
+
+/** `--network host` says that it is allowed. */
+function entitlementsOf(list: readonly string[], network: string): string[] {
+  const given = list.filter((one) => one !== "" && one !== "buildx.local.delete");
+  for (const one of given)
+    if (!entitlements.includes(one.startsWith("device=") ? "device" : one))
+      throw buildProblem(`unknown entitlement ${one}`);
+  return network === "host" ? [...given, "network.host"] : given;
 }
 
 /** `type=…,…`, or the name of an image (which may be several, apart by commas). */
-function cacheOption(text: string, place: "src" | "dest"): BuildCacheOption[] {
-  if (!text.includes("=")) return text.split(",").map((ref) => ({ type: "registry", attributes: { ref } }));
-  const { type, ...attributes } = fieldsOf(text, place === "src" ? "--cache-from" : "--cache-to");
-  if (!type) throw new StatusError(1, `type required form> "${text}"`);
+function cacheOptions(text: string, place: "src" | "dest"): BuildCacheOption[] {
+  if (text === "") return [];
+  if (!text.includes("="))
+    return fieldsOrFail(text).map((ref) => ({ type: "registry", attributes: { ref } }));
+  let type = "";
+  const attributes: Record<string, string> = {};
+  for (const [key, value] of pairsOf(text)) {
+    if (key === "type") type = value;
+    else attributes[key] = value;
+  }
+  if (type === "") throw flagProblem(`type required for ${goQuote(text)}`);
   if (attributes[place] !== undefined) attributes[place] = resolve(attributes[place]);
   return [{ type, attributes }];
 }
 
-function attestations(values: BuildValues): Record<string, Record<string, string>> {
+/** The first of a kind counts. */
+function attestationsOf(values: BuildValues): Record<string, Record<string, string>> {
+  const texts = [...values.attest];
+  for (const type of ["provenance", "sbom"] as const)
+    if (values[type] !== "") texts.push(`type=${type},${shorthand(values[type])}`);
+  const seen = new Set<string>();
   const out: Record<string, Record<string, string>> = {};
-  for (const text of values.attest) {
-    const { type, disabled, ...attributes } = fieldsOf(text, "--attest");
-    if (!type) throw new StatusError(1, `attestation type not specified`);
-    if (disabled !== "true") out[type] = attributes;
+  for (const text of texts) {
+    const { type, disabled, attributes } = attestation(text);
+    if (!seen.has(type) && !disabled) out[type] = attributes;
+    seen.add(type);
   }
-  for (const type of ["provenance", "sbom"] as const) {
-    const value = values[type];
-    if (value === "" || value === "false") continue;
-    out[type] = value === "true" ? {} : fieldsOf(value, `--${type}`);
+  return out;
+}
+
+/** `--sbom=true` and `--sbom=false`; anything else are attributes. */
+function shorthand(value: string): string {
+  try {
+    return `disabled=${!parseBool(value)}`;
+  } catch {
+    return value;
+  }
+}
+
+function attestation(text: string) {
+  let type = "";
+  let disabled = false;
+  const attributes: Record<string, string> = {};
+  for (const field of fieldsOrFail(text)) {
+    const [key, value] = cut(field, "=");
+    if (value === undefined) throw flagProblem(`invalid value ${field}`);
+    const name = key.toLowerCase().trim();
+    if (name === "type") type = value;
+    else if (name === "disabled") {
+      try {
+        disabled = parseBool(value);
+      } catch (error) {
+        throw flagProblem(`invalid value ${field}: ${(error as Error).message}`);
+      }
+    } else attributes[key] = value;
+  }
+  if (type === "") throw flagProblem("attestation type not specified");
+  return { type, disabled, attributes };
+}
+
+const numbers = {
+  "cpu-shares": "cpuShares",
+  "cpu-period": "cpuPeriod",
+  "cpu-quota": "cpuQuota",
+} as const;
+const sizes = { memory: "memory", "memory-swap": "memorySwap" } as const;
+const sets = { "cpuset-cpus": "cpusetCpus", "cpuset-mems": "cpusetMems" } as const;
+
+/** `--resource key=value`, over the older flags of one resource each. */
+export function resourcesOf(values: BuildValues): NonNullable<BuildBody["resources"]> {
+  const out: NonNullable<BuildBody["resources"]> = {};
+  const older = [...Object.keys(sizes), ...Object.keys(numbers), ...Object.keys(sets)] as Array<
+    keyof typeof sizes | keyof typeof numbers | keyof typeof sets
+  >;
+  const entries = older.flatMap((key) => (values[key] === "" ? [] : [`${key}=${values[key]}`]));
+  for (const entry of [...entries, ...values.resource]) {
+    const [name, text] = cut(entry, "=");
+    if (text === undefined) throw buildProblem(`invalid resource ${goQuote(entry)}, expected key=value`);
+    const key = name.trim();
+    const value = text.trim();
+    const bad = (why: string) => buildProblem(`invalid value ${goQuote(value)} for resource ${key}: ${why}`);
+    if (Object.hasOwn(sizes, key)) {
+      const field = sizes[key as keyof typeof sizes];
+      try {
+        out[field] = field === "memorySwap" && value === "-1" ? -1 : parseBytes(value);
+      } catch (error) {
+        throw bad((error as Error).message);
+      }
+    } else if (Object.hasOwn(numbers, key)) {
+      if (!/^[+-]?\d+$/.test(value)) throw bad(`strconv.ParseInt: parsing ${goQuote(value)}: invalid syntax`);
+      out[numbers[key as keyof typeof numbers]] = Number(value);
+    } else if (Object.hasOwn(sets, key)) out[sets[key as keyof typeof sets]] = value;
+    else throw buildProblem(`unknown resource ${goQuote(key)}`);
   }
   return out;
 }

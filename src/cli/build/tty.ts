@@ -1,111 +1,243 @@
+import { StringDecoder } from "node:string_decoder";
 import type { BuildStatus } from "../../engine/types.ts";
-import type { Output } from "../streams/output.ts";
 import type { ProgressDisplay } from "./plain.ts";
-import { BuildState, shortSize, type VertexState } from "./state.ts";
+import {
+  BuildState,
+  durationOf,
+  isCanceled,
+  isCompleted,
+  isStarted,
+  type LogPiece,
+  sizeOf,
+  type VertexState,
+} from "./state.ts";
+
+/** A terminal: what displays draw on. */
+export interface Terminal {
+  write(data: string): void;
+  size(): { rows: number; columns: number };
+}
 
 const frameMilliseconds = 100;
+/** Lines of a running step's output that are shown. */
 const logLines = 6;
 
-/** `--progress tty`: one line a step, redrawn in place, with the last lines of those that run. */
+const codes = {
+  hide: "\x1b[?25l",
+  show: "\x1b[?25h",
+  clearLine: "\x1b[K",
+  clearBelow: "\x1b[J",
+};
+
+/** Colours as BuildKit has them, none where NO_COLOR is set (no-color.org). */
+const colors = process.env["NO_COLOR"]
+  ? { failed: "", canceled: "", done: "", faint: "", end: "" }
+  : { failed: "\x1b[31m", canceled: "\x1b[33m", done: "\x1b[34m", faint: "\x1b[2m", end: "\x1b[0m" };
+
+interface Line {
+  text: string;
+  color: string;
+}
+
+/** One vertex on the screen. */
+interface Block {
+  lines: Line[];
+  running: boolean;
+  /** The last lines of what it writes, shown when there is room. */
+  tail: Line[];
+}
+
+/**
+ * `--progress tty`: a line a step, redrawn in place, with the last lines of those that run. A frame is one write, every
+ * line of it is cut to the terminal's width, and is cleared only behind its text, so that nothing flickers.
+ */
 export class TtyProgress implements ProgressDisplay {
   readonly state = new BuildState();
-  readonly #out: Output;
-  readonly #started = Date.now();
+  readonly #out: Terminal;
   readonly #title: string;
-  #drawn = 0;
-  #timer: ReturnType<typeof setInterval>;
+  readonly #begun = Date.now();
+  readonly #tails = new Map<VertexState, Tail>();
+  /** Widths of the lines on the screen: when the terminal gets narrower they take more rows. */
+  #drawn: number[] = [];
+  #timer: ReturnType<typeof setInterval> | undefined;
 
-  constructor(out: Output, title = "") {
+  constructor(out: Terminal, title = "") {
     this.#out = out;
     this.#title = title;
     this.#timer = setInterval(() => this.#draw(false), frameMilliseconds);
-    this.#out.write("\x1b[?25l");
   }
 
   show(message: BuildStatus): void {
-    this.state.apply(message);
+    for (const { vertex, logs } of this.state.apply(message)) {
+      if (logs.length === 0) continue;
+      let tail = this.#tails.get(vertex);
+      if (!tail) {
+        tail = new Tail();
+        this.#tails.set(vertex, tail);
+      }
+      for (const piece of logs) tail.push(piece);
+    }
   }
 
   finish(): void {
+    if (this.#timer === undefined) return;
     clearInterval(this.#timer);
+    this.#timer = undefined;
     this.#draw(true);
-    this.#out.write("\x1b[?25h");
   }
 
   #draw(last: boolean): void {
-    const { rows, columns } = this.#out.size();
-    const width = (columns || 80) - 1;
-    const shown = [...this.state.vertices.values()].filter(isShown);
-    const done = shown.filter((vertex) => vertex.completed !== undefined).length;
-    const seconds = ((Date.now() - this.#started) / 1000).toFixed(1);
-    const head = `[+] Building ${seconds}s (${done}/${this.state.vertices.size})${last ? " FINISHED" : ""}${this.#title}`;
-    const blocks = shown.map((vertex) => block(vertex, width, last));
-    // What has long ended gives way when the screen is full; the end shows all.
-    const room = last ? Number.POSITIVE_INFINITY : Math.max(4, (rows || 24) - 2);
-    let total = blocks.reduce((sum, lines) => sum + lines.length, 0);
-    for (let at = 0; total > room && at < blocks.length; at++) {
-      if (shown[at]!.completed === undefined) continue;
-      total -= blocks[at]!.length;
-      blocks[at] = [];
-    }
-    const lines = [`\x1b[1m${head.slice(0, width)}\x1b[0m`, ...blocks.flat().slice(0, room)];
-    const up = this.#drawn > 0 ? `\x1b[${this.#drawn}A` : "";
-    this.#out.write(`${up}\x1b[J${lines.map((line) => `${line}\n`).join("")}`);
-    this.#drawn = last ? 0 : lines.length;
-  }
-}
-
-const isShown = (vertex: VertexState) => vertex.started !== undefined || vertex.completed !== undefined;
-
-const colors = { failed: "\x1b[31m", canceled: "\x1b[33m", done: "\x1b[34m", end: "\x1b[0m" };
-
-function block(vertex: VertexState, width: number, last: boolean): string[] {
-  const end = vertex.completed ?? Date.now();
-  const time = `${(Math.max(0, end - (vertex.started ?? end)) / 1000).toFixed(1)}s`;
-  const canceled = vertex.error !== undefined && /context canceled$/.test(vertex.error);
-  const mark = canceled
-    ? "CANCELED "
-    : vertex.error !== undefined
-      ? "ERROR "
-      : vertex.cached
-        ? "CACHED "
-        : "";
-  const color = canceled
-    ? colors.canceled
-    : vertex.error !== undefined
-      ? colors.failed
-      : vertex.completed !== undefined
-        ? colors.done
-        : "";
-  const lines = [paint(line(` => ${mark}${vertex.name}`, time, width), color)];
-  for (const status of vertex.statuses.values()) {
-    const stop = status.completed ?? Date.now();
-    const took = `${(Math.max(0, stop - (status.started ?? stop)) / 1000).toFixed(1)}s`;
-    const size =
-      status.total > 0
-        ? ` ${shortSize(status.current)} / ${shortSize(status.total)}`
-        : status.current > 0
-          ? ` ${shortSize(status.current)}`
-          : "";
-    lines.push(
-      paint(line(` => => ${status.name}${size}`, took, width), status.completed === undefined ? "" : color),
-    );
-  }
-  if (!last && vertex.completed === undefined) {
-    const tail = [
-      ...vertex.logs.slice(-logLines).map(({ text }) => text),
-      ...(vertex.rest === "" ? [] : [vertex.rest]),
+    const size = this.#out.size();
+    const columns = size.columns || 80;
+    const rows = size.rows || 24;
+    const now = Date.now() - this.state.clockDifference;
+    const shown = [...this.state.vertices.values()].filter(isStarted);
+    const done = shown.filter(isCompleted).length;
+    const all = this.state.vertices.size;
+    const seconds = ((Date.now() - this.#begun) / 1000).toFixed(1);
+    const finished = last && done > 0 && done === all ? " FINISHED" : "";
+    const head = `[+] Building ${seconds}s (${done}/${all})${finished}`;
+    const blocks = shown.map((vertex) => this.#block(vertex, now, columns));
+    const room = last ? Number.POSITIVE_INFINITY : Math.max(1, rows - 2);
+    const lines = [
+      { text: aligned(head, this.#title, columns), color: "" },
+      ...(last ? blocks.flatMap((block) => block.lines) : fitted(blocks, room)),
     ];
-    // What a program draws with is not drawn again: only its text.
-    for (const text of tail.slice(-logLines))
-      lines.push(` => => # ${text.replace(/\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f]/g, "")}`.slice(0, width));
+    // The cursor is below the last line, and never gets above the first row of the screen.
+    const up = Math.min(
+      this.#drawn.reduce((sum, width) => sum + Math.max(1, Math.ceil(width / columns)), 0),
+      rows - 1,
+    );
+    const frame = lines.map(
+      ({ text, color }) => `${color}${text}${color === "" ? "" : colors.end}${codes.clearLine}\n`,
+    );
+    this.#out.write(
+      `${codes.hide}${up > 0 ? `\r\x1b[${up}A` : ""}${frame.join("")}${codes.clearBelow}${codes.show}`,
+    );
+    this.#drawn = last ? [] : lines.map(({ text }) => widthOf(text));
   }
-  return lines;
+
+  #block(vertex: VertexState, now: number, columns: number): Block {
+    const running = !isCompleted(vertex);
+    const mark = isCanceled(vertex)
+      ? "CANCELED "
+      : vertex.error !== undefined
+        ? "ERROR "
+        : vertex.cached
+          ? "CACHED "
+          : "";
+    const color = running
+      ? ""
+      : isCanceled(vertex)
+        ? colors.canceled
+        : vertex.error !== undefined
+          ? colors.failed
+          : colors.done;
+    const lines = [
+      { text: row(`${mark}${printable(vertex.name)}`, "", durationOf(vertex, now), columns), color },
+    ];
+    for (const status of vertex.statuses.values()) {
+      const took = Math.max(0, (status.completed ?? now) - status.started);
+      lines.push({
+        text: row(`=> ${printable(status.id)}`, sizeOf(status), took, columns),
+        color: status.completed === undefined ? "" : colors.done,
+      });
+    }
+    for (const short of vertex.warnings)
+      lines.push({
+        text: row(`WARN: ${printable(short)}`, "", durationOf(vertex, now), columns),
+        color: colors.canceled,
+      });
+    const tail = running ? (this.#tails.get(vertex)?.lines() ?? []) : [];
+    return {
+      lines,
+      running,
+      tail: tail.map((text) => ({ text: cut(` => => # ${text}`, columns - 1), color: colors.faint })),
+    };
+  }
 }
 
-const paint = (text: string, color: string) => (color === "" ? text : `${color}${text}${colors.end}`);
+/** What the screen has room for: running steps first, then the newest of the others; output of steps if any is left. */
+function fitted(blocks: readonly Block[], room: number): Line[] {
+  const kept = new Set<Block>();
+  let left = room;
+  const take = (candidates: readonly Block[]) => {
+    for (const block of candidates) {
+      if (block.lines.length > left) continue;
+      left -= block.lines.length;
+      kept.add(block);
+    }
+  };
+  take(blocks.filter((block) => block.running));
+  take(blocks.filter((block) => !block.running).reverse());
+  return blocks.flatMap((block) => {
+    if (!kept.has(block)) return [];
+    const tail = left >= block.tail.length ? block.tail : [];
+    left -= tail.length;
+    return [...block.lines, ...tail];
+  });
+}
 
-function line(left: string, right: string, width: number): string {
-  const room = Math.max(10, width - right.length - 1);
-  return `${left.length > room ? `${left.slice(0, room - 3)}...` : left.padEnd(room)} ${right}`;
+/** ` => name   status   1.2s`, as wide as the terminal but for its last column. */
+function row(name: string, status: string, milliseconds: number, columns: number): string {
+  const seconds = milliseconds < 50 ? 0 : milliseconds / 1000;
+  const right = `${seconds.toFixed(1)}s`;
+  const room = Math.max(0, columns - right.length - 6);
+  const shown = status !== "" && room > 20 ? ` ${status}` : "";
+  return aligned(` => ${cut(name, room - shown.length)}${shown}`, right, columns);
+}
+
+function aligned(left: string, right: string, columns: number): string {
+  const text = cut(left, columns - 1);
+  const space = columns - 1 - widthOf(text) - right.length;
+  return right === "" || space < 1 ? text : `${text}${" ".repeat(space)}${right}`;
+}
+
+/** Columns that a text takes: two for wide characters, none for those that combine. */
+const widthOf = (text: string): number => Bun.stringWidth(text);
+
+function cut(text: string, columns: number): string {
+  if (text.length <= columns && widthOf(text) <= columns) return text;
+  let out = "";
+  let width = 0;
+  for (const character of text) {
+    width += widthOf(character);
+    if (width > columns) break;
+    out += character;
+  }
+  return out;
+}
+
+/** What would move the cursor or colour the rest of the screen is left out; blanks stay blanks. */
+function printable(text: string): string {
+  return text
+    .replace(/\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])/g, "")
+    .replace(/[\t\n\v\f\r]/g, " ")
+    .replace(/[\x00-\x1f\x7f-\x9f]/g, "");
+}
+
+/** The end of a step's output. */
+class Tail {
+  readonly #lines: string[] = [];
+  readonly #decoder = new StringDecoder("utf8");
+  #rest = "";
+
+  push({ bytes, ended }: LogPiece): void {
+    this.#rest = (this.#rest + this.#decoder.write(Buffer.from(bytes))).slice(-4096);
+    if (!ended) return;
+    this.#lines.push(lastDrawn(this.#rest));
+    this.#rest = "";
+    if (this.#lines.length > logLines) this.#lines.shift();
+  }
+
+  lines(): string[] {
+    const open = lastDrawn(this.#rest);
+    return (open === "" ? this.#lines : [...this.#lines, open]).filter(Boolean).slice(-logLines);
+  }
+}
+
+/** Programs that draw bars write a line over and over: the last one counts. */
+function lastDrawn(text: string): string {
+  const parts = text.split("\r").map(printable);
+  return parts.findLast((part) => part.trim() !== "") ?? "";
 }

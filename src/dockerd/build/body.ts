@@ -28,6 +28,17 @@ export const buildBody: Shape = {
     shmSize: "number",
     ulimits: { list: { fields: { name: "string", soft: "number", hard: "number" } } },
     cgroupParent: "string",
+    resources: {
+      fields: {
+        memory: "number",
+        memorySwap: "number",
+        cpuShares: "number",
+        cpuPeriod: "number",
+        cpuQuota: "number",
+        cpusetCpus: "string",
+        cpusetMems: "string",
+      },
+    },
     entitlements: { list: "string" },
     secrets: texts,
     ssh: texts,

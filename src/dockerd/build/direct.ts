@@ -68,8 +68,8 @@ function settingsOf(
   BuildRequest,
   "contexts" | "secrets" | "ssh" | "auth" | "outputs" | "cacheFrom" | "cacheTo" | "progress" | "signal"
 > {
-  const { filename, dockerfileContext, target, remoteContext, shmSize, cgroupParent, sourceDateEpoch, call } =
-    body;
+  const { filename, dockerfileContext, target, remoteContext, call } = body;
+  const { shmSize, cgroupParent, resources, sourceDateEpoch } = body;
   if (!body.id) throw invalid("build ID not provided");
   return {
     id: body.id,
@@ -80,6 +80,7 @@ function settingsOf(
     ...(remoteContext === undefined ? {} : { remoteContext }),
     ...(shmSize === undefined ? {} : { shmSize }),
     ...(cgroupParent === undefined ? {} : { cgroupParent }),
+    ...(resources === undefined ? {} : { resources }),
     ...(sourceDateEpoch === undefined ? {} : { sourceDateEpoch }),
     ...(call === undefined ? {} : { call }),
     ...(body.check ? { check: true } : {}),
@@ -113,7 +114,7 @@ async function contextsOf(
       inlineFiles({ dockerfile: { [inlineDockerfile]: Buffer.from(body.dockerfile, "base64") } }, { root }),
     );
   for (const [index, context] of (body.contexts ?? []).entries()) {
-    if (isLocal(call) && !body.contextIsArchive && isSame(context)) {
+    if (isLocal(call) && isSame(context)) {
       shared[context.name] = context.path;
       continue;
     }

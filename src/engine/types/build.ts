@@ -54,6 +54,16 @@ export interface BuildBody {
   shmSize?: number;
   ulimits?: { name: string; soft: number; hard: number }[];
   cgroupParent?: string;
+  /** Limits of each step; sizes in bytes. */
+  resources?: {
+    memory?: number;
+    memorySwap?: number;
+    cpuShares?: number;
+    cpuPeriod?: number;
+    cpuQuota?: number;
+    cpusetCpus?: string;
+    cpusetMems?: string;
+  };
   entitlements?: string[];
   /** id → base64. */
   secrets?: Record<string, string>;
