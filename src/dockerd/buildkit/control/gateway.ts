@@ -13,13 +13,15 @@ import type {
   WarnRequest,
 } from "../../../../proto/gen/moby/buildkit/gateway_pb.ts";
 import { type Deferred, deferred } from "../../../base/async.ts";
-import { CortenError, notFound, unimplemented } from "../../../base/errors.ts";
+import { CortenError, messageOf, notFound, unimplemented } from "../../../base/errors.ts";
+import { log } from "../../../base/log.ts";
 import type { Progress } from "../../../build/progress.ts";
 import type { BuildKit } from "../buildkit.ts";
 import { type CallContext, type Implementation, unary } from "../grpc/server.ts";
 import { type Detail, errorFrom } from "../grpc/status.ts";
-import { cacheImportsOf } from "./attributes.ts";
+import { type Attributes, cacheImportsOf } from "./attributes.ts";
 import { BuildError } from "./errors.ts";
+import { definitionOf, newLinkedName, referenceIn } from "./linked.ts";
 import { type BuildInput, runBuild } from "./run-build.ts";
 import { workerRecord } from "./worker.ts";
 
@@ -34,6 +36,8 @@ interface Gateway {
   readonly progress: Progress;
   readonly signal: AbortSignal;
   readonly references: Map<string, Wanted>;
+  /** Images that were made for it. */
+  readonly linked: string[];
   readonly returned: Deferred<Wanted | undefined>;
 }
 
@@ -57,6 +61,7 @@ export class Gateways {
       progress,
       signal,
       references: new Map(),
+      linked: [],
       returned: deferred<Wanted | undefined>(),
     };
     const gone = () => gateway.returned.reject(new CortenError("canceled", "context canceled"));
@@ -67,8 +72,45 @@ export class Gateways {
       return await gateway.returned.promise;
     } finally {
       signal.removeEventListener("abort", gone);
-      this.#open.delete(request.Ref);
     }
+  }
+
+  /** The build is over: its references mean nothing any more. */
+  async close(ref: string): Promise<void> {
+    const gateway = this.#open.get(ref);
+    this.#open.delete(ref);
+    for (const name of gateway?.linked ?? [])
+      await this.buildkit.daemon.containerd.images
+        .delete({ name })
+        .catch((error) =>
+          log.warn("the image of a linked target is left", { name, error: messageOf(error) }),
+        );
+  }
+
+  /** The attributes with other targets of the command, which the inputs stand for, as images. */
+  async #withLinked(gateway: Gateway, request: SolveRequest, signal: AbortSignal): Promise<Attributes> {
+    const attributes: Record<string, string> = { ...request.FrontendOpt };
+    for (const [key, definition] of Object.entries(request.FrontendInputs)) {
+      const id = referenceIn(key, definition);
+      const other = [...this.#open.values()].find(({ references }) => references.has(id));
+      if (!other) throw notFound(`input ${JSON.stringify(key)}: the build of this target is over`);
+      const name = newLinkedName();
+      gateway.linked.push(name);
+      const exporters = [{ Type: "image", Attrs: { name } }];
+      await this.build(other, other.references.get(id)!, signal, { ref: randomUUID(), exporters });
+      for (const [attribute, value] of Object.entries(attributes))
+        if (value === `input:${key}`) attributes[attribute] = `docker-image://${name}`;
+    }
+    return attributes;
+  }
+
+  async wanted(gateway: Gateway, request: SolveRequest, signal: AbortSignal): Promise<Wanted> {
+    const attributes = await this.#withLinked(gateway, request, signal);
+    return {
+      frontend: request.Frontend,
+      attributes,
+      cacheFrom: cacheImportsOf(attributes, request.CacheImports),
+    };
   }
 
   /** The build that a call is about, which may be about to be opened. */
@@ -84,9 +126,9 @@ export class Gateways {
     }
   }
 
-  build(gateway: Gateway, wanted: Wanted, signal: AbortSignal) {
+  build(gateway: Gateway, wanted: Wanted, signal: AbortSignal, change: Partial<BuildInput> = {}) {
     const { daemon } = this.buildkit;
-    const input = { ...gateway.base, ...wanted, exporters: [], cacheTo: [] };
+    const input = { ...gateway.base, ...wanted, exporters: [], cacheTo: [], ...change };
     return runBuild(
       daemon,
       this.buildkit,
@@ -100,13 +142,8 @@ export class Gateways {
 const refusal = "is a low-level definition (LLB), which cannot be built here: only Dockerfiles can";
 
 /** Refuses what would have to be run as LLB. */
-export function checkNoDefinition(request: {
-  Definition?: { def: Uint8Array[] } | undefined;
-  FrontendInputs: Record<string, unknown>;
-}): void {
+export function checkNoDefinition(request: { Definition?: { def: Uint8Array[] } | undefined }): void {
   if ((request.Definition?.def.length ?? 0) > 0) throw unimplemented(`what is to be built ${refusal}`);
-  const [input] = Object.keys(request.FrontendInputs);
-  if (input !== undefined) throw unimplemented(`input ${JSON.stringify(input)} ${refusal}`);
 }
 
 const enabled = (ids: readonly string[]) => ids.map((ID) => ({ ID, Enabled: true }));
@@ -117,6 +154,8 @@ const frontendCaps = [
   "returnmap",
   "proto.refarray",
   "importcaches",
+  "reference.output",
+  "frontend.inputs",
   "frontend.caps",
   "gateway.solve.metadata",
   "gateway.solve.evaluate",
@@ -170,11 +209,7 @@ export function gatewayService(gateways: Gateways): Implementation {
       const gateway = await gateways.of(context);
       checkNoDefinition(request);
       if (request.Frontend === "") return { result: {} };
-      const wanted: Wanted = {
-        frontend: request.Frontend,
-        attributes: request.FrontendOpt,
-        cacheFrom: cacheImportsOf(request.FrontendOpt, request.CacheImports),
-      };
+      const wanted = await gateways.wanted(gateway, request, context.signal);
       if (request.FrontendOpt["requestid"]) {
         const { response } = await gateways.build(gateway, wanted, context.signal);
         const metadata = Object.fromEntries(
@@ -185,7 +220,7 @@ export function gatewayService(gateways: Gateways): Implementation {
       if (request.Evaluate) await gateways.build(gateway, wanted, context.signal);
       const id = randomUUID();
       gateway.references.set(id, wanted);
-      return { ref: id, result: { result: { case: "ref", value: { id } } } };
+      return { ref: id, result: { result: { case: "ref", value: { id, def: definitionOf(id) } } } };
     }),
     Evaluate: unary(async (request: EvaluateRequest, context) => {
       const gateway = await gateways.of(context);

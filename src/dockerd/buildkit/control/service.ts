@@ -17,6 +17,7 @@ import { type CallContext, type Implementation, serverStreaming, streaming, unar
 import { statusOf } from "../grpc/status.ts";
 import { cacheImportsOf, cacheOf } from "./attributes.ts";
 import { checkNoDefinition, type Gateways } from "./gateway.ts";
+import { referenceIn } from "./linked.ts";
 import { StatusMessages } from "./progress.ts";
 import type { HistoryRecord } from "./records.ts";
 import { runBuild } from "./run-build.ts";
@@ -68,6 +69,7 @@ async function solve(
   const { Ref: ref, Frontend: frontend, FrontendAttrs: attributes } = request;
   if (ref === "") throw invalid("a build's reference is missing");
   checkNoDefinition(request);
+  for (const [name, definition] of Object.entries(request.FrontendInputs)) referenceIn(name, definition);
   if (request.SourcePolicy.length > 0 || request.SourcePolicySession !== "")
     throw unimplemented("source policies are not supported");
   const exporters =
@@ -121,6 +123,7 @@ async function solve(
   } finally {
     status.flush();
     feed.end();
+    if (frontend === "") await gateways.close(ref);
     const { total, completed, cached, warnings } = status.steps;
     record.steps = { total: total.size, completed: completed.size, cached: cached.size, warnings };
     record.completedAt = new Date();
