@@ -11,9 +11,8 @@ import { readBase, readImage } from "../helpers/build-corpus/tree.ts";
 import { type Engine, startEngine, until } from "../helpers/engine.ts";
 import { startTestRegistry, type TestRegistry } from "../helpers/images.ts";
 
-setDefaultTimeout(900_000);
-
 const kills = Number(process.env["BUILD_CRASH_KILLS"] ?? 20);
+setDefaultTimeout(120_000 + kills * 15_000);
 const cgroupParent = `corten-build-crash-${process.pid}`;
 /** What the steps' processes have in their command lines, and nobody else. */
 const marker = `crash${process.pid}x`;
