@@ -173,6 +173,9 @@ const FSOPEN_CLOEXEC = 1;
 const FSMOUNT_CLOEXEC = 1;
 const MOVE_MOUNT_F_EMPTY_PATH = 4;
 
+/** fsconfig(2) takes values of up to 255 bytes. */
+const valueLimit = 255;
+
 /** mount(2)'s per-mount flags as fsmount(2)'s attributes. */
 const attributes: ReadonlyArray<readonly [flag: number, attribute: number]> = [
   [MS_RDONLY, 1],
@@ -214,7 +217,7 @@ function makeDetached(
   const fs = syscall("fsopen", [mount.type, FSOPEN_CLOEXEC], what);
   try {
     for (const option of data) {
-      if (mount.type === "overlay" && option.startsWith("lowerdir=")) {
+      if (mount.type === "overlay" && option.startsWith("lowerdir=") && option.length > valueLimit) {
         for (const lower of splitLowerdir(option.slice("lowerdir=".length))) {
           const result = rawSyscall("fsconfig", fs, FSCONFIG_SET_STRING, "lowerdir+", lower, 0);
           if (result === -22) return undefined;
@@ -233,7 +236,10 @@ function makeDetached(
     }
     if (mount.source) rawSyscall("fsconfig", fs, FSCONFIG_SET_STRING, "source", mount.source, 0);
     if (flags & MS_RDONLY) rawSyscall("fsconfig", fs, FSCONFIG_SET_FLAG, "ro", null, 0);
-    syscall("fsconfig", [fs, FSCONFIG_CMD_CREATE, null, null, 0], what);
+    const made = rawSyscall("fsconfig", fs, FSCONFIG_CMD_CREATE, null, null, 0);
+    // An overlay before Linux 6.7 takes every word, and says only here that it does not know one.
+    if (made === -22 && mount.type === "overlay") return undefined;
+    if (made < 0) throw new SyscallError("fsconfig", -made, what);
     let attribute = 0;
     for (const [flag, bit] of attributes) if (flags & flag) attribute |= bit;
     return syscall("fsmount", [fs, FSMOUNT_CLOEXEC, attribute], what);
