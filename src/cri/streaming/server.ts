@@ -158,7 +158,7 @@ async function answer(incoming: Incoming, context: Context): Promise<void> {
   if (head.method !== "GET" && head.method !== "POST") return reply.text(405, "405: Method Not Allowed\n");
   const token = route[2]!;
   const pending = context.tokens.peek(token);
-  if (pending?.kind !== route[1]) return reply.text(404, "404 page not found\n");
+  if (!pending || pending.kind !== route[1]) return reply.text(404, "404 page not found\n");
   if (!reply.wantsUpgrade) return reply.text(400, "unable to upgrade: missing upgrade headers in request\n");
   if (isWebSocket(head)) return await webSocket(incoming, token, pending, context);
   if (head.headers.get("upgrade")?.trim().toLowerCase() === "spdy/3.1")

@@ -81,7 +81,8 @@ function parseHeaderBlock(plain: Buffer): SpdyHeaders {
 
 /**
  * The other direction. Its blocks are stored, not compressed (RFC 1951 section 3.2.4): they are a few bytes
- * long, and each ends on a byte by itself.
+ * long, and each ends on a byte by itself. After it comes an empty one, as after zlib's sync flush: Go's inflate
+ * gives out what it has when it sees that, and otherwise wants to read on.
  */
 export class HeaderEncoder {
   #begun = false;
@@ -108,10 +109,12 @@ export class HeaderEncoder {
     const stored = Buffer.alloc(5);
     stored.writeUInt16LE(plain.length, 1);
     stored.writeUInt16LE(plain.length ^ 0xffff, 3);
-    if (this.#begun) return Buffer.concat([stored, plain]);
+    if (this.#begun) return Buffer.concat([stored, plain, emptyBlock]);
     this.#begun = true;
     const start = Buffer.from([0x78, 0x20, 0, 0, 0, 0]);
     start.writeUInt32BE(dictionaryId, 2);
-    return Buffer.concat([start, stored, plain]);
+    return Buffer.concat([start, stored, plain, emptyBlock]);
   }
 }
+
+const emptyBlock = Buffer.from([0, 0, 0, 0xff, 0xff]);

@@ -108,7 +108,7 @@ export class SpdySession {
     } catch (error) {
       log.debug("SPDY connection broken off", { error: messageOf(error) });
       this.#leave(goAwayStatus.protocolError);
-      this.#wire.end();
+      void this.#tail.then(() => this.#wire.end());
     } finally {
       this.#over();
     }
