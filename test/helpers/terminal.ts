@@ -39,6 +39,10 @@ export class Screen {
     else if (kind === "D") this.#column = Math.max(0, this.#column - count);
     else if (kind === "K") this.#rows[this.#row] = argument === "2" ? [] : row.slice(0, this.#column);
     else if (kind === "J" && argument !== "") this.#rows.fill([], 0);
+    else if (kind === "J") {
+      this.#rows.length = this.#row + 1;
+      this.#rows[this.#row] = row.slice(0, this.#column);
+    }
   }
 
   #line(row: number): void {
