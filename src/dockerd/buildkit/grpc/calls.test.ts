@@ -5,6 +5,7 @@ import { type GetSecretRequest, Secrets } from "../../../../proto/gen/moby/sessi
 import { BytesMessageSchema } from "../../../../proto/gen/moby/session/upload_pb.ts";
 import { CortenError, notFound } from "../../../base/errors.ts";
 import { Http2Connection } from "../http2/connection.ts";
+import { encodeFrame, frameType, preface } from "../http2/frames.ts";
 import { pipe } from "../http2/pipe.ts";
 import { GrpcClient } from "./client.ts";
 import { type Implementation, serveGrpc, streaming, unary } from "./server.ts";
@@ -153,4 +154,24 @@ test("what is not HTTP/2 ends the connection", async () => {
   if (!server.closed.aborted)
     await new Promise<void>((resolve) => server.closed.addEventListener("abort", () => resolve()));
   expect(String(server.closed.reason)).toContain("not HTTP/2");
+});
+
+test("who asks and does not read is let go", async () => {
+  const [here, there] = pipe();
+  const stuck = {
+    read: () => there.read(),
+    write: () => new Promise<boolean>(() => {}),
+    destroy: () => there.destroy(),
+  };
+  const server = serveGrpc(stuck, { services: [] });
+  await here.write(preface);
+  // The answer to a ping has 17 bytes.
+  const pings = Buffer.concat(
+    Array.from({ length: 10_000 }, () => encodeFrame(frameType.ping, 0, 0, Buffer.alloc(8))),
+  );
+  for (let round = 0; round < 500 && !server.closed.aborted; round++) {
+    await here.write(pings);
+    await new Promise((next) => setImmediate(next));
+  }
+  expect(String(server.closed.reason)).toContain("does not read");
 });

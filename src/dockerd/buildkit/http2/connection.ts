@@ -45,6 +45,7 @@ const ourFrames = 256 << 10;
 const defaultFrames = 16_384;
 /** Above it our writers wait. */
 const highWater = 1 << 20;
+const outgoingLimit = 8 << 20;
 const headerLimit = 2 << 20;
 const streamLimit = 1000;
 
@@ -137,6 +138,11 @@ export class Http2Connection {
     if (this.#failure) return;
     this.#outgoing.push(frame);
     this.#outgoingSize += frame.length;
+    // Data waits for room; what is left are answers to a peer that asks and does not read.
+    if (this.#outgoingSize > outgoingLimit) {
+      this.#fail(new CortenError("resource_exhausted", "HTTP/2: the other side does not read"));
+      return;
+    }
     this.#flushing ??= this.#flush();
   }
 
