@@ -32,7 +32,7 @@ export function openProject(engine: Engine, name: string, env: Record<string, st
     async build(...argv) {
       const started = performance.now();
       const command = [...corten, "-H", engine.host, "build", "--progress", "rawjson", ...argv, "."];
-      const { code, stdout, stderr } = await run(command, { cwd: directory, env, timeout: 240_000 });
+      const { code, stdout, stderr } = await run(command, { cwd: directory, env, timeout: 500_000 });
       if (code !== 0) throw new Error(`build of ${name} ended with ${code}:\n${readable(stderr)}${stdout}`);
       return { ...stepsOf(stderr), time: performance.now() - started };
     },
