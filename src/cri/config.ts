@@ -20,7 +20,7 @@ export interface CriConfig {
   /** Gone after a reboot: namespaces, shared memory, monitors. */
   state: string;
   snapshotter: string;
-  /** A pause image; empty: pods need none. */
+  /** A pause image: pods need none, but one that is configured is pinned when it is pulled. */
   sandboxImage: string;
   cni: { binDirs: string[]; confDir: string; maxConfNum: number };
   defaultRuntime: string;
@@ -38,6 +38,10 @@ export interface CriConfig {
   enableUnprivilegedIcmp: boolean;
   ignoreImageDefinedVolumes: boolean;
 }
+
+/** The runtime of a handler as a pod names it: empty is the default. */
+export const runtimeNamed = (config: CriConfig, handler: string): RuntimeHandlerConfig | undefined =>
+  config.runtimes[handler || config.defaultRuntime];
 
 export const defaultConfig = (root: string, state: string): CriConfig => ({
   root: join(root, "io.containerd.grpc.v1.cri"),

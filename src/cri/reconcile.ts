@@ -11,6 +11,7 @@ import { removeContainer } from "./container/remove.ts";
 import { releaseVolumes } from "./container/volumes.ts";
 import type { Context } from "./context.ts";
 import { type Container, nowNanoseconds } from "./records.ts";
+import { watchHolder } from "./sandbox/holder-task.ts";
 import { mountedNamespaces, removeNamespace } from "./sandbox/namespaces.ts";
 import { discardSandbox, removeSandbox } from "./sandbox/stop.ts";
 
@@ -36,7 +37,10 @@ export async function reconcile(context: Context): Promise<void> {
       else if (record.state === "ready") {
         const namespaces = Object.values(record.namespaces).every((path) => mounted.has(path));
         const holder = !record.holder || tasks.get(record.id)?.status === Status.RUNNING;
-        if (namespaces && holder) continue;
+        if (namespaces && holder) {
+          if (record.holder) watchHolder(context, sandbox);
+          continue;
+        }
         // After a reboot: the network is given back by the stop that kubelet asks for.
         record.state = "notready";
         context.records.saveSandbox(sandbox);

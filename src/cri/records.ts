@@ -22,6 +22,7 @@ export interface SandboxRecord {
   state: "making" | "ready" | "notready" | "removing";
   /** Nanoseconds since 1970, as text: JSON has no such numbers. */
   createdAt: string;
+  /** As it was asked for; empty for the default. */
   runtimeHandler: string;
   hostNetwork: boolean;
   /** Files of the pod's namespaces; absent ones are the host's, or (pid) the holder's. */
@@ -31,6 +32,8 @@ export interface SandboxRecord {
   hostname: string;
   ips: string[];
   network?: AddedNetwork;
+  /** Network, namespaces and holder are given back: a pod that is not ready may still have them. */
+  released?: boolean;
 }
 
 export interface ContainerRecord {
@@ -71,8 +74,6 @@ export interface Container {
   resources: LinuxContainerResources | undefined;
   /** Settles when the end of the running process has been dealt with. */
   ended: Promise<void> | undefined;
-  /** What is attached to its stdin, for `stdin_once`. */
-  stdinAttached?: boolean;
   oomKilled?: boolean;
 }
 

@@ -3,6 +3,7 @@
  * `unshare -n -m bun cri.scenarios.ts NAME`.
  */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Code, ConnectError } from "@connectrpc/connect";
@@ -14,7 +15,8 @@ import {
 import { ContainerState } from "../../proto/gen/runtime/v1/container_pb.ts";
 import { type ContainerEventResponse, ContainerEventType } from "../../proto/gen/runtime/v1/event_pb.ts";
 import { PodSandboxState } from "../../proto/gen/runtime/v1/sandbox_pb.ts";
-import { until } from "../helpers/engine.ts";
+import { corten, run, until } from "../helpers/engine.ts";
+import { freePort } from "../helpers/images.ts";
 import { type Pod, sh, World } from "./cri.world.ts";
 
 /** The error of a call that must fail. */
@@ -29,7 +31,7 @@ async function failure(work: Promise<unknown>): Promise<ConnectError> {
 
 const forever = ["sleep", "1000"];
 /** Ends at SIGTERM. */
-const polite = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done"];
+const polite = ["sh", "-c", "trap 'exit 0' TERM; touch /ready; while :; do sleep 0.05; done"];
 
 export const scenarios: Record<string, (world: World) => Promise<void>> = {
   async "Version, Status and RuntimeConfig say what there is, and the network's condition follows its configuration"({
@@ -232,9 +234,7 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
     await world.pull();
     const pod = await world.pod();
     const kind = await world.run(pod, polite, { metadata: { name: "kind" } });
-    await until("its trap", async () =>
-      /SigCgt:\s*0*[1-9a-f]\d*4?/.test(await world.exec(kind, "cat", "/proc/1/status")),
-    );
+    await until("its trap", async () => (await world.exec(kind, "ls", "/")).includes("ready"));
     await runtime.stopContainer({ containerId: kind, timeout: 30n });
     const end = await world.status(kind);
     assert.deepEqual([end.exitCode, end.reason], [0, "Completed"]);
@@ -592,6 +592,80 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
     for (const { id } of (await runtime.listPodSandbox({})).items)
       await runtime.removePodSandbox({ podSandboxId: id });
     assert.deepEqual(world.held(), []);
+  },
+
+  async "a pod whose own process is killed is not ready, and is removed without a rest"(world) {
+    const { runtime } = world;
+    await world.pull();
+    const shared = { namespaceOptions: { pid: NamespaceMode.POD } };
+    const pod = await world.pod({ linux: { securityContext: shared } });
+    const id = await world.run(pod, forever, { linux: { securityContext: shared } });
+    const { info } = await runtime.podSandboxStatus({ podSandboxId: pod.id, verbose: true });
+    process.kill(JSON.parse(info["info"]!).pid, "SIGKILL");
+    await until("not ready", async () => {
+      const { status } = await runtime.podSandboxStatus({ podSandboxId: pod.id });
+      return status!.state === PodSandboxState.SANDBOX_NOTREADY;
+    });
+    assert.equal((await world.ended(id)).exitCode, 137);
+    await runtime.stopPodSandbox({ podSandboxId: pod.id });
+    await runtime.removePodSandbox({ podSandboxId: pod.id });
+    assert.deepEqual(world.held(), []);
+  },
+
+  async "corten crictl runs commands in a container and forwards a port"(world) {
+    const crictl = (...argv: string[]) =>
+      run([...corten, "crictl", "--runtime-endpoint", `unix://${world.socket}`, ...argv]);
+    await world.pull();
+    const pod = await world.pod();
+    const id = await world.run(pod, [
+      "sh",
+      "-c",
+      "mkdir /www; echo page > /www/index.html; exec httpd -f -p 127.0.0.1:8080 -h /www",
+    ]);
+    const echo = await run(
+      [
+        ...corten,
+        "crictl",
+        "--runtime-endpoint",
+        `unix://${world.socket}`,
+        "exec",
+        "-i",
+        id,
+        "sh",
+        "-c",
+        "cat; echo error >&2; exit 4",
+      ],
+      { input: "input" },
+    );
+    assert.deepEqual([echo.stdout, echo.code === 0], ["input", false], echo.stderr);
+    assert.match((await crictl("ps")).stdout, new RegExp(id.slice(0, 12)));
+    assert.match((await crictl("pods")).stdout, /Ready/);
+    const port = await freePort();
+    const forward = spawn(
+      corten[0]!,
+      [
+        ...corten.slice(1),
+        "crictl",
+        "--runtime-endpoint",
+        `unix://${world.socket}`,
+        "port-forward",
+        pod.id,
+        `${port}:8080`,
+      ],
+      { stdio: "ignore" },
+    );
+    try {
+      await until("the page", () =>
+        fetch(`http://127.0.0.1:${port}/`).then(
+          async (response) => (await response.text()) === "page\n",
+          () => false,
+        ),
+      );
+    } finally {
+      const ended = new Promise((done) => forward.once("exit", done));
+      forward.kill("SIGKILL");
+      await ended;
+    }
   },
 
   async "what is not there says so"(world) {

@@ -9,6 +9,7 @@ import { Cleanup } from "../../base/cleanup.ts";
 import { alreadyExists, conflict, invalid } from "../../base/errors.ts";
 import { type ContainerdClient, packSpec, withLease } from "../../containerd/client/index.ts";
 import type { Mount } from "../../oci/runtime-spec.ts";
+import { runtimeNamed } from "../config.ts";
 import type { Context } from "../context.ts";
 import { type CriImage, getImage } from "../images/store.ts";
 import { type Container, type ContainerRecord, nowNanoseconds, type Sandbox } from "../records.ts";
@@ -48,7 +49,7 @@ export async function createContainer(
   if (config.CDIDevices.length > 0) throw invalid("CDI devices are not implemented");
   const image = await getImage(context.client, config.image?.image ?? "");
   const id = randomBytes(32).toString("hex");
-  const handler = context.config.runtimes[sandbox.record.runtimeHandler];
+  const handler = runtimeNamed(context.config, sandbox.record.runtimeHandler);
   if (!handler)
     throw conflict(`no runtime for ${JSON.stringify(sandbox.record.runtimeHandler)} is configured any more`);
   const record: ContainerRecord = {

@@ -10,6 +10,8 @@ const killWait = 30_000;
 /** Sends the stop signal, and SIGKILL after `timeout` seconds (at once for 0). What does not run is left as it is. */
 export async function stopContainer(context: Context, container: Container, timeout: number): Promise<void> {
   const { record } = container;
+  // A start that is under way is waited for: what it starts is to end as well.
+  await context.locks.run(record.id, () => {});
   if (record.state !== "running") return;
   const ended = container.ended ?? Promise.resolve();
   if (timeout > 0) {

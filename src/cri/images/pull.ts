@@ -4,7 +4,7 @@ import { nameImage, pull } from "../../containerd/client/index.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { formatReference, parseImageName, repositoryName, withDigest } from "../../oci/reference.ts";
 import type { Context, Credentials } from "../context.ts";
-import { managedLabels } from "./store.ts";
+import { managedLabels, pinnedLabel } from "./store.ts";
 
 /** Pulls an image and names it by its tag, its digest and its id; gives the id. */
 export async function pullImage(
@@ -22,6 +22,8 @@ export async function pullImage(
     throw invalid(`failed to parse image reference ${JSON.stringify(text)}: ${messageOf(error)}`, error);
   }
   const name = formatReference(reference);
+  const pinned = name === canonical(context.config.sandboxImage);
+  const labels = { ...managedLabels, ...(pinned ? { [pinnedLabel]: "pinned" } : {}) };
   const resolver = context.resolver(credentialsOf(auth), signal);
   try {
     const { content } = await pull(client, {
@@ -29,11 +31,11 @@ export async function pullImage(
       name,
       resolver,
       snapshotter,
-      labels: managedLabels,
+      labels,
       signal,
     });
     const id = content.manifest.config.digest;
-    const image = { target: content.target, id, labels: managedLabels };
+    const image = { target: content.target, id, labels };
     const byDigest = `${repositoryName(reference)}@${content.target.digest}`;
     if (byDigest !== name)
       await nameImage(client, formatReference(withDigest(reference, content.target.digest)), image);
@@ -48,6 +50,14 @@ export async function pullImage(
     );
   } finally {
     resolver.close();
+  }
+}
+
+function canonical(image: string): string {
+  try {
+    return formatReference(parseImageName(image));
+  } catch {
+    return "";
   }
 }
 

@@ -1,10 +1,12 @@
+import { ContainerEventType } from "../../../proto/gen/runtime/v1/event_pb.ts";
 import { isCode } from "../../base/errors.ts";
 import { packOptions, packSpec } from "../../containerd/client/index.ts";
 import type { LinuxNamespace, Spec } from "../../oci/runtime-spec.ts";
-import type { RuntimeHandlerConfig } from "../config.ts";
+import { type RuntimeHandlerConfig, runtimeNamed } from "../config.ts";
 import type { Context } from "../context.ts";
 import type { Sandbox } from "../records.ts";
 import { cgroupsPathOf, oomScoreAdjustment } from "../spec/resources.ts";
+import { publishEvent } from "./events.ts";
 import { holderRoot } from "./holder.ts";
 
 /** Below what containers get, so that the kernel takes the pod's own process last. */
@@ -27,7 +29,7 @@ export function runtimeOf(handler: RuntimeHandlerConfig) {
 export async function startHolder(context: Context, sandbox: Sandbox): Promise<void> {
   const { record, config } = sandbox;
   const { id } = record;
-  const handler = context.config.runtimes[record.runtimeHandler]!;
+  const handler = runtimeNamed(context.config, record.runtimeHandler)!;
   const { net, ipc, uts } = record.namespaces;
   const namespaces: LinuxNamespace[] = [{ type: "mount" }, { type: "pid" }];
   if (net !== undefined) namespaces.push({ type: "network", path: net });
@@ -65,6 +67,21 @@ export async function startHolder(context: Context, sandbox: Sandbox): Promise<v
   const { pid } = await client.tasks.create({ containerId: id });
   await client.tasks.start({ containerId: id });
   if (pid === 0) throw new Error("the pod's process has no pid");
+}
+
+/** A holder that is killed takes all of the pod's processes with it: the pod is not ready any more. */
+export function watchHolder(context: Context, sandbox: Sandbox): void {
+  const { record } = sandbox;
+  const ended = () =>
+    context.locks.run(record.id, () => {
+      if (record.state !== "ready" || context.closing.aborted) return;
+      record.state = "notready";
+      context.records.saveSandbox(sandbox);
+      publishEvent(context, record.id, record.id, ContainerEventType.CONTAINER_STOPPED_EVENT);
+    });
+  void context.client.tasks
+    .wait({ containerId: record.id }, { signal: context.closing })
+    .then(ended, (error) => (isCode(error, "not_found") ? ended() : undefined));
 }
 
 /** Ends and deletes the holder's task and container, as far as they are there. */

@@ -15,11 +15,12 @@ import { NETLINK_ROUTE } from "../../sys/netlink/socket.ts";
 import { createNetns, openNetlinkIn } from "../../sys/netns.ts";
 import { addressesOf } from "../cni/cni.ts";
 import type { PortMappingEntry } from "../cni/types.ts";
+import { runtimeNamed } from "../config.ts";
 import type { Context } from "../context.ts";
 import { nowNanoseconds, type Sandbox, type SandboxRecord } from "../records.ts";
 import { refuseUserNamespace } from "../spec/container.ts";
 import { publishEvent } from "./events.ts";
-import { startHolder } from "./holder-task.ts";
+import { startHolder, watchHolder } from "./holder-task.ts";
 import { createUtsAndIpc } from "./namespaces.ts";
 import { filesOf } from "./paths.ts";
 import { releaseSandbox } from "./stop.ts";
@@ -35,8 +36,7 @@ export async function runSandbox(
   handler: string,
 ): Promise<string> {
   const { records } = context;
-  const runtimeHandler = handler || context.config.defaultRuntime;
-  if (!context.config.runtimes[runtimeHandler])
+  if (!runtimeNamed(context.config, handler))
     throw notFound(`failed to get sandbox runtime: no runtime for ${JSON.stringify(handler)} is configured`);
   const key = sandboxKey(config);
   const before = records.sandboxes.all().find((sandbox) => sandboxKey(sandbox.config) === key);
@@ -54,7 +54,7 @@ export async function runSandbox(
     id,
     state: "making",
     createdAt: nowNanoseconds(),
-    runtimeHandler,
+    runtimeHandler: handler,
     hostNetwork,
     namespaces: {
       ...(hostNetwork ? {} : { net: namespace("net"), uts: namespace("uts") }),
@@ -81,6 +81,7 @@ export async function runSandbox(
   record.state = "ready";
   records.saveSandbox(sandbox);
   undo.release();
+  if (record.holder) watchHolder(context, sandbox);
   publishEvent(context, id, id, ContainerEventType.CONTAINER_CREATED_EVENT);
   publishEvent(context, id, id, ContainerEventType.CONTAINER_STARTED_EVENT);
   return id;

@@ -8,6 +8,7 @@ import {
   type PodSandboxStatus,
   PodSandboxStatusSchema,
 } from "../../../proto/gen/runtime/v1/sandbox_pb.ts";
+import { runtimeNamed } from "../config.ts";
 import type { Context } from "../context.ts";
 import type { Records, Sandbox } from "../records.ts";
 import { holderPid } from "./holder-task.ts";
@@ -29,7 +30,7 @@ export function sandboxStatus(sandbox: Sandbox): PodSandboxStatus {
     linux: { namespaces: { ...(options ? { options } : {}) } },
     labels: config.labels,
     annotations: config.annotations,
-    runtimeHandler: record.runtimeHandler === "runc" ? "" : record.runtimeHandler,
+    runtimeHandler: record.runtimeHandler,
   });
 }
 
@@ -42,7 +43,7 @@ export function sandboxItem(sandbox: Sandbox): PodSandbox {
     createdAt: BigInt(record.createdAt),
     labels: config.labels,
     annotations: config.annotations,
-    runtimeHandler: record.runtimeHandler === "runc" ? "" : record.runtimeHandler,
+    runtimeHandler: record.runtimeHandler,
   });
 }
 
@@ -74,7 +75,7 @@ export async function sandboxInfo(context: Context, sandbox: Sandbox): Promise<R
       netNamespaceClosed: record.state !== "ready",
       namespaces: record.namespaces,
       runtimeHandler: record.runtimeHandler,
-      runtimeType: context.config.runtimes[record.runtimeHandler]?.type ?? "",
+      runtimeType: runtimeNamed(context.config, record.runtimeHandler)?.type ?? "",
       cniResult: record.network?.result ?? null,
       config: toJson(PodSandboxConfigSchema, config),
     }),

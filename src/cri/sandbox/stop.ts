@@ -19,11 +19,14 @@ export async function stopSandbox(context: Context, sandbox: Sandbox): Promise<v
     context.records.containersOf(record.id).map((container) => stopContainer(context, container, 0)),
   );
   await context.locks.run(record.id, async () => {
-    if (record.state === "notready") return;
+    if (record.released) return;
     await releaseNamespaces(context, sandbox);
+    const before = record.state;
     record.state = "notready";
+    record.released = true;
     context.records.saveSandbox(sandbox);
-    publishEvent(context, record.id, record.id, ContainerEventType.CONTAINER_STOPPED_EVENT);
+    if (before === "ready")
+      publishEvent(context, record.id, record.id, ContainerEventType.CONTAINER_STOPPED_EVENT);
   });
 }
 
