@@ -5,6 +5,7 @@ import type { ArgumentRule, Command } from "./command.ts";
 import { StatusError } from "./errors.ts";
 import { bool, type FlagTable, list, string } from "./flags/flag.ts";
 import { FlagError, parseFlags } from "./flags/parse.ts";
+import { stillWriting } from "./streams/output.ts";
 import { childOf, type Group, type Node, tree } from "./tree.ts";
 
 /** The flags before the verb: which daemon, and how to reach it. */
@@ -42,6 +43,13 @@ const shortHelp = { help: { ...bool("h", "Show this help"), hidden: true } };
 
 /** Runs one command line; resolves to the exit code. */
 export async function runCommandLine(program: string, argv: readonly string[]): Promise<number> {
+  const code = await runLine(program, argv);
+  const writing = stillWriting();
+  if (writing) await writing;
+  return code;
+}
+
+async function runLine(program: string, argv: readonly string[]): Promise<number> {
   const fallback = new Cli(program, defaults());
   try {
     return (await dispatch(program, argv, fallback)) ?? 0;

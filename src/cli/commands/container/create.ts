@@ -1,7 +1,6 @@
 import { defineCommand } from "../../command.ts";
 import { bodyOf, createContainer } from "../../run/create.ts";
 import { containerFlags, createFlags } from "../../run/flags.ts";
-import { prepareOutput } from "../../streams/output.ts";
 
 export default defineCommand({
   usage: "IMAGE [COMMAND] [ARG...]",
@@ -12,7 +11,6 @@ export default defineCommand({
   async run({ cli, args, values, changed }) {
     const body = await bodyOf(cli, "create", values, changed, args);
     const client = await cli.quickClient();
-    prepareOutput();
     cli.out.line(await createContainer(cli, client, body, values));
   },
 });

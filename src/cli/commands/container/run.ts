@@ -52,7 +52,7 @@ async function runContainer(cli: Cli, body: CreateRequest, values: Values<typeof
   let id: string;
   try {
     client = await cli.quickClient();
-    prepareOutput();
+    if (!values.detach) prepareOutput();
     id = await createContainer(cli, client, body, values);
   } catch (error) {
     throw statusOf(cli, error);
