@@ -13,12 +13,16 @@ export interface SpdyClient {
 }
 
 /** Upgrades as kubectl and crictl do; rejects with the server's answer if it does not. */
-export async function spdyClient(target: string, protocol: string | undefined): Promise<SpdyClient> {
+export async function spdyClient(
+  target: string,
+  protocol: string | undefined,
+  certificate: { key?: string; cert?: string } = {},
+): Promise<SpdyClient> {
   const url = new URL(target);
   const port = Number(url.port);
   const socket: Socket =
     url.protocol === "https:"
-      ? connectTls({ host: url.hostname, port, rejectUnauthorized: false })
+      ? connectTls({ host: url.hostname, port, rejectUnauthorized: false, ...certificate })
       : connectTcp({ host: url.hostname, port });
   const gone = new AbortController();
   socket.on("error", () => {});

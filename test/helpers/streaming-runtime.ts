@@ -33,6 +33,8 @@ export class FakeRuntime implements StreamingRuntime {
   readonly events: string[] = [];
   /** Sessions under way. */
   active = 0;
+  /** Bytes that `source` has got rid of. */
+  written = 0;
 
   async exec(request: ExecRequest, streams: SessionStreams, signal: AbortSignal): Promise<number> {
     this.active++;
@@ -59,7 +61,10 @@ export class FakeRuntime implements StreamingRuntime {
         await stderr!.write(Buffer.from("err"));
         return 3;
       case "source":
-        for (const bytes of pattern(Number(argument))) await stdout!.write(bytes);
+        for (const bytes of pattern(Number(argument))) {
+          await stdout!.write(bytes);
+          this.written += bytes.length;
+        }
         return 0;
       case "sink": {
         const hash = createHash("sha256");

@@ -1,7 +1,11 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { StreamingServer } from "../../src/cri/streaming/server.ts";
 import type { StreamingServerOptions } from "../../src/cri/streaming/types.ts";
+import { makeCertificates } from "../helpers/docker-registry.ts";
 import { until as untilNamed } from "../helpers/engine.ts";
 import { type SpdyClient, spdyClient } from "../helpers/spdy-client.ts";
 import { collect, FakeRuntime, pattern, patternDigest } from "../helpers/streaming-runtime.ts";
@@ -175,8 +179,15 @@ test("a process that leaves its stdin unread still gets its output through", asy
 test("a client that reads nothing holds up its process, not our memory", async () => {
   const { client, stdout } = await spdyExec(["source", String(hundredMegabytes)]);
   client.socket.pause();
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  // It stands still once the buffers of both ends and of the system are full.
+  let before = -1;
+  await until(() => {
+    const still = runtime.written > 0 && runtime.written === before;
+    before = runtime.written;
+    return still;
+  });
   expect(runtime.active).toBe(1);
+  expect(runtime.written).toBeLessThan(hundredMegabytes / 2);
   client.socket.resume();
   const hash = createHash("sha256");
   for await (const bytes of stdout.inbound) hash.update(bytes);
@@ -355,6 +366,30 @@ test("closing the server ends its sessions and its tokens", async () => {
   expect(runtime.active).toBe(0);
   await client.closed;
   expect(await failure(spdyClient(url, "v4.channel.k8s.io"))).not.toBe("no failure");
+});
+
+test("over TLS who has no certificate of the authority is refused", async () => {
+  const root = mkdtempSync(join(tmpdir(), "corten-cri-streaming-"));
+  try {
+    const made = makeCertificates(root, root, true);
+    const read = (name: string) => readFileSync(join(root, name), "utf8");
+    const pair = { certificate: readFileSync(made.certificate, "utf8"), key: readFileSync(made.key, "utf8") };
+    const plain = await open({ tls: pair });
+    const url = exec(["both"], { stderr: true }, plain);
+    expect(url).toStartWith("https://127.0.0.1:");
+    const client = await spdyClient(url, "v4.channel.k8s.io");
+    const error = await client.open("error");
+    for (const name of ["stdout", "stderr"]) await client.open(name);
+    expect(JSON.parse(await text(error.inbound)).reason).toBe("NonZeroExitCode");
+
+    const strict = await open({ tls: { ...pair, clientAuthority: read("ca.crt") } });
+    expect(await failure(spdyClient(exec(["both"], {}, strict), "v4.channel.k8s.io"))).not.toBe("no failure");
+    const own = { key: read("client.key"), cert: read("client.cert") };
+    const known = await spdyClient(exec(["both"], {}, strict), "v4.channel.k8s.io", own);
+    known.socket.destroy();
+  } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
 });
 
 test("URLs carry the base they are given", async () => {

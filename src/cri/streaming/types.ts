@@ -56,7 +56,8 @@ export interface PortForwardRequest {
 
 /**
  * What the server calls. `signal` aborts when the client is gone or the server closes; the runtime then ends its
- * work (for exec, the process started) and settles. Everything it wrote is on the wire before the session ends.
+ * work (for exec, the process started) and settles. After a call has settled its signal means nothing. Everything
+ * written is on the wire before the session ends.
  */
 export interface StreamingRuntime {
   /** Resolves with the exit code of the command; a rejection's text is shown to the user. */
