@@ -22,7 +22,7 @@ export interface CriConfig {
   snapshotter: string;
   /** A pause image: pods need none, but one that is configured is pinned when it is pulled. */
   sandboxImage: string;
-  cni: { binDirs: string[]; confDir: string; maxConfNum: number };
+  cni: { binDirs: string[]; confDir: string };
   defaultRuntime: string;
   runtimes: Record<string, RuntimeHandlerConfig>;
   stream: {
@@ -48,7 +48,7 @@ export const defaultConfig = (root: string, state: string): CriConfig => ({
   state: join(state, "io.containerd.grpc.v1.cri"),
   snapshotter: "overlayfs",
   sandboxImage: "",
-  cni: { binDirs: ["/opt/cni/bin", "/usr/lib/cni"], confDir: "/etc/cni/net.d", maxConfNum: 1 },
+  cni: { binDirs: ["/opt/cni/bin", "/usr/lib/cni"], confDir: "/etc/cni/net.d" },
   defaultRuntime: "runc",
   runtimes: { runc: { type: "io.containerd.runc.v2" } },
   stream: { address: "127.0.0.1", port: 0 },
@@ -124,7 +124,6 @@ function apply(config: CriConfig, plugin: Table): void {
   const binDirs = list(cni, "bin_dirs");
   if (binDirs.length > 0) config.cni.binDirs = binDirs;
   config.cni.confDir = text(cni, "conf_dir") ?? config.cni.confDir;
-  if (typeof cni["max_conf_num"] === "number") config.cni.maxConfNum = cni["max_conf_num"];
   const containerd = table(plugin, "containerd");
   config.snapshotter = text(containerd, "snapshotter") ?? config.snapshotter;
   config.defaultRuntime = text(containerd, "default_runtime_name") ?? config.defaultRuntime;

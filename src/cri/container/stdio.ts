@@ -1,7 +1,12 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Monitor, spawnMonitor } from "../../monitor/index.ts";
+import { syscall } from "../../sys/libc.ts";
+import { AT_FDCWD } from "../../sys/stat.ts";
 import type { Context } from "../context.ts";
+
+/** S_IFIFO, for us and the shim alone. */
+const fifoMode = 0o010600;
 
 export interface Stdio {
   paths: { stdin: string; stdout: string; stderr: string };
@@ -31,6 +36,7 @@ export async function makeStdio(
     stdout: join(dir, "stdout"),
     ...(terminal ? {} : { stderr: join(dir, "stderr") }),
   };
+  for (const path of Object.values(fifos)) syscall("mknodat", [AT_FDCWD, path, fifoMode, 0], `FIFO ${path}`);
   const monitor = await spawnMonitor({
     dir,
     run: { kind: "fifo" },

@@ -1,0 +1,85 @@
+import { expect, test } from "bun:test";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { addressesOf, Cni, parseNetwork } from "./cni.ts";
+
+/** A directory with plugins that write down how they were called. */
+function world() {
+  const dir = mkdtempSync(join(tmpdir(), "corten-cni-"));
+  const plugin = (name: string, script: string) => {
+    writeFileSync(
+      join(dir, name),
+      `#!/bin/sh\ninput=$(cat)\necho "$CNI_COMMAND ${name} $CNI_NETNS $input" >> ${dir}/calls\n${script}\n`,
+    );
+    chmodSync(join(dir, name), 0o755);
+  };
+  const calls = () => readFileSync(join(dir, "calls"), "utf8").trim().split("\n");
+  const network = (plugins: object[]) =>
+    writeFileSync(join(dir, "10.conflist"), JSON.stringify({ cniVersion: "1.0.0", name: "n", plugins }));
+  return {
+    dir,
+    plugin,
+    calls,
+    network,
+    cni: new Cni({ binDirs: [dir], confDir: dir }),
+    [Symbol.dispose]: () => rmSync(dir, { recursive: true, force: true }),
+  };
+}
+
+test("ADD calls each plugin with the result of the one before, DEL in reverse with the last result", async () => {
+  using at = world();
+  at.plugin("one", `echo '{"cniVersion":"1.0.0","ips":[{"address":"10.0.0.2/24"}]}'`);
+  at.plugin("two", `[ "$CNI_COMMAND" = DEL ] || echo '{"ips":[{"address":"10.0.0.3/24"}]}'`);
+  at.network([{ type: "one" }, { type: "two", capabilities: { portMappings: true } }]);
+  const added = at.cni.plan({ args: { A: "b" }, runtimeConfig: { portMappings: [1], dns: {} } });
+  await at.cni.add(added, "id", "/ns");
+  expect(addressesOf(added.result)).toEqual(["10.0.0.3"]);
+  await at.cni.remove(added, "id", "");
+  const [first, second, third, fourth] = at.calls();
+  expect(first).toStartWith("ADD one /ns ");
+  expect(first).not.toContain("prevResult");
+  expect(second).toContain('"prevResult":{"cniVersion":"1.0.0","ips":[{"address":"10.0.0.2/24"}]}');
+  expect(second).toContain('"runtimeConfig":{"portMappings":[1]}');
+  expect(third).toStartWith("DEL two  ");
+  expect(fourth).toStartWith("DEL one  ");
+  expect(fourth).toContain("10.0.0.3");
+  at.cni.close();
+});
+
+test("a plugin's error is told in its own words, and every plugin is asked to DEL", async () => {
+  using at = world();
+  at.plugin("bad", `echo '{"code":11,"msg":"no more addresses","details":"in range"}'; exit 1`);
+  at.plugin("good", "echo '{}'");
+  at.network([{ type: "good" }, { type: "bad" }]);
+  const added = at.cni.plan({ args: {}, runtimeConfig: {} });
+  const told = await at.cni.add(added, "id", "/ns").then(
+    () => "",
+    (error: Error) => error.message,
+  );
+  expect(told).toBe('plugin type="bad" failed (add): no more addresses; in range');
+  const failed = await at.cni.remove(added, "id", "/ns").then(
+    () => false,
+    () => true,
+  );
+  expect(failed).toBe(true);
+  expect(at.calls().at(-1)).toStartWith("DEL good");
+  at.cni.close();
+});
+
+test("a configuration without a name, or whose plugin is a path, is refused", () => {
+  expect(() => parseNetwork('{"type":"bridge"}')).toThrow("no name");
+  expect(() => parseNetwork('{"name":"n","plugins":[{"type":"../x"}]}')).toThrow("no type");
+  expect(parseNetwork('{"name":"n","type":"bridge","cniVersion":"0.4.0"}').plugins).toHaveLength(1);
+});
+
+test("addresses are those of eth0, also in results of old versions", () => {
+  const interfaces = [{ name: "br0" }, { name: "eth0", sandbox: "/ns" }];
+  const ips = [
+    { address: "10.0.0.1/24", interface: 0 },
+    { address: "10.0.0.2/24", interface: 1 },
+    { address: "fd00::2/64", interface: 1 },
+  ];
+  expect(addressesOf({ interfaces, ips })).toEqual(["10.0.0.2", "fd00::2"]);
+  expect(addressesOf({ ip4: { ip: "10.1.1.1/8" } })).toEqual(["10.1.1.1"]);
+});
