@@ -59,17 +59,15 @@ export interface Again {
 }
 
 /**
- * Which builder has the feature. `none` says why no one has; `differs` what that builder does otherwise, so that
- * only its success or failure is compared (or nothing, with the field's name).
+ * Which builders have the feature: all that a build fails or comes to is compared with theirs. `none` says why there is
+ * no one; `but` names the fields in which a builder differs, and why. Of failures only that there is one is compared.
  */
-export type Peer = ("docker" | "buildah" | "classic") | PeerName[] | { none: string } | Differs;
+export type Peer = PeerName | PeerName[] | { none: string } | Differs;
 export type PeerName = "docker" | "buildah" | "classic";
 export interface Differs {
   with: PeerName;
   /** Fields left out of the comparison, and why. */
   but: Partial<Record<keyof Outcome, string>>;
-  flags?: readonly string[];
-  dockerfile?: string;
 }
 
 export type Files = Record<string, string | FileSpec>;
@@ -97,6 +95,7 @@ export interface ImageConfig {
     Interval?: number;
     Timeout?: number;
     StartPeriod?: number;
+    StartInterval?: number;
     Retries?: number;
   };
   Shell?: string[];

@@ -44,7 +44,9 @@ export const args: Case[] = [
     dockerfile: "FROM busybox\nARG a=1 b=${a}2\nARG c=$b$a\nLABEL l=$a-$b-$c\n",
     config: { Labels: { l: "1-12-121" } },
     tree: {},
-    peer: { none: "because in frontends before 1.15 an ARG does not see those of its own instruction" },
+    peer: {
+      none: "because with docker 20.10 and buildah 1.28 an ARG does not see those of its own instruction",
+    },
   },
   {
     name: "an ARG without a value from the environment of the caller",
@@ -104,7 +106,7 @@ export const args: Case[] = [
     flags: ["--target", "one"],
     config: { Labels: { s: "one" } },
     tree: {},
-    peer: { none: "because TARGETSTAGE came with frontend 1.4" },
+    peer: { none: "because docker 20.10 and buildah 1.28 do not have TARGETSTAGE" },
   },
   {
     name: "a stage on a stage, copied from by name and by number, and one that nothing needs",
@@ -132,7 +134,7 @@ export const args: Case[] = [
     config: { Env: [path] },
     tree: { "/f": "644 =f" },
     layers: 1,
-    peer: { with: "docker", but: {} },
+    peer: "docker",
   },
   {
     name: "an image from scratch without a layer",
@@ -174,5 +176,26 @@ export const args: Case[] = [
     tree: { "/w/": "755", "/w/sub/": "755 33:33" },
     layers: 2,
     peer: "docker",
+  },
+  {
+    name: "--target by number",
+    dockerfile: "FROM busybox\nLABEL l=0\nFROM busybox\nLABEL l=1\nFROM busybox\nRUN false\n",
+    flags: ["--target", "1"],
+    config: { Labels: { l: "1" } },
+    peer: "buildah",
+  },
+  {
+    name: "FROM --platform of another machine, and its variables",
+    dockerfile: `FROM --platform=linux/${foreign} scratch AS one\nCOPY f /f\nFROM scratch\nARG TARGETARCH\nCOPY --from=one /f /$TARGETARCH\n`,
+    files: { f: "f" },
+    scratch: true,
+    tree: { [`/${machine}`]: "644 =f" },
+    peer: "docker",
+  },
+  {
+    name: "a lint that counts as an error",
+    dockerfile: "# check=error=true\nFROM busybox as lower\nRUN true\n",
+    error: "lint violation found",
+    peer: { none: "because docker 20.10 and buildah 1.28 do not have check=" },
   },
 ];

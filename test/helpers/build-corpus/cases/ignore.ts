@@ -136,9 +136,7 @@ ignore.push(
     },
     flags: ["-f", "$$DIR/context/My.Dockerfile"],
     tree: { "/o/": "755", "/o/f": "644 =f" },
-    peer: {
-      none: "because docker 20.10's own client reads it, but only beside a syntax= that it would download",
-    },
+    peer: "docker",
   },
   {
     name: "a Dockerfile outside of the context, with its own ignore file",

@@ -163,7 +163,7 @@ export const run: Case[] = [
     flags: ["--secret", "id=s,env=MY_SECRET"],
     env: { MY_SECRET: "from-env" },
     tree: { "/a": "644 =from-env\n", "/b": "644 =from-envfrom-env\n", "/c": "644 =x\n" },
-    peer: { none: "because secrets as variables came with frontend 1.10" },
+    peer: { none: "because docker 20.10 and buildah 1.28 do not have secrets as variables" },
   },
   {
     name: "a secret from a variable as a file",
@@ -171,7 +171,7 @@ export const run: Case[] = [
     flags: ["--secret", "id=MY_SECRET"],
     env: { MY_SECRET: "value" },
     tree: { "/a": "644 =value" },
-    peer: { none: "because docker 20.10 takes the name for a file" },
+    peer: "docker",
   },
   {
     name: "--mount=type=ssh gives an agent's socket",
@@ -194,7 +194,7 @@ export const run: Case[] = [
       "FROM busybox\nARG id=v5\nARG where=/m\nRUN --mount=type=cache,id=$id,target=$where --mount=type=bind,source=f,target=/f cat /f > $where/x; cat $where/x > /a\n",
     files: { f: "f\n" },
     tree: { "/a": "644 =f\n" },
-    peer: { none: "because docker 20.10 takes variables in sources only" },
+    peer: "buildah",
   },
   {
     name: "--network=none has only a loopback device",
@@ -256,5 +256,20 @@ export const run: Case[] = [
       WorkingDir: "/tmp",
     },
     peer: "classic",
+  },
+  {
+    name: "--mount from a named context",
+    dockerfile: "FROM busybox\nRUN --mount=from=other,target=/m cat /m/f > /a\n",
+    beside: { other: { f: "other\n" } },
+    flags: ["--build-context", "other=$$DIR/other"],
+    tree: { "/a": "644 =other\n" },
+    peer: "buildah",
+  },
+  {
+    name: "--mount=type=tmpfs with a size",
+    dockerfile:
+      "FROM busybox\nRUN --mount=type=tmpfs,target=/t,size=1m df -k /t | tail -1 | awk '{print $2}' > /a\n",
+    tree: { "/a": "644 =1024\n" },
+    peer: { none: "because docker 20.10 and buildah 1.28 do not have a tmpfs' size" },
   },
 ];

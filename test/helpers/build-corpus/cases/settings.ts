@@ -194,4 +194,49 @@ export const settings: Case[] = [
     tree: {},
     peer: ["docker"],
   },
+  {
+    name: "HEALTHCHECK --start-interval",
+    dockerfile: "FROM busybox\nHEALTHCHECK --start-interval=2s --start-period=1m CMD true\n",
+    config: {
+      Healthcheck: { Test: ["CMD-SHELL", "true"], StartPeriod: 60 * second, StartInterval: 2 * second },
+    },
+    peer: { none: "because docker 20.10 and buildah 1.28 do not have --start-interval" },
+  },
+  {
+    name: "what steps write under a VOLUME stays",
+    dockerfile: "FROM busybox\nVOLUME /v\nRUN mkdir /v && echo x > /v/x\nVOLUME /v/deep\n",
+    config: { Volumes: { "/v": {}, "/v/deep": {} } },
+    tree: { "/v/": "755", "/v/x": "644 =x\n" },
+    peer: "docker",
+  },
+  {
+    name: "WORKDIR on scratch, from a variable, through a link of the image",
+    images: { "worklink:1": "FROM busybox\nRUN mkdir /real && ln -s /real /l\n" },
+    dockerfile: "FROM worklink:1\nENV w=/l/in\nWORKDIR $w\nRUN pwd > p\n",
+    config: { Env: [path, "w=/l/in"], WorkingDir: "/l/in" },
+    tree: { "/l": "-> /real", "/real/": "755", "/real/in/": "755", "/real/in/p": "644 =/real/in\n" },
+    peer: "docker",
+  },
+  {
+    name: "WORKDIR, USER and ENV on scratch",
+    dockerfile: "FROM scratch\nUSER 5:6\nWORKDIR /a/b\nENV PATH=/mine\n",
+    scratch: true,
+    config: { Env: ["PATH=/mine"], User: "5:6", WorkingDir: "/a/b" },
+    tree: { "/a/": "755 5:6", "/a/b/": "755 5:6" },
+    peer: "docker",
+  },
+  {
+    name: "ONBUILD COPY --from an earlier image",
+    images: {
+      "onbuildfrom:1": "FROM busybox\nONBUILD COPY --from=busybox /etc/group /taken\nONBUILD WORKDIR /w\n",
+    },
+    dockerfile: "FROM onbuildfrom:1\nRUN pwd > /p\n",
+    config: { WorkingDir: "/w" },
+    tree: {
+      "/p": "644 =/w\n",
+      "/taken": "644 =root:x:0:\nwww-data:x:33:\nnogroup:x:65534:\nstaff:x:50:nobody\n",
+      "/w/": "755",
+    },
+    peer: "buildah",
+  },
 ];
