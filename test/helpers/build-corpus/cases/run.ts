@@ -272,4 +272,27 @@ export const run: Case[] = [
     tree: { "/a": "644 =1024\n" },
     peer: { none: "because docker 20.10 and buildah 1.28 do not have a tmpfs' size" },
   },
+  {
+    name: "steps side by side: a shared cache is seen by both, a locked one by one at a time, a private one is each its own",
+    dockerfile: [
+      ...["one two", "two one"].flatMap((pair) => {
+        const [me, other] = pair.split(" ") as [string, string];
+        const mount = (sharing: string) =>
+          `--mount=type=cache,id=side-${sharing},target=/${sharing},sharing=${sharing}`;
+        return [
+          `FROM busybox AS ${me}`,
+          `RUN ${mount("shared")} touch /shared/${me}; n=0; until test -e /shared/${other}; do n=$((n+1)); test $n -lt 2000 || exit 1; usleep 10000; done`,
+          `RUN ${mount("locked")} mkdir /locked/busy && usleep 100000 && rmdir /locked/busy && echo ${me} > /${me}`,
+          `RUN ${mount("private")} mkdir /private/busy && usleep 100000 && rmdir /private/busy`,
+        ];
+      }),
+      "FROM scratch",
+      "COPY --from=one /one /",
+      "COPY --from=two /two /",
+      "",
+    ].join("\n"),
+    scratch: true,
+    tree: { "/one": "644 =one\n", "/two": "644 =two\n" },
+    peer: "docker",
+  },
 ];
