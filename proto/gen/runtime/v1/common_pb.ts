@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file runtime/v1/common.proto.
  */
 export const file_runtime_v1_common: GenFile = /*@__PURE__*/
-  fileDesc("ChdydW50aW1lL3YxL2NvbW1vbi5wcm90bxIKcnVudGltZS52MSLaAgoFTW91bnQSFgoOY29udGFpbmVyX3BhdGgYASABKAkSEQoJaG9zdF9wYXRoGAIgASgJEhAKCHJlYWRvbmx5GAMgASgIEhcKD3NlbGludXhfcmVsYWJlbBgEIAEoCBIxCgtwcm9wYWdhdGlvbhgFIAEoDjIcLnJ1bnRpbWUudjEuTW91bnRQcm9wYWdhdGlvbhIqCgt1aWRNYXBwaW5ncxgGIAMoCzIVLnJ1bnRpbWUudjEuSURNYXBwaW5nEioKC2dpZE1hcHBpbmdzGAcgAygLMhUucnVudGltZS52MS5JRE1hcHBpbmcSGwoTcmVjdXJzaXZlX3JlYWRfb25seRgIIAEoCBIkCgVpbWFnZRgJIAEoCzIVLnJ1bnRpbWUudjEuSW1hZ2VTcGVjEhYKDmltYWdlX3N1Yl9wYXRoGAogASgJEhUKDW1vdW50X29wdGlvbnMYCyADKAkiQgoJSURNYXBwaW5nEg8KB2hvc3RfaWQYASABKA0SFAoMY29udGFpbmVyX2lkGAIgASgNEg4KBmxlbmd0aBgDIAEoDSKCAQoNVXNlck5hbWVzcGFjZRInCgRtb2RlGAEgASgOMhkucnVudGltZS52MS5OYW1lc3BhY2VNb2RlEiMKBHVpZHMYAiADKAsyFS5ydW50aW1lLnYxLklETWFwcGluZxIjCgRnaWRzGAMgAygLMhUucnVudGltZS52MS5JRE1hcHBpbmci0wEKD05hbWVzcGFjZU9wdGlvbhIqCgduZXR3b3JrGAEgASgOMhkucnVudGltZS52MS5OYW1lc3BhY2VNb2RlEiYKA3BpZBgCIAEoDjIZLnJ1bnRpbWUudjEuTmFtZXNwYWNlTW9kZRImCgNpcGMYAyABKA4yGS5ydW50aW1lLnYxLk5hbWVzcGFjZU1vZGUSEQoJdGFyZ2V0X2lkGAQgASgJEjEKDnVzZXJuc19vcHRpb25zGAUgASgLMhkucnVudGltZS52MS5Vc2VyTmFtZXNwYWNlIhsKCkludDY0VmFsdWUSDQoFdmFsdWUYASABKAMiqQEKD1NlY3VyaXR5UHJvZmlsZRI9Cgxwcm9maWxlX3R5cGUYASABKA4yJy5ydW50aW1lLnYxLlNlY3VyaXR5UHJvZmlsZS5Qcm9maWxlVHlwZRIVCg1sb2NhbGhvc3RfcmVmGAIgASgJIkAKC1Byb2ZpbGVUeXBlEhIKDlJ1bnRpbWVEZWZhdWx0EAASDgoKVW5jb25maW5lZBABEg0KCUxvY2FsaG9zdBACIlMKElBvZFNhbmRib3hNZXRhZGF0YRIMCgRuYW1lGAEgASgJEgsKA3VpZBgCIAEoCRIRCgluYW1lc3BhY2UYAyABKAkSDwoHYXR0ZW1wdBgEIAEoDSI5CglOYW1lc3BhY2USLAoHb3B0aW9ucxgCIAEoCzIbLnJ1bnRpbWUudjEuTmFtZXNwYWNlT3B0aW9uItUBCglJbWFnZVNwZWMSDQoFaW1hZ2UYASABKAkSOwoLYW5ub3RhdGlvbnMYAiADKAsyJi5ydW50aW1lLnYxLkltYWdlU3BlYy5Bbm5vdGF0aW9uc0VudHJ5EhwKFHVzZXJfc3BlY2lmaWVkX2ltYWdlGBIgASgJEhcKD3J1bnRpbWVfaGFuZGxlchgTIAEoCRIRCglpbWFnZV9yZWYYFCABKAkaMgoQQW5ub3RhdGlvbnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIiYKCEtleVZhbHVlEgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDCL/AgoXTGludXhDb250YWluZXJSZXNvdXJjZXMSEgoKY3B1X3BlcmlvZBgBIAEoAxIRCgljcHVfcXVvdGEYAiABKAMSEgoKY3B1X3NoYXJlcxgDIAEoAxIdChVtZW1vcnlfbGltaXRfaW5fYnl0ZXMYBCABKAMSFQoNb29tX3Njb3JlX2FkahgFIAEoAxITCgtjcHVzZXRfY3B1cxgGIAEoCRITCgtjcHVzZXRfbWVtcxgHIAEoCRIyCg9odWdlcGFnZV9saW1pdHMYCCADKAsyGS5ydW50aW1lLnYxLkh1Z2VwYWdlTGltaXQSQQoHdW5pZmllZBgJIAMoCzIwLnJ1bnRpbWUudjEuTGludXhDb250YWluZXJSZXNvdXJjZXMuVW5pZmllZEVudHJ5EiIKGm1lbW9yeV9zd2FwX2xpbWl0X2luX2J5dGVzGAogASgDGi4KDFVuaWZpZWRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIjEKDUh1Z2VwYWdlTGltaXQSEQoJcGFnZV9zaXplGAEgASgJEg0KBWxpbWl0GAIgASgEIkgKDVNFTGludXhPcHRpb24SDAoEdXNlchgBIAEoCRIMCgRyb2xlGAIgASgJEgwKBHR5cGUYAyABKAkSDQoFbGV2ZWwYBCABKAkiRAoWV2luZG93c05hbWVzcGFjZU9wdGlvbhIqCgduZXR3b3JrGAEgASgOMhkucnVudGltZS52MS5OYW1lc3BhY2VNb2RlItABChlXaW5kb3dzQ29udGFpbmVyUmVzb3VyY2VzEhIKCmNwdV9zaGFyZXMYASABKAMSEQoJY3B1X2NvdW50GAIgASgDEhMKC2NwdV9tYXhpbXVtGAMgASgDEh0KFW1lbW9yeV9saW1pdF9pbl9ieXRlcxgEIAEoAxIcChRyb290ZnNfc2l6ZV9pbl9ieXRlcxgFIAEoAxI6Cg1hZmZpbml0eV9jcHVzGAYgAygLMiMucnVudGltZS52MS5XaW5kb3dzQ3B1R3JvdXBBZmZpbml0eSI+ChdXaW5kb3dzQ3B1R3JvdXBBZmZpbml0eRIQCghjcHVfbWFzaxgBIAEoBBIRCgljcHVfZ3JvdXAYAiABKA0iMgoRQ29udGFpbmVyTWV0YWRhdGESDAoEbmFtZRgBIAEoCRIPCgdhdHRlbXB0GAIgASgNIhwKC1VJbnQ2NFZhbHVlEg0KBXZhbHVlGAEgASgEKm0KEE1vdW50UHJvcGFnYXRpb24SFwoTUFJPUEFHQVRJT05fUFJJVkFURRAAEiEKHVBST1BBR0FUSU9OX0hPU1RfVE9fQ09OVEFJTkVSEAESHQoZUFJPUEFHQVRJT05fQklESVJFQ1RJT05BTBACKj0KDU5hbWVzcGFjZU1vZGUSBwoDUE9EEAASDQoJQ09OVEFJTkVSEAESCAoETk9ERRACEgoKBlRBUkdFVBADKjEKGFN1cHBsZW1lbnRhbEdyb3Vwc1BvbGljeRIJCgVNZXJnZRAAEgoKBlN0cmljdBABKvoLCgZTaWduYWwSGgoWU0lHTkFMX1JVTlRJTUVfREVGQVVMVBAAEhIKDlNJR05BTF9TSUdBQlJUEAESEgoOU0lHTkFMX1NJR0FMUk0QAhIRCg1TSUdOQUxfU0lHQlVTEAMSEgoOU0lHTkFMX1NJR0NITEQQBBIRCg1TSUdOQUxfU0lHQ0xEEAUSEgoOU0lHTkFMX1NJR0NPTlQQBhIRCg1TSUdOQUxfU0lHRlBFEAcSEQoNU0lHTkFMX1NJR0hVUBAIEhEKDVNJR05BTF9TSUdJTEwQCRIRCg1TSUdOQUxfU0lHSU5UEAoSEAoMU0lHTkFMX1NJR0lPEAsSEQoNU0lHTkFMX1NJR0lPVBAMEhIKDlNJR05BTF9TSUdLSUxMEA0SEgoOU0lHTkFMX1NJR1BJUEUQDhISCg5TSUdOQUxfU0lHUE9MTBAPEhIKDlNJR05BTF9TSUdQUk9GEBASEQoNU0lHTkFMX1NJR1BXUhAREhIKDlNJR05BTF9TSUdRVUlUEBISEgoOU0lHTkFMX1NJR1NFR1YQExIUChBTSUdOQUxfU0lHU1RLRkxUEBQSEgoOU0lHTkFMX1NJR1NUT1AQFRIRCg1TSUdOQUxfU0lHU1lTEBYSEgoOU0lHTkFMX1NJR1RFUk0QFxISCg5TSUdOQUxfU0lHVFJBUBAYEhIKDlNJR05BTF9TSUdUU1RQEBkSEgoOU0lHTkFMX1NJR1RUSU4QGhISCg5TSUdOQUxfU0lHVFRPVRAbEhEKDVNJR05BTF9TSUdVUkcQHBISCg5TSUdOQUxfU0lHVVNSMRAdEhIKDlNJR05BTF9TSUdVU1IyEB4SFAoQU0lHTkFMX1NJR1ZUQUxSTRAfEhMKD1NJR05BTF9TSUdXSU5DSBAgEhIKDlNJR05BTF9TSUdYQ1BVECESEgoOU0lHTkFMX1NJR1hGU1oQIhITCg9TSUdOQUxfU0lHUlRNSU4QIxIYChRTSUdOQUxfU0lHUlRNSU5QTFVTMRAkEhgKFFNJR05BTF9TSUdSVE1JTlBMVVMyECUSGAoUU0lHTkFMX1NJR1JUTUlOUExVUzMQJhIYChRTSUdOQUxfU0lHUlRNSU5QTFVTNBAnEhgKFFNJR05BTF9TSUdSVE1JTlBMVVM1ECgSGAoUU0lHTkFMX1NJR1JUTUlOUExVUzYQKRIYChRTSUdOQUxfU0lHUlRNSU5QTFVTNxAqEhgKFFNJR05BTF9TSUdSVE1JTlBMVVM4ECsSGAoUU0lHTkFMX1NJR1JUTUlOUExVUzkQLBIZChVTSUdOQUxfU0lHUlRNSU5QTFVTMTAQLRIZChVTSUdOQUxfU0lHUlRNSU5QTFVTMTEQLhIZChVTSUdOQUxfU0lHUlRNSU5QTFVTMTIQLxIZChVTSUdOQUxfU0lHUlRNSU5QTFVTMTMQMBIZChVTSUdOQUxfU0lHUlRNSU5QTFVTMTQQMRIZChVTSUdOQUxfU0lHUlRNSU5QTFVTMTUQMhIaChZTSUdOQUxfU0lHUlRNQVhNSU5VUzE0EDMSGgoWU0lHTkFMX1NJR1JUTUFYTUlOVVMxMxA0EhoKFlNJR05BTF9TSUdSVE1BWE1JTlVTMTIQNRIaChZTSUdOQUxfU0lHUlRNQVhNSU5VUzExEDYSGgoWU0lHTkFMX1NJR1JUTUFYTUlOVVMxMBA3EhkKFVNJR05BTF9TSUdSVE1BWE1JTlVTORA4EhkKFVNJR05BTF9TSUdSVE1BWE1JTlVTOBA5EhkKFVNJR05BTF9TSUdSVE1BWE1JTlVTNxA6EhkKFVNJR05BTF9TSUdSVE1BWE1JTlVTNhA7EhkKFVNJR05BTF9TSUdSVE1BWE1JTlVTNRA8EhkKFVNJR05BTF9TSUdSVE1BWE1JTlVTNBA9EhkKFVNJR05BTF9TSUdSVE1BWE1JTlVTMxA+EhkKFVNJR05BTF9TSUdSVE1BWE1JTlVTMhA/EhkKFVNJR05BTF9TSUdSVE1BWE1JTlVTMRBAEhMKD1NJR05BTF9TSUdSVE1BWBBBYgZwcm90bzM");
+  fileDesc("ChdydW50aW1lL3YxL2NvbW1vbi5wcm90bxIKcnVudGltZS52MSLaAgoFTW91bnQSFgoOY29udGFpbmVyX3BhdGgYASABKAkSEQoJaG9zdF9wYXRoGAIgASgJEhAKCHJlYWRvbmx5GAMgASgIEhcKD3NlbGludXhfcmVsYWJlbBgEIAEoCBIxCgtwcm9wYWdhdGlvbhgFIAEoDjIcLnJ1bnRpbWUudjEuTW91bnRQcm9wYWdhdGlvbhIqCgt1aWRNYXBwaW5ncxgGIAMoCzIVLnJ1bnRpbWUudjEuSURNYXBwaW5nEioKC2dpZE1hcHBpbmdzGAcgAygLMhUucnVudGltZS52MS5JRE1hcHBpbmcSGwoTcmVjdXJzaXZlX3JlYWRfb25seRgIIAEoCBIkCgVpbWFnZRgJIAEoCzIVLnJ1bnRpbWUudjEuSW1hZ2VTcGVjEhYKDmltYWdlX3N1Yl9wYXRoGAogASgJEhUKDW1vdW50X29wdGlvbnMYCyADKAkiQgoJSURNYXBwaW5nEg8KB2hvc3RfaWQYASABKA0SFAoMY29udGFpbmVyX2lkGAIgASgNEg4KBmxlbmd0aBgDIAEoDSKCAQoNVXNlck5hbWVzcGFjZRInCgRtb2RlGAEgASgOMhkucnVudGltZS52MS5OYW1lc3BhY2VNb2RlEiMKBHVpZHMYAiADKAsyFS5ydW50aW1lLnYxLklETWFwcGluZxIjCgRnaWRzGAMgAygLMhUucnVudGltZS52MS5JRE1hcHBpbmci0wEKD05hbWVzcGFjZU9wdGlvbhIqCgduZXR3b3JrGAEgASgOMhkucnVudGltZS52MS5OYW1lc3BhY2VNb2RlEiYKA3BpZBgCIAEoDjIZLnJ1bnRpbWUudjEuTmFtZXNwYWNlTW9kZRImCgNpcGMYAyABKA4yGS5ydW50aW1lLnYxLk5hbWVzcGFjZU1vZGUSEQoJdGFyZ2V0X2lkGAQgASgJEjEKDnVzZXJuc19vcHRpb25zGAUgASgLMhkucnVudGltZS52MS5Vc2VyTmFtZXNwYWNlIhsKCkludDY0VmFsdWUSDQoFdmFsdWUYASABKAMiqQEKD1NlY3VyaXR5UHJvZmlsZRI9Cgxwcm9maWxlX3R5cGUYASABKA4yJy5ydW50aW1lLnYxLlNlY3VyaXR5UHJvZmlsZS5Qcm9maWxlVHlwZRIVCg1sb2NhbGhvc3RfcmVmGAIgASgJIkAKC1Byb2ZpbGVUeXBlEhIKDlJ1bnRpbWVEZWZhdWx0EAASDgoKVW5jb25maW5lZBABEg0KCUxvY2FsaG9zdBACIlMKElBvZFNhbmRib3hNZXRhZGF0YRIMCgRuYW1lGAEgASgJEgsKA3VpZBgCIAEoCRIRCgluYW1lc3BhY2UYAyABKAkSDwoHYXR0ZW1wdBgEIAEoDSI5CglOYW1lc3BhY2USLAoHb3B0aW9ucxgCIAEoCzIbLnJ1bnRpbWUudjEuTmFtZXNwYWNlT3B0aW9uItUBCglJbWFnZVNwZWMSDQoFaW1hZ2UYASABKAkSOwoLYW5ub3RhdGlvbnMYAiADKAsyJi5ydW50aW1lLnYxLkltYWdlU3BlYy5Bbm5vdGF0aW9uc0VudHJ5EhwKFHVzZXJfc3BlY2lmaWVkX2ltYWdlGBIgASgJEhcKD3J1bnRpbWVfaGFuZGxlchgTIAEoCRIRCglpbWFnZV9yZWYYFCABKAkaMgoQQW5ub3RhdGlvbnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIiYKCEtleVZhbHVlEgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDCL/AgoXTGludXhDb250YWluZXJSZXNvdXJjZXMSEgoKY3B1X3BlcmlvZBgBIAEoAxIRCgljcHVfcXVvdGEYAiABKAMSEgoKY3B1X3NoYXJlcxgDIAEoAxIdChVtZW1vcnlfbGltaXRfaW5fYnl0ZXMYBCABKAMSFQoNb29tX3Njb3JlX2FkahgFIAEoAxITCgtjcHVzZXRfY3B1cxgGIAEoCRITCgtjcHVzZXRfbWVtcxgHIAEoCRIyCg9odWdlcGFnZV9saW1pdHMYCCADKAsyGS5ydW50aW1lLnYxLkh1Z2VwYWdlTGltaXQSQQoHdW5pZmllZBgJIAMoCzIwLnJ1bnRpbWUudjEuTGludXhDb250YWluZXJSZXNvdXJjZXMuVW5pZmllZEVudHJ5EiIKGm1lbW9yeV9zd2FwX2xpbWl0X2luX2J5dGVzGAogASgDGi4KDFVuaWZpZWRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIjEKDUh1Z2VwYWdlTGltaXQSEQoJcGFnZV9zaXplGAEgASgJEg0KBWxpbWl0GAIgASgEIkgKDVNFTGludXhPcHRpb24SDAoEdXNlchgBIAEoCRIMCgRyb2xlGAIgASgJEgwKBHR5cGUYAyABKAkSDQoFbGV2ZWwYBCABKAkiRAoWV2luZG93c05hbWVzcGFjZU9wdGlvbhIqCgduZXR3b3JrGAEgASgOMhkucnVudGltZS52MS5OYW1lc3BhY2VNb2RlItABChlXaW5kb3dzQ29udGFpbmVyUmVzb3VyY2VzEhIKCmNwdV9zaGFyZXMYASABKAMSEQoJY3B1X2NvdW50GAIgASgDEhMKC2NwdV9tYXhpbXVtGAMgASgDEh0KFW1lbW9yeV9saW1pdF9pbl9ieXRlcxgEIAEoAxIcChRyb290ZnNfc2l6ZV9pbl9ieXRlcxgFIAEoAxI6Cg1hZmZpbml0eV9jcHVzGAYgAygLMiMucnVudGltZS52MS5XaW5kb3dzQ3B1R3JvdXBBZmZpbml0eSI+ChdXaW5kb3dzQ3B1R3JvdXBBZmZpbml0eRIQCghjcHVfbWFzaxgBIAEoBBIRCgljcHVfZ3JvdXAYAiABKA0iMgoRQ29udGFpbmVyTWV0YWRhdGESDAoEbmFtZRgBIAEoCRIPCgdhdHRlbXB0GAIgASgNIhwKC1VJbnQ2NFZhbHVlEg0KBXZhbHVlGAEgASgEKm0KEE1vdW50UHJvcGFnYXRpb24SFwoTUFJPUEFHQVRJT05fUFJJVkFURRAAEiEKHVBST1BBR0FUSU9OX0hPU1RfVE9fQ09OVEFJTkVSEAESHQoZUFJPUEFHQVRJT05fQklESVJFQ1RJT05BTBACKj0KDU5hbWVzcGFjZU1vZGUSBwoDUE9EEAASDQoJQ09OVEFJTkVSEAESCAoETk9ERRACEgoKBlRBUkdFVBADKjEKGFN1cHBsZW1lbnRhbEdyb3Vwc1BvbGljeRIJCgVNZXJnZRAAEgoKBlN0cmljdBABKqwICgZTaWduYWwSEwoPUlVOVElNRV9ERUZBVUxUEAASCwoHU0lHQUJSVBABEgsKB1NJR0FMUk0QAhIKCgZTSUdCVVMQAxILCgdTSUdDSExEEAQSCgoGU0lHQ0xEEAUSCwoHU0lHQ09OVBAGEgoKBlNJR0ZQRRAHEgoKBlNJR0hVUBAIEgoKBlNJR0lMTBAJEgoKBlNJR0lOVBAKEgkKBVNJR0lPEAsSCgoGU0lHSU9UEAwSCwoHU0lHS0lMTBANEgsKB1NJR1BJUEUQDhILCgdTSUdQT0xMEA8SCwoHU0lHUFJPRhAQEgoKBlNJR1BXUhAREgsKB1NJR1FVSVQQEhILCgdTSUdTRUdWEBMSDQoJU0lHU1RLRkxUEBQSCwoHU0lHU1RPUBAVEgoKBlNJR1NZUxAWEgsKB1NJR1RFUk0QFxILCgdTSUdUUkFQEBgSCwoHU0lHVFNUUBAZEgsKB1NJR1RUSU4QGhILCgdTSUdUVE9VEBsSCgoGU0lHVVJHEBwSCwoHU0lHVVNSMRAdEgsKB1NJR1VTUjIQHhINCglTSUdWVEFMUk0QHxIMCghTSUdXSU5DSBAgEgsKB1NJR1hDUFUQIRILCgdTSUdYRlNaECISDAoIU0lHUlRNSU4QIxIRCg1TSUdSVE1JTlBMVVMxECQSEQoNU0lHUlRNSU5QTFVTMhAlEhEKDVNJR1JUTUlOUExVUzMQJhIRCg1TSUdSVE1JTlBMVVM0ECcSEQoNU0lHUlRNSU5QTFVTNRAoEhEKDVNJR1JUTUlOUExVUzYQKRIRCg1TSUdSVE1JTlBMVVM3ECoSEQoNU0lHUlRNSU5QTFVTOBArEhEKDVNJR1JUTUlOUExVUzkQLBISCg5TSUdSVE1JTlBMVVMxMBAtEhIKDlNJR1JUTUlOUExVUzExEC4SEgoOU0lHUlRNSU5QTFVTMTIQLxISCg5TSUdSVE1JTlBMVVMxMxAwEhIKDlNJR1JUTUlOUExVUzE0EDESEgoOU0lHUlRNSU5QTFVTMTUQMhITCg9TSUdSVE1BWE1JTlVTMTQQMxITCg9TSUdSVE1BWE1JTlVTMTMQNBITCg9TSUdSVE1BWE1JTlVTMTIQNRITCg9TSUdSVE1BWE1JTlVTMTEQNhITCg9TSUdSVE1BWE1JTlVTMTAQNxISCg5TSUdSVE1BWE1JTlVTORA4EhIKDlNJR1JUTUFYTUlOVVM4EDkSEgoOU0lHUlRNQVhNSU5VUzcQOhISCg5TSUdSVE1BWE1JTlVTNhA7EhIKDlNJR1JUTUFYTUlOVVM1EDwSEgoOU0lHUlRNQVhNSU5VUzQQPRISCg5TSUdSVE1BWE1JTlVTMxA+EhIKDlNJR1JUTUFYTUlOVVMyED8SEgoOU0lHUlRNQVhNSU5VUzEQQBIMCghTSUdSVE1BWBBBYgZwcm90bzM");
 
 /**
  * @generated from message runtime.v1.Mount
@@ -664,332 +664,332 @@ export const SupplementalGroupsPolicySchema: GenEnum<SupplementalGroupsPolicy> =
  */
 export enum Signal {
   /**
-   * @generated from enum value: SIGNAL_RUNTIME_DEFAULT = 0;
+   * @generated from enum value: RUNTIME_DEFAULT = 0;
    */
   RUNTIME_DEFAULT = 0,
 
   /**
-   * @generated from enum value: SIGNAL_SIGABRT = 1;
+   * @generated from enum value: SIGABRT = 1;
    */
   SIGABRT = 1,
 
   /**
-   * @generated from enum value: SIGNAL_SIGALRM = 2;
+   * @generated from enum value: SIGALRM = 2;
    */
   SIGALRM = 2,
 
   /**
-   * @generated from enum value: SIGNAL_SIGBUS = 3;
+   * @generated from enum value: SIGBUS = 3;
    */
   SIGBUS = 3,
 
   /**
-   * @generated from enum value: SIGNAL_SIGCHLD = 4;
+   * @generated from enum value: SIGCHLD = 4;
    */
   SIGCHLD = 4,
 
   /**
-   * @generated from enum value: SIGNAL_SIGCLD = 5;
+   * @generated from enum value: SIGCLD = 5;
    */
   SIGCLD = 5,
 
   /**
-   * @generated from enum value: SIGNAL_SIGCONT = 6;
+   * @generated from enum value: SIGCONT = 6;
    */
   SIGCONT = 6,
 
   /**
-   * @generated from enum value: SIGNAL_SIGFPE = 7;
+   * @generated from enum value: SIGFPE = 7;
    */
   SIGFPE = 7,
 
   /**
-   * @generated from enum value: SIGNAL_SIGHUP = 8;
+   * @generated from enum value: SIGHUP = 8;
    */
   SIGHUP = 8,
 
   /**
-   * @generated from enum value: SIGNAL_SIGILL = 9;
+   * @generated from enum value: SIGILL = 9;
    */
   SIGILL = 9,
 
   /**
-   * @generated from enum value: SIGNAL_SIGINT = 10;
+   * @generated from enum value: SIGINT = 10;
    */
   SIGINT = 10,
 
   /**
-   * @generated from enum value: SIGNAL_SIGIO = 11;
+   * @generated from enum value: SIGIO = 11;
    */
   SIGIO = 11,
 
   /**
-   * @generated from enum value: SIGNAL_SIGIOT = 12;
+   * @generated from enum value: SIGIOT = 12;
    */
   SIGIOT = 12,
 
   /**
-   * @generated from enum value: SIGNAL_SIGKILL = 13;
+   * @generated from enum value: SIGKILL = 13;
    */
   SIGKILL = 13,
 
   /**
-   * @generated from enum value: SIGNAL_SIGPIPE = 14;
+   * @generated from enum value: SIGPIPE = 14;
    */
   SIGPIPE = 14,
 
   /**
-   * @generated from enum value: SIGNAL_SIGPOLL = 15;
+   * @generated from enum value: SIGPOLL = 15;
    */
   SIGPOLL = 15,
 
   /**
-   * @generated from enum value: SIGNAL_SIGPROF = 16;
+   * @generated from enum value: SIGPROF = 16;
    */
   SIGPROF = 16,
 
   /**
-   * @generated from enum value: SIGNAL_SIGPWR = 17;
+   * @generated from enum value: SIGPWR = 17;
    */
   SIGPWR = 17,
 
   /**
-   * @generated from enum value: SIGNAL_SIGQUIT = 18;
+   * @generated from enum value: SIGQUIT = 18;
    */
   SIGQUIT = 18,
 
   /**
-   * @generated from enum value: SIGNAL_SIGSEGV = 19;
+   * @generated from enum value: SIGSEGV = 19;
    */
   SIGSEGV = 19,
 
   /**
-   * @generated from enum value: SIGNAL_SIGSTKFLT = 20;
+   * @generated from enum value: SIGSTKFLT = 20;
    */
   SIGSTKFLT = 20,
 
   /**
-   * @generated from enum value: SIGNAL_SIGSTOP = 21;
+   * @generated from enum value: SIGSTOP = 21;
    */
   SIGSTOP = 21,
 
   /**
-   * @generated from enum value: SIGNAL_SIGSYS = 22;
+   * @generated from enum value: SIGSYS = 22;
    */
   SIGSYS = 22,
 
   /**
-   * @generated from enum value: SIGNAL_SIGTERM = 23;
+   * @generated from enum value: SIGTERM = 23;
    */
   SIGTERM = 23,
 
   /**
-   * @generated from enum value: SIGNAL_SIGTRAP = 24;
+   * @generated from enum value: SIGTRAP = 24;
    */
   SIGTRAP = 24,
 
   /**
-   * @generated from enum value: SIGNAL_SIGTSTP = 25;
+   * @generated from enum value: SIGTSTP = 25;
    */
   SIGTSTP = 25,
 
   /**
-   * @generated from enum value: SIGNAL_SIGTTIN = 26;
+   * @generated from enum value: SIGTTIN = 26;
    */
   SIGTTIN = 26,
 
   /**
-   * @generated from enum value: SIGNAL_SIGTTOU = 27;
+   * @generated from enum value: SIGTTOU = 27;
    */
   SIGTTOU = 27,
 
   /**
-   * @generated from enum value: SIGNAL_SIGURG = 28;
+   * @generated from enum value: SIGURG = 28;
    */
   SIGURG = 28,
 
   /**
-   * @generated from enum value: SIGNAL_SIGUSR1 = 29;
+   * @generated from enum value: SIGUSR1 = 29;
    */
   SIGUSR1 = 29,
 
   /**
-   * @generated from enum value: SIGNAL_SIGUSR2 = 30;
+   * @generated from enum value: SIGUSR2 = 30;
    */
   SIGUSR2 = 30,
 
   /**
-   * @generated from enum value: SIGNAL_SIGVTALRM = 31;
+   * @generated from enum value: SIGVTALRM = 31;
    */
   SIGVTALRM = 31,
 
   /**
-   * @generated from enum value: SIGNAL_SIGWINCH = 32;
+   * @generated from enum value: SIGWINCH = 32;
    */
   SIGWINCH = 32,
 
   /**
-   * @generated from enum value: SIGNAL_SIGXCPU = 33;
+   * @generated from enum value: SIGXCPU = 33;
    */
   SIGXCPU = 33,
 
   /**
-   * @generated from enum value: SIGNAL_SIGXFSZ = 34;
+   * @generated from enum value: SIGXFSZ = 34;
    */
   SIGXFSZ = 34,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMIN = 35;
+   * @generated from enum value: SIGRTMIN = 35;
    */
   SIGRTMIN = 35,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMINPLUS1 = 36;
+   * @generated from enum value: SIGRTMINPLUS1 = 36;
    */
   SIGRTMINPLUS1 = 36,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMINPLUS2 = 37;
+   * @generated from enum value: SIGRTMINPLUS2 = 37;
    */
   SIGRTMINPLUS2 = 37,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMINPLUS3 = 38;
+   * @generated from enum value: SIGRTMINPLUS3 = 38;
    */
   SIGRTMINPLUS3 = 38,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMINPLUS4 = 39;
+   * @generated from enum value: SIGRTMINPLUS4 = 39;
    */
   SIGRTMINPLUS4 = 39,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMINPLUS5 = 40;
+   * @generated from enum value: SIGRTMINPLUS5 = 40;
    */
   SIGRTMINPLUS5 = 40,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMINPLUS6 = 41;
+   * @generated from enum value: SIGRTMINPLUS6 = 41;
    */
   SIGRTMINPLUS6 = 41,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMINPLUS7 = 42;
+   * @generated from enum value: SIGRTMINPLUS7 = 42;
    */
   SIGRTMINPLUS7 = 42,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMINPLUS8 = 43;
+   * @generated from enum value: SIGRTMINPLUS8 = 43;
    */
   SIGRTMINPLUS8 = 43,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMINPLUS9 = 44;
+   * @generated from enum value: SIGRTMINPLUS9 = 44;
    */
   SIGRTMINPLUS9 = 44,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMINPLUS10 = 45;
+   * @generated from enum value: SIGRTMINPLUS10 = 45;
    */
   SIGRTMINPLUS10 = 45,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMINPLUS11 = 46;
+   * @generated from enum value: SIGRTMINPLUS11 = 46;
    */
   SIGRTMINPLUS11 = 46,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMINPLUS12 = 47;
+   * @generated from enum value: SIGRTMINPLUS12 = 47;
    */
   SIGRTMINPLUS12 = 47,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMINPLUS13 = 48;
+   * @generated from enum value: SIGRTMINPLUS13 = 48;
    */
   SIGRTMINPLUS13 = 48,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMINPLUS14 = 49;
+   * @generated from enum value: SIGRTMINPLUS14 = 49;
    */
   SIGRTMINPLUS14 = 49,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMINPLUS15 = 50;
+   * @generated from enum value: SIGRTMINPLUS15 = 50;
    */
   SIGRTMINPLUS15 = 50,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMAXMINUS14 = 51;
+   * @generated from enum value: SIGRTMAXMINUS14 = 51;
    */
   SIGRTMAXMINUS14 = 51,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMAXMINUS13 = 52;
+   * @generated from enum value: SIGRTMAXMINUS13 = 52;
    */
   SIGRTMAXMINUS13 = 52,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMAXMINUS12 = 53;
+   * @generated from enum value: SIGRTMAXMINUS12 = 53;
    */
   SIGRTMAXMINUS12 = 53,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMAXMINUS11 = 54;
+   * @generated from enum value: SIGRTMAXMINUS11 = 54;
    */
   SIGRTMAXMINUS11 = 54,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMAXMINUS10 = 55;
+   * @generated from enum value: SIGRTMAXMINUS10 = 55;
    */
   SIGRTMAXMINUS10 = 55,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMAXMINUS9 = 56;
+   * @generated from enum value: SIGRTMAXMINUS9 = 56;
    */
   SIGRTMAXMINUS9 = 56,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMAXMINUS8 = 57;
+   * @generated from enum value: SIGRTMAXMINUS8 = 57;
    */
   SIGRTMAXMINUS8 = 57,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMAXMINUS7 = 58;
+   * @generated from enum value: SIGRTMAXMINUS7 = 58;
    */
   SIGRTMAXMINUS7 = 58,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMAXMINUS6 = 59;
+   * @generated from enum value: SIGRTMAXMINUS6 = 59;
    */
   SIGRTMAXMINUS6 = 59,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMAXMINUS5 = 60;
+   * @generated from enum value: SIGRTMAXMINUS5 = 60;
    */
   SIGRTMAXMINUS5 = 60,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMAXMINUS4 = 61;
+   * @generated from enum value: SIGRTMAXMINUS4 = 61;
    */
   SIGRTMAXMINUS4 = 61,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMAXMINUS3 = 62;
+   * @generated from enum value: SIGRTMAXMINUS3 = 62;
    */
   SIGRTMAXMINUS3 = 62,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMAXMINUS2 = 63;
+   * @generated from enum value: SIGRTMAXMINUS2 = 63;
    */
   SIGRTMAXMINUS2 = 63,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMAXMINUS1 = 64;
+   * @generated from enum value: SIGRTMAXMINUS1 = 64;
    */
   SIGRTMAXMINUS1 = 64,
 
   /**
-   * @generated from enum value: SIGNAL_SIGRTMAX = 65;
+   * @generated from enum value: SIGRTMAX = 65;
    */
   SIGRTMAX = 65,
 }
