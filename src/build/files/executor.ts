@@ -22,9 +22,9 @@ const manyBytes = 16 << 20;
  */
 export const filesExecutor: Executor<FilesOperation> = {
   contentKey: (operation, execution) =>
-    span("dockerd", "digest of files", () => keyOfContent(operation, execution)),
+    span("build", "digest of files", () => keyOfContent(operation, execution)),
 
-  execute: (operation, execution) => span("dockerd", "put files", () => execute(operation, execution)),
+  execute: (operation, execution) => span("build", "put files", () => execute(operation, execution)),
 };
 
 async function keyOfContent(operation: FilesOperation, execution: Execution): Promise<Digest> {

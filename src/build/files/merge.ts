@@ -19,7 +19,7 @@ import { type Visitor, walk } from "./walk.ts";
 
 /** The layers of inputs 1… on top of input 0. No `contentKey`: the inputs' keys decide. */
 export const mergeExecutor: Executor<MergeOperation> = {
-  execute: (_operation, execution) => span("dockerd", "merge layers", () => merge(execution)),
+  execute: (_operation, execution) => span("build", "merge layers", () => merge(execution)),
 };
 
 async function merge(execution: Execution): Promise<Result> {
