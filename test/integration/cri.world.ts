@@ -39,7 +39,11 @@ export interface Pod {
 
 export class World implements AsyncDisposable {
   readonly dir = mkdtempSync(join(tmpdir(), "corten-cri-"));
-  readonly socket = join(this.dir, "run/containerd.sock");
+  readonly containerdSocket = join(this.dir, "run/containerd.sock");
+  /** Where CRI is served. */
+  readonly socket: string;
+  /** Debian's containerd below, with `corten cri` beside it. */
+  readonly foreign: boolean;
   readonly confDir = join(this.dir, "net.d");
   readonly logs = join(this.dir, "logs");
   readonly cgroupParent = `/corten-cri-test-${process.pid}`;
@@ -48,12 +52,18 @@ export class World implements AsyncDisposable {
   registry!: TestRegistry;
   log = "";
   #child: ChildProcess | undefined;
+  #containerd: ChildProcess | undefined;
   #sessions: Http2SessionManager | undefined;
   #pods = 0;
 
-  static async start(): Promise<World> {
+  private constructor(foreign: boolean) {
+    this.foreign = foreign;
+    this.socket = foreign ? join(this.dir, "run/cri.sock") : this.containerdSocket;
+  }
+
+  static async start(foreign = false): Promise<World> {
     sh("ip", "link", "set", "lo", "up");
-    const world = new World();
+    const world = new World(foreign);
     try {
       world.registry = await startTestRegistry();
       mkdirSync(world.confDir);
@@ -61,6 +71,9 @@ export class World implements AsyncDisposable {
       writeFileSync(
         join(world.dir, "config.toml"),
         `version = 2
+disabled_plugins = [${foreign ? '"io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"' : ""}]
+[ttrpc]
+  address = "${join(world.dir, "run/ttrpc.sock")}"
 [plugins."io.containerd.grpc.v1.cri"]
   stream_server_address = "127.0.0.1"
   [plugins."io.containerd.grpc.v1.cri".cni]
@@ -104,19 +117,38 @@ export class World implements AsyncDisposable {
   }
 
   async startDaemon(): Promise<void> {
-    const argv = [...corten, "containerd", "--log-level", "debug", "--config", join(this.dir, "config.toml")];
-    argv.push("--root", join(this.dir, "lib"), "--state", join(this.dir, "run"), "--address", this.socket);
+    const configured = ["--config", join(this.dir, "config.toml")];
+    const roots = ["--root", join(this.dir, "lib"), "--state", join(this.dir, "run")];
+    const containerd = ["--log-level", "debug", ...configured, ...roots, "--address", this.containerdSocket];
+    if (!this.foreign) this.#child = await this.#spawn([...corten, "containerd", ...containerd], this.socket);
+    else {
+      this.#containerd ??= await this.#spawn(["containerd", ...containerd], this.containerdSocket);
+      const cri = [
+        "--debug",
+        ...configured,
+        ...roots,
+        "--containerd",
+        this.containerdSocket,
+        "--listen",
+        this.socket,
+      ];
+      this.#child = await this.#spawn([...corten, "cri", ...cri], this.socket);
+    }
+    this.#connect();
+  }
+
+  async #spawn(argv: string[], socket: string): Promise<ChildProcess> {
     const child = spawn(argv[0]!, argv.slice(1), { stdio: ["ignore", "pipe", "pipe"] });
-    this.#child = child;
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding("utf8").on("data", (text) => {
         this.log += text;
       });
-    await until("containerd", () => {
-      if (child.exitCode !== null) throw new Error(`containerd ended with ${child.exitCode}:\n${this.log}`);
-      return existsSync(this.socket) && answers(this.socket);
+    await until(argv[0]!, () => {
+      if (child.exitCode !== null)
+        throw new Error(`${argv.join(" ")} ended with ${child.exitCode}:\n${this.log}`);
+      return existsSync(socket) && answers(socket);
     });
-    this.#connect();
+    return child;
   }
 
   #connect(): void {
@@ -256,8 +288,11 @@ export class World implements AsyncDisposable {
     if (child?.exitCode === null && child.signalCode === null) {
       const { items } = await this.runtime.listPodSandbox({});
       for (const { id } of items) await this.runtime.removePodSandbox({ podSandboxId: id });
-      const ended = new Promise((done) => child.once("exit", done));
-      child.kill("SIGTERM");
+    }
+    for (const one of [child, this.#containerd]) {
+      if (one?.exitCode !== null || one.signalCode !== null) continue;
+      const ended = new Promise((done) => one.once("exit", done));
+      one.kill("SIGTERM");
       await ended;
     }
     this.#sessions?.abort();
