@@ -1,8 +1,8 @@
 /** A directory as a tar, for a daemon that cannot see it: made by `tar` of a list of what .dockerignore leaves. */
-import { type Dirent, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { Ignore } from "../../build/dockerfile/index.ts";
-import { StatusError } from "../errors.ts";
+import { buildProblem } from "./csv.ts";
 
 export interface PackOptions {
   /** Path of the Dockerfile in the directory: `<Dockerfile>.dockerignore` counts instead of `.dockerignore`. */
@@ -28,7 +28,7 @@ export function packDirectory(path: string, options: PackOptions = {}): AsyncGen
     try {
       patterns = Ignore.parse(readFileSync(ignoreFile, "utf8"));
     } catch (error) {
-      throw new StatusError(1, `error reading ${basename(ignoreFile)}: ${(error as Error).message}`);
+      throw buildProblem(`error reading ${basename(ignoreFile)}: ${(error as Error).message}`);
     }
   }
   const directory = dockerfile === undefined ? "" : dirname(dockerfile);
@@ -81,7 +81,7 @@ async function* pack(
     if (!complete) tar.kill();
   }
   // 1: a file changed while it was read, which is between its owner and the build.
-  if ((await tar.exited) > 1) throw new StatusError(1, `ERROR: cannot pack ${path}: ${(await said).trim()}`);
+  if ((await tar.exited) > 1) throw buildProblem(`cannot pack ${path}: ${(await said).trim()}`);
 }
 
 const slash = Buffer.from("/");
@@ -101,7 +101,7 @@ function listFiles(root: string, patterns: readonly string[], keep: ReadonlySet<
       const text = name.toString("utf8");
       const excluded = ignore !== undefined && !keep.has(text) && ignore.excludes(text);
       if (!excluded) names.push(name);
-      if (!entry.isDirectory()) continue;
+      if (!entry.isDirectory) continue;
       const prefix = `${text}/`;
       if (!excluded || ignore.mayHaveIncludedBelow(text) || [...keep].some((one) => one.startsWith(prefix)))
         visit(name);
@@ -111,16 +111,24 @@ function listFiles(root: string, patterns: readonly string[], keep: ReadonlySet<
   return names;
 }
 
-function entriesOf(directory: Buffer): Dirent<Buffer>[] {
+interface Entry {
+  name: Buffer;
+  isDirectory: boolean;
+}
+
+function entriesOf(directory: Buffer): Entry[] {
   try {
-    return readdirSync(directory, { withFileTypes: true, encoding: "buffer" });
+    // Bun has no entries with types whose names are bytes.
+    return readdirSync(directory, { encoding: "buffer" }).map((name) => {
+      const stat = lstatSync(Buffer.concat([directory, slash, name]), { throwIfNoEntry: false });
+      return { name, isDirectory: stat?.isDirectory() ?? false };
+    });
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const { code, message } = error as NodeJS.ErrnoException;
     // Gone since its parent was read.
-    if (code === "ENOENT" && directory.includes(slash) && !exists(directory)) return [];
-    throw new StatusError(
-      1,
-      `ERROR: cannot read ${directory.toString()}: ${code === "EACCES" ? "permission denied" : (error as Error).message}`,
+    if (code === "ENOENT" && !exists(directory)) return [];
+    throw buildProblem(
+      `cannot read ${directory.toString()}: ${code === "EACCES" ? "permission denied" : message}`,
     );
   }
 }

@@ -44,6 +44,8 @@ export async function buildClassic(
       `the daemon at ${name} is not Corten's: a Dockerfile from elsewhere needs one with a remote context`,
     );
   const client = await cli.client();
+  // Until now nobody had to know what this daemon speaks.
+  await client.negotiate();
   await using files = new TemporaryFiles();
   const { body, dockerfile } = await contextOf(source, files);
   const json = (value: object) => (Object.keys(value).length === 0 ? undefined : JSON.stringify(value));
