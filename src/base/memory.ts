@@ -6,6 +6,19 @@ const quiet = 1000;
 const asleep = 60_000;
 /** After so many pieces of work it goes at once: there is much of it then. */
 const burst = 100;
+/**
+ * Until so many pieces of work since the code was forgotten, the JIT waits ten times longer than it would: to compile
+ * for a burst of fifty starts costs the second core 4 to 5 ms a start, and does not make them faster. After that it pays.
+ */
+const warm = 150;
+const patient = 10;
+
+interface Engine {
+  gc(force: boolean): void;
+  shrink?(): void;
+  unsafe: { setJITPolicy(scale: number): void };
+}
+const engine = (globalThis as { Bun?: Engine }).Bun;
 
 /**
  * Gives memory back to the system when a burst of work is over: first garbage, and the pages of the program itself
@@ -15,15 +28,18 @@ export class MemoryKeeper {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #later: ReturnType<typeof setTimeout> | undefined;
   #pieces = 0;
+  #sinceSleep = 0;
   readonly #forgetCode: () => void;
 
   constructor(forgetCode: () => void = () => {}) {
     this.#forgetCode = forgetCode;
+    engine?.unsafe.setJITPolicy(patient);
   }
 
   /** A piece of work has ended. */
   worked(): void {
     this.#pieces++;
+    if (++this.#sinceSleep === warm) engine?.unsafe.setJITPolicy(1);
     clearTimeout(this.#later);
     this.#later = undefined;
     if (this.#timer) {
@@ -36,9 +52,10 @@ export class MemoryKeeper {
 
   #rest(): void {
     this.#timer = undefined;
-    const { Bun: engine } = globalThis as { Bun?: { gc(force: boolean): void; shrink?(): void } };
     const sleep = () => {
       engine?.shrink?.();
+      engine?.unsafe.setJITPolicy(patient);
+      this.#sinceSleep = 0;
       this.#forgetCode();
     };
     engine?.gc(true);
