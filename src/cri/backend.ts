@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { KeyedMutex } from "../base/async.ts";
 import { conflict, isCode, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import { Removal } from "../base/removal.ts";
 import { subscribe } from "../containerd/client/index.ts";
 import { Cni } from "./cni/cni.ts";
 import { requireRunning } from "./container/exec.ts";
@@ -38,6 +39,10 @@ export async function openBackend(options: CriOptions): Promise<Backend> {
     cni: new Cni(config.cni),
     events: new EventBus(),
     locks: new KeyedMutex(),
+    removal: {
+      data: new Removal(join(config.root, "removed"), { plain: true }),
+      runtime: new Removal(join(config.state, "removed"), { plain: true }),
+    },
     closing: closing.signal,
   };
   try {
@@ -67,6 +72,7 @@ export async function openBackend(options: CriOptions): Promise<Backend> {
       closing.abort();
       context.cni.close();
       context.records[Symbol.dispose]();
+      await Promise.all([context.removal.data.settled, context.removal.runtime.settled]);
     },
   };
 }

@@ -1,4 +1,5 @@
 import type { KeyedMutex } from "../base/async.ts";
+import type { Removal } from "../base/removal.ts";
 import type { ContainerdClient, Resolver } from "../containerd/client/index.ts";
 import type { Cni } from "./cni/cni.ts";
 import type { CriConfig } from "./config.ts";
@@ -33,6 +34,8 @@ export interface Context {
   readonly events: EventBus;
   /** One change at a time per container and per pod. */
   readonly locks: KeyedMutex;
+  /** What a pod or container leaves is set aside, and freed off this thread; one place below each root. */
+  readonly removal: { readonly data: Removal; readonly runtime: Removal };
   /** Aborts when the server closes. */
   readonly closing: AbortSignal;
 }

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { Status } from "../../proto/gen/containerd/v1/types/task_pb.ts";
 import { messageOf } from "../base/errors.ts";
@@ -117,16 +117,19 @@ async function reconcileContainer(
 }
 
 /** Files of pods and containers that no record names. */
-function removeOrphans({ config, records }: Context): void {
+function removeOrphans({ config, records, removal }: Context): void {
   const names = (dir: string) => (existsSync(dir) ? readdirSync(dir) : []);
   for (const name of names(join(config.state, "namespaces")))
     if (!records.sandboxes.find(name.replace(/^\w+-/, "")))
       removeNamespace(join(config.state, "namespaces", name));
-  for (const root of [config.root, config.state])
+  for (const [root, place] of [
+    [config.root, removal.data],
+    [config.state, removal.runtime],
+  ] as const)
     for (const kind of ["sandboxes", "containers"] as const)
       for (const id of names(join(root, kind))) {
         if (records[kind].find(id)) continue;
         unmountAll(join(root, kind, id, "shm"), MNT_DETACH);
-        rmSync(join(root, kind, id), { recursive: true, force: true });
+        place.discard(join(root, kind, id));
       }
 }

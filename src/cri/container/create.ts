@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { NamespaceMode, Signal } from "../../../proto/gen/runtime/v1/common_pb.ts";
 import type { ContainerConfig } from "../../../proto/gen/runtime/v1/container_config_pb.ts";
@@ -201,5 +201,5 @@ export async function discardContainer(context: Context, { record }: Container):
   await client.containers.delete({ id: record.id }).catch(() => {});
   for (const key of [record.id, ...record.views])
     await client.snapshots.remove({ snapshotter: record.snapshotter, key }).catch(() => {});
-  rmSync(containerDir(context, record.id).dir, { recursive: true, force: true });
+  context.removal.data.discard(containerDir(context, record.id).dir);
 }

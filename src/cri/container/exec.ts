@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { CortenError, conflict, isCode, messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
@@ -57,7 +56,7 @@ export async function startExec(
       if (!isCode(error, "not_found")) log.debug("exec", { id: execId, error: messageOf(error) });
     });
     monitor?.close();
-    rmSync(dir, { recursive: true, force: true });
+    context.removal.runtime.discard(dir);
   };
   try {
     const process = await processOf(context, containerId, options);

@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, readlinkSync, rmSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { Mount as CriMount } from "../../../proto/gen/runtime/v1/common_pb.ts";
 import { invalid } from "../../base/errors.ts";
@@ -81,5 +81,5 @@ export function releaseVolumes(context: Context, { record }: Container): void {
   const { runtimeDir } = containerDir(context, record.id);
   for (let number = record.views.length; number > 0; number--)
     unmountAll(join(runtimeDir, "volumes", String(number)), MNT_DETACH);
-  rmSync(runtimeDir, { recursive: true, force: true });
+  context.removal.runtime.discard(runtimeDir);
 }

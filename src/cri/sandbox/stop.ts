@@ -1,4 +1,3 @@
-import { rmSync } from "node:fs";
 import { ContainerEventType } from "../../../proto/gen/runtime/v1/event_pb.ts";
 import { messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
@@ -50,7 +49,8 @@ export async function releaseSandbox(context: Context, sandbox: Sandbox): Promis
   } finally {
     const files = filesOf(context, record.id);
     unmountAll(files.shm, MNT_DETACH);
-    for (const path of [files.dir, files.runtimeDir]) rmSync(path, { recursive: true, force: true });
+    context.removal.data.discard(files.dir);
+    context.removal.runtime.discard(files.runtimeDir);
   }
 }
 
