@@ -554,6 +554,13 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
     assert.deepEqual(world.held(), []);
     const pods = await Promise.all(Array.from({ length: 10 }, () => world.pod()));
     await Promise.all(pods.map((one) => world.run(one, forever)));
+    const streamed = { pods: 0, containers: 0, images: 0, stats: 0 };
+    for await (const { podSandboxes } of runtime.streamPodSandboxes({})) streamed.pods += podSandboxes.length;
+    for await (const { containers } of runtime.streamContainers({})) streamed.containers += containers.length;
+    for await (const { images } of world.images.streamImages({})) streamed.images += images.length;
+    for await (const { podSandboxStats } of runtime.streamPodSandboxStats({}))
+      streamed.stats += podSandboxStats.length;
+    assert.deepEqual(streamed, { pods: 10, containers: 10, images: 1, stats: 10 });
     assert.equal(
       new Set(
         (await Promise.all(pods.map(({ id }) => runtime.podSandboxStatus({ podSandboxId: id })))).map(
