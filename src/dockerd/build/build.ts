@@ -1,7 +1,9 @@
 import { CortenError, messageOf } from "../../base/errors.ts";
+import { log } from "../../base/log.ts";
 import type { Contexts, Secrets, SshAgents } from "../../build/types.ts";
+import type { ProgressMessage } from "../../engine/types.ts";
 import { familiarReference, parseReference } from "../../oci/reference.ts";
-import type { Handler } from "../daemon.ts";
+import type { Daemon, Handler } from "../daemon.ts";
 import { ProgressStream } from "../images/progress.ts";
 import { registryConfig } from "./auth.ts";
 import { ClassicStream } from "./classic.ts";
@@ -24,9 +26,10 @@ export const build: Handler = async (call) => {
   const builder = await daemon.builds.builder();
   const uploads = await daemon.builds.uploads();
   const progress = new ProgressStream(reply);
-  const classic = new ClassicStream((message) => {
-    if (!quiet) progress.send(message);
-  });
+  // A quiet build that fails shows what it would have shown.
+  const withheld = new Withheld();
+  const say = (message: ProgressMessage) => (quiet ? withheld.add(message) : progress.send(message));
+  const classic = new ClassicStream(say);
   const remote = options.remoteContext !== undefined;
   const upload = remote ? undefined : await uploads.receive(body, { signal });
   try {
@@ -47,19 +50,18 @@ export const build: Handler = async (call) => {
     });
     classic.finish();
     if (imageId !== undefined) {
-      progress.send({ aux: { ID: imageId } });
-      if (quiet) progress.send({ stream: `${imageId}\n` });
-      else
-        progress.send({
-          stream: `Successfully built ${imageId.slice("sha256:".length, "sha256:".length + 12)}\n`,
-        });
+      say({ aux: { ID: imageId } });
+      const short = imageId.slice("sha256:".length, "sha256:".length + 12);
+      progress.send({ stream: quiet ? `${imageId}\n` : `Successfully built ${short}\n` });
+      tagged(daemon, imageId, options.tags);
     }
-    if (!quiet)
-      for (const tag of options.tags)
-        progress.send({ stream: `Successfully tagged ${familiarReference(parseReference(tag))}\n` });
+    for (const tag of options.tags)
+      say({ stream: `Successfully tagged ${familiarReference(parseReference(tag))}\n` });
   } catch (error) {
-    if (!progress.started) throw asClassic(error);
-    const { message, code } = classicFailure(error);
+    if (signal.aborted) log.debug("build canceled", { id: options.id });
+    for (const message of withheld.messages) progress.send(message);
+    if (!progress.started) throw asClassic(error, classic);
+    const { message, code } = classicFailure(error, classic);
     progress.send({ errorDetail: { ...(code === undefined ? {} : { code }), message }, error: message });
   } finally {
     await upload?.close();
@@ -75,8 +77,28 @@ const noContexts: Contexts = {
   has: () => false,
 };
 
+/** Docker sends an event for each name. */
+export function tagged(daemon: Daemon, imageId: string, tags: readonly string[]): void {
+  for (const tag of tags)
+    daemon.events.publish("image", "tag", imageId, { name: familiarReference(parseReference(tag)) });
+}
+
+/** What a quiet build keeps to itself until it fails: the last part of it, if it is long. */
+class Withheld {
+  readonly messages: ProgressMessage[] = [];
+  #size = 0;
+
+  add(message: ProgressMessage): void {
+    this.messages.push(message);
+    this.#size += message.stream?.length ?? 0;
+    while (this.#size > withheldLimit) this.#size -= this.messages.shift()?.stream?.length ?? 0;
+  }
+}
+
+const withheldLimit = 4 << 20;
+
 /** A process that failed is told in the classic builder's words, which clients take the exit code from. */
-function classicFailure(error: unknown): { message: string; code?: number } {
+function classicFailure(error: unknown, classic: ClassicStream): { message: string; code?: number } {
   for (let cause = error; cause instanceof Error; cause = cause.cause as Error) {
     const { args, exitCode } = cause as Error & { args?: readonly string[]; exitCode?: number };
     if (args !== undefined && exitCode !== undefined)
@@ -85,10 +107,16 @@ function classicFailure(error: unknown): { message: string; code?: number } {
         code: exitCode,
       };
   }
-  return { message: messageOf(error) };
+  const message = messageOf(error);
+  const missing = /failed to calculate checksum of ref [^:]*: "\/(.*)": not found$/.exec(message);
+  if (missing && /^(?:COPY|ADD)$/.test(classic.instruction))
+    return {
+      message: `${classic.instruction} failed: file not found in build context or excluded by .dockerignore: stat ${missing[1]}: file does not exist`,
+    };
+  return { message };
 }
 
-const asClassic = (error: unknown): unknown => {
-  const { message, code } = classicFailure(error);
+const asClassic = (error: unknown, classic: ClassicStream): unknown => {
+  const { message, code } = classicFailure(error, classic);
   return code === undefined ? error : new CortenError("unknown", message, { cause: error });
 };

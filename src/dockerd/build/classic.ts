@@ -10,8 +10,8 @@ import type { Digest } from "../../oci/digest.ts";
 interface Step {
   text: string;
   vertices: Digest[];
-  /** Shown after the arrow, where the classic builder has the id of an intermediate image. */
-  id: string;
+  /** Shown after the arrow, where the classic builder has the id of an intermediate image; an ARG before FROM has none. */
+  id?: string;
 }
 
 const red = (text: string) => `\u001b[91m${text}\u001b[0m`;
@@ -25,6 +25,7 @@ export class ClassicStream implements Progress {
   #steps: Step[] = [];
   #cursor = 0;
   #announced = false;
+  #unused: readonly string[] = [];
   readonly #inputs = new Map<Digest, readonly Digest[]>();
   readonly #done = new Map<Digest, { cached: boolean }>();
   readonly #waiting = new Map<Digest, LogProgress[]>();
@@ -40,6 +41,7 @@ export class ClassicStream implements Progress {
     const byLine = this.#verticesByLine(targets.map((target) => target.vertex));
     const wanted = new Set(targets.map(({ stage }) => stage));
     let before = "";
+    const metaArgs = dockerfile.metaArgs.map((one): Step => ({ text: one.source, vertices: [] }));
     const steps = dockerfile.stages.flatMap((stage) => {
       const all = [stage, ...stage.instructions];
       const needed = all.some((one) => byLine.has(one.ranges[0]?.start.line ?? 0));
@@ -48,12 +50,13 @@ export class ClassicStream implements Progress {
       return all.map((one): Step => {
         const vertices = byLine.get(one.ranges[0]?.start.line ?? 0) ?? [];
         before = digestOf([before, one.source, vertices]);
-        return { text: one.source, vertices, id: before.slice("sha256:".length, "sha256:".length + 12) };
+        const isScratch = one === stage && vertices.length === 0 && stage.baseName === "scratch";
+        const id = isScratch ? "" : before.slice("sha256:".length, "sha256:".length + 12);
+        return { text: one.source, vertices, id };
       });
     });
-    this.#steps = steps;
-    if (unusedBuildArgs.length > 0)
-      this.#stream(`[Warning] One or more build-args [${unusedBuildArgs.join(" ")}] were not consumed\n`);
+    this.#steps = [...metaArgs, ...steps];
+    this.#unused = unusedBuildArgs;
     this.#pump();
   }
 
@@ -77,8 +80,10 @@ export class ClassicStream implements Progress {
   }
 
   vertex(progress: VertexProgress): void {
-    if (!progress.completed || progress.error !== undefined) return;
-    this.#complete(progress.digest, progress.cached);
+    if (!progress.completed) return;
+    if (progress.error === undefined) this.#complete(progress.digest, progress.cached);
+    // It may have failed before anything was made of what it stands on; its step is to be told of all the same.
+    else for (const input of this.#inputs.get(progress.digest) ?? []) this.#complete(input, true);
     this.#pump();
   }
 
@@ -103,11 +108,18 @@ export class ClassicStream implements Progress {
     this.#waiting.set(progress.vertex, list);
   }
 
+  /** The instruction that is shown last: what a failure is about. */
+  get instruction(): string {
+    return /^\S*/.exec(this.#steps[this.#cursor]?.text ?? "")![0].toUpperCase();
+  }
+
   /** After the last vertex: shows what is left. */
   finish(): void {
     for (const { vertices } of this.#steps)
       for (const digest of vertices) if (!this.#done.has(digest)) this.#done.set(digest, { cached: true });
     this.#pump();
+    if (this.#unused.length > 0)
+      this.#stream(`[Warning] One or more build-args [${this.#unused.join(" ")}] were not consumed\n`);
   }
 
   #pump(): void {
@@ -127,7 +139,7 @@ export class ClassicStream implements Progress {
       const from = /^FROM\b/i.test(step.text);
       if (!from && states.length > 0 && states.every((state) => state?.cached))
         this.#stream(" ---> Using cache\n");
-      this.#stream(` ---> ${step.id}\n`);
+      if (step.id !== undefined) this.#stream(` ---> ${step.id}\n`);
       this.#announced = false;
     }
   }

@@ -12,6 +12,7 @@ import type { Call, Handler } from "../daemon.ts";
 import { bodyOf } from "../http/router.ts";
 import { registryConfig } from "./auth.ts";
 import { buildBody } from "./body.ts";
+import { tagged } from "./build.ts";
 import { networkOf, tagName } from "./options.ts";
 import { StatusBatches } from "./status.ts";
 
@@ -45,6 +46,7 @@ export const direct: Handler = async (call) => {
     };
     const { response, imageId } = await builder.build(request);
     status.flush();
+    if (imageId !== undefined) tagged(daemon, imageId, request.tags);
     for (const [index, output] of (body.outputs ?? []).entries())
       if (output.stream) await connection.send(frameType.outputEnd, index, "");
     const done: BuildDone = { response, ...(imageId === undefined ? {} : { imageId }) };

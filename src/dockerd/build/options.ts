@@ -31,9 +31,15 @@ export type QueryOptions = Pick<
 /** Reads the query as Docker's `newImageBuildOptions` does; unreadable JSON is an error that names its parameter. */
 export function buildOptions(query: Query): QueryOptions {
   const text = (name: string) => query.string(name).trim();
+  refuseOthers(query);
   const network = text("networkmode");
   const platform = text("platform");
-  const ulimits = json<{ Name: string; Soft: number; Hard: number }[]>(query, "ulimits", []);
+  const ulimits = json<{ Name: string; Soft: number; Hard: number }[]>(
+    query,
+    "ulimits",
+    [],
+    "error reading ulimit settings",
+  );
   const resources = resourcesOf(query);
   return {
     id: text("buildid") || randomBytes(12).toString("hex"),
@@ -45,8 +51,10 @@ export function buildOptions(query: Query): QueryOptions {
     noCache: query.bool("nocache"),
     pull: query.bool("pull"),
     squash: query.bool("squash"),
-    buildArgs: withValues(json<Record<string, string | null>>(query, "buildargs", {})),
-    labels: withValues(json<Record<string, string | null>>(query, "labels", {})),
+    buildArgs: withValues(
+      json<Record<string, string | null>>(query, "buildargs", {}, "error reading build args"),
+    ),
+    labels: withValues(json<Record<string, string | null>>(query, "labels", {}, "error reading labels")),
     platforms: platform === "" ? [] : platform.split(",").map((one) => parsePlatform(one.trim())),
     extraHosts: query
       .all("extrahosts")
@@ -57,13 +65,16 @@ export function buildOptions(query: Query): QueryOptions {
     ...(query.int("shmsize") ? { shmSize: query.int("shmsize")! } : {}),
     ...(text("cgroupparent") === "" ? {} : { cgroupParent: text("cgroupparent") }),
     ...(Object.keys(resources).length === 0 ? {} : { resources }),
-    cacheFrom: json<string[]>(query, "cachefrom", []).map(
+    cacheFrom: json<string[]>(query, "cachefrom", [], "error reading cache-from").map(
       (ref): CacheSpec => ({ type: "registry", attributes: { ref } }),
     ),
     outputs: outputsOf(
-      json<{ Type: string; Attrs?: Record<string, string> }[]>(query, "outputs", []).map(
-        ({ Type, Attrs }): OutputSpec => ({ type: outputType(Type), attributes: Attrs ?? {} }),
-      ),
+      json<{ Type: string; Attrs?: Record<string, string> }[]>(
+        query,
+        "outputs",
+        [],
+        "invalid outputs specified",
+      ).map(({ Type, Attrs }): OutputSpec => ({ type: outputType(Type), attributes: Attrs ?? {} })),
     ),
   };
 }
@@ -105,20 +116,58 @@ function withValues(all: Record<string, string | null>): Record<string, string> 
   );
 }
 
-function json<T>(query: Query, name: string, fallback: T): T {
+/** What Docker refuses on Linux, and versions of the builder that there are not. */
+function refuseOthers(query: Query): void {
+  if (query.has("securityopt")) throw invalid("security options are not supported on linux");
+  const isolation = query.string("isolation");
+  if (isolation !== "" && isolation.toLowerCase() !== "default")
+    throw invalid(`unsupported isolation: ${JSON.stringify(isolation)}`);
+  const version = query.string("version");
+  if (!["", "1", "2"].includes(version)) throw invalid(`invalid version ${JSON.stringify(version)}`);
+}
+
+/** `problem` begins what is said of JSON that cannot be read, and of values of other kinds. */
+function json<T>(query: Query, name: string, fallback: T, problem: string): T {
   const text = query.string(name);
   if (text === "") return fallback;
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw invalid(`error reading ${name}: ${(error as Error).message}`, error);
+    throw invalid(`${problem}: ${(error as Error).message}`, error);
   }
   if (value === null) return fallback;
+  const wanted = Array.isArray(fallback) ? "a list" : "an object";
   if (typeof value !== "object" || Array.isArray(value) !== Array.isArray(fallback))
-    throw invalid(`error reading ${name}: ${Array.isArray(fallback) ? "a list" : "an object"} is wanted`);
+    throw invalid(`${problem}: ${wanted} is wanted`);
+  const check = elements[name];
+  if (check)
+    for (const one of Object.values(value))
+      if (!check(one)) throw invalid(`${problem}: ${JSON.stringify(one)} is of the wrong kind`);
   return value as T;
 }
+
+const isText = (value: unknown): boolean => typeof value === "string";
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** What the lists and objects are made of. */
+const elements: Readonly<Record<string, (value: unknown) => boolean>> = {
+  buildargs: (value) => value === null || isText(value),
+  labels: (value) => value === null || isText(value),
+  cachefrom: isText,
+  ulimits: (value) =>
+    isObject(value) &&
+    isText(value["Name"]) &&
+    Number.isInteger(value["Soft"]) &&
+    Number.isInteger(value["Hard"]),
+  outputs: (value) =>
+    isObject(value) &&
+    isText(value["Type"]) &&
+    (value["Attrs"] === undefined ||
+      value["Attrs"] === null ||
+      (isObject(value["Attrs"]) && Object.values(value["Attrs"]).every(isText))),
+};
 
 function resourcesOf(query: Query): NonNullable<BuildRequest["resources"]> {
   const numbers = {

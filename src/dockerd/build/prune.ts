@@ -36,8 +36,13 @@ function pruneOptions(query: Query): PruneOptions {
   const filters = Filters.parse(query, filterNames);
   const bytes = (...names: string[]) => {
     for (const name of names) {
-      const value = query.int(name);
-      if (value !== undefined && value < 0) throw invalid(`${name} must not be negative: ${value}`);
+      const text = query.string(name);
+      if (!/^[+-]?\d{0,18}$/.test(text))
+        throw invalid(
+          `${name} is in bytes and expects an integer, got ${text}: strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`,
+        );
+      const value = Number(text);
+      if (value < 0) throw invalid(`${name} must not be negative: ${value}`);
       if (value) return value;
     }
     return undefined;
