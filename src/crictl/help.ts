@@ -41,13 +41,15 @@ export function programHelp(
  * command even when the command has no commands of its own.
  */
 export function commandHelp(path: string, command: Command, asked: boolean): string {
+  // The flags of a command below another one stay in their order.
+  const flags = path.split(" ").length > 2 ? command.flags : byName(command.flags);
   const own = command.subcommands ?? [];
   const usage = `${path} [command options]${command.argsUsage ? ` ${command.argsUsage}` : command.takesArguments ? " [arguments...]" : ""}`;
   const sections = [`NAME:\n   ${path} - ${command.usage}`, `USAGE:\n   ${command.usageText ?? usage}`];
   if (command.description) sections.push(`DESCRIPTION:\n   ${wrap(command.description, 3)}`);
   if (own.length > 0 || !asked)
     sections.push(`COMMANDS:\n${commandLines([...own.map(listed), helpCommand])}`);
-  sections.push(`OPTIONS:\n${flagLines([...byName(command.flags), helpFlag])}`);
+  sections.push(`OPTIONS:\n${flagLines([...flags, helpFlag])}`);
   return layOut(sections.join("\n\n"));
 }
 

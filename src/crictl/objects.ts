@@ -46,6 +46,8 @@ function load<D extends DescMessage>(schema: D, file: string): MessageShape<D> {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT") throw new Error(`config at ${file} not found`);
+    if (code === "EISDIR") throw new Error(`read ${file}: is a directory`);
+    if (code === "EACCES") throw new Error(`open ${file}: permission denied`);
     throw error;
   }
   return parseObject(schema, text);
@@ -139,7 +141,8 @@ function scalar(field: DescField, value: unknown, where: string): unknown {
   }
   if (type === 12) {
     if (typeof value !== "string") throw mismatch(value, where);
-    return new Uint8Array(Buffer.from(value, "base64"));
+    // Values of the environment are bytes to the API and texts to people.
+    return new Uint8Array(Buffer.from(value, field.parent.name === "KeyValue" ? "utf8" : "base64"));
   }
   if (type === 9) {
     // A YAML scalar that stands for a text is one.

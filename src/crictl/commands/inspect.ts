@@ -11,7 +11,7 @@ import { doing } from "../errors.ts";
 import { parseLabels } from "../filters.ts";
 import { bool, int, string, strings } from "../flags.ts";
 import { inspectAll, inspectFlags } from "../inspection.ts";
-import { messageValue } from "../output/json.ts";
+import { statusFields } from "../output/json.ts";
 import { goMap, pairs } from "../output/table.ts";
 import { age, localRfc3339, noTime } from "../output/time.ts";
 
@@ -67,7 +67,7 @@ function statusValue(status: ContainerStatus): JsonValue {
     state === ContainerState.CONTAINER_EXITED ||
     (state === ContainerState.CONTAINER_UNKNOWN && status.finishedAt > 0n);
   return {
-    ...(messageValue(ContainerStatusSchema, status) as Record<string, JsonValue>),
+    ...statusFields(ContainerStatusSchema, status),
     createdAt: localRfc3339(status.createdAt),
     startedAt: state === ContainerState.CONTAINER_CREATED ? noTime : localRfc3339(status.startedAt),
     finishedAt: finished ? localRfc3339(status.finishedAt) : noTime,

@@ -1,4 +1,3 @@
-import type { JsonValue } from "@bufbuild/protobuf";
 import {
   PodSandboxState,
   type PodSandboxStatusResponse,
@@ -9,7 +8,7 @@ import { doing } from "../errors.ts";
 import { parseLabels } from "../filters.ts";
 import { bool, int, string, strings } from "../flags.ts";
 import { inspectAll, inspectFlags } from "../inspection.ts";
-import { messageValue } from "../output/json.ts";
+import { statusFields } from "../output/json.ts";
 import { goMap, pairs } from "../output/table.ts";
 import { goTime, localRfc3339 } from "../output/time.ts";
 import { listPods } from "../pods.ts";
@@ -49,7 +48,7 @@ export const command: VerbBody = {
       value: ({ status }) =>
         status
           ? {
-              ...(messageValue(PodSandboxStatusSchema, status) as Record<string, JsonValue>),
+              ...statusFields(PodSandboxStatusSchema, status),
               createdAt: localRfc3339(status.createdAt),
             }
           : null,

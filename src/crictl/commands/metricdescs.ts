@@ -13,7 +13,9 @@ export const command: VerbBody = {
     const runtime = await doing("get runtime service", () => call.runtime());
     if (format !== "json" && format !== "yaml") return call.help();
     const response = await doing("get metric descriptors", () =>
-      runtime.call((client, options) => client.listMetricDescriptors({}, options)),
+      doing("list metric descriptors", () =>
+        runtime.call((client, options) => client.listMetricDescriptors({}, options)),
+      ),
     );
     printMessage(call, format, ListMetricDescriptorsResponseSchema, response);
   },

@@ -40,7 +40,7 @@ function fieldSchema(field: DescField): Schema {
 
 function element(field: DescField): Schema {
   if (field.message) return { $ref: `#/$defs/${field.message.name}` };
-  if (field.enum) return { type: "integer" };
+  if (field.enum) return { oneOf: [{ type: "string" }, { type: "integer" }] };
   // ScalarType: 1 double, 2 float, 8 bool, 9 string, 12 bytes (base64 in JSON); the rest are whole numbers.
   switch (field.scalar) {
     case 1:

@@ -6,6 +6,15 @@ export function messageValue<D extends DescMessage>(schema: D, message: MessageS
   return ordered(schema, toJson(schema, message, { alwaysEmitImplicit: true }));
 }
 
+/** The same, with null for each message that is not there: the statuses of the inspect verbs. */
+export function statusFields<D extends DescMessage>(
+  schema: D,
+  message: MessageShape<D>,
+): Record<string, JsonValue> {
+  const value = messageValue(schema, message) as Record<string, JsonValue>;
+  return Object.fromEntries(schema.fields.map(({ jsonName }) => [jsonName, value[jsonName] ?? null]));
+}
+
 /** What `-o json` prints. */
 export function messageJson<D extends DescMessage>(schema: D, message: MessageShape<D>): string {
   return JSON.stringify(messageValue(schema, message), null, 2);
@@ -20,12 +29,16 @@ function ordered(schema: DescMessage, value: JsonValue): JsonValue {
     const own = value[field.jsonName];
     if (own === undefined) continue;
     const inner = field.message;
-    if (!inner) out[field.jsonName] = own;
+    if (field.fieldKind === "map" && !inner) out[field.jsonName] = sorted(own);
+    else if (!inner) out[field.jsonName] = own;
     else if (field.fieldKind === "list")
       out[field.jsonName] = (own as JsonValue[]).map((one) => ordered(inner, one));
     else if (field.fieldKind === "map")
       out[field.jsonName] = Object.fromEntries(
-        Object.entries(own as Record<string, JsonValue>).map(([key, one]) => [key, ordered(inner, one)]),
+        Object.entries(sorted(own) as Record<string, JsonValue>).map(([key, one]) => [
+          key,
+          ordered(inner, one),
+        ]),
       );
     else out[field.jsonName] = ordered(inner, own);
   }

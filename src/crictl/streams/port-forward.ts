@@ -5,7 +5,7 @@ import { SpdySession } from "../../cri/streaming/spdy/session.ts";
 import type { Call } from "../command.ts";
 import { log } from "../log.ts";
 import { readAll } from "./spdy.ts";
-import { type TlsOptions, upgrade } from "./upgrade.ts";
+import { SocketWire, type TlsOptions, upgrade } from "./upgrade.ts";
 
 const protocol = "portforward.k8s.io";
 
@@ -136,7 +136,9 @@ async function handle(
       ["port", String(port.remote)],
       ["requestid", String(request)],
     ]);
-  socket.on("error", () => {});
+  // Not a loop over the socket itself: that would end both of its directions.
+  const local = new SocketWire(socket);
+  socket.resume();
   try {
     const error = await session.open(headers("error"));
     const problem = readAll(error);
@@ -144,13 +146,13 @@ async function handle(
     const data = await session.open(headers("data"));
     const outgoing = (async () => {
       try {
-        for await (const bytes of socket) await data.write(bytes as Uint8Array);
+        for (let bytes = await local.read(); bytes; bytes = await local.read()) await data.write(bytes);
         await data.end();
       } catch {
         // The pod's side has ended.
       }
     })();
-    for await (const bytes of data.inbound) if (!socket.write(bytes)) await drained(socket);
+    for await (const bytes of data.inbound) if (!(await local.write(bytes))) break;
     socket.end();
     const text = await problem;
     if (text !== "") {
@@ -168,15 +170,3 @@ async function handle(
     socket.destroy();
   }
 }
-
-const drained = (socket: Socket) =>
-  new Promise<void>((done) => {
-    const end = () => {
-      socket.off("drain", end);
-      socket.off("close", end);
-      done();
-    };
-    socket.on("drain", end);
-    socket.on("close", end);
-    if (socket.destroyed) end();
-  });

@@ -94,6 +94,8 @@ function openTerminal(detach: () => void) {
     input: typed(),
     onSize(hear: (size: TerminalSize) => void) {
       const tell = () => {
+        // Bun looks at the terminal again only when asked to.
+        (process.stdout as { _refreshSize?: () => void })._refreshSize?.();
         const [width = 0, height = 0] = process.stdout.getWindowSize?.() ?? [];
         if (width > 0 && height > 0) hear({ width, height });
       };

@@ -10,7 +10,8 @@ export async function tunnel(url: URL, protocol: string, tls: TlsOptions): Promi
   const address = new URL(url);
   address.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   const socket = new WebSocket(address.href, {
-    protocols: [prefix + protocol],
+    // As a header: the name of this protocol is none that WebSocket's own interface takes.
+    headers: { "Sec-WebSocket-Protocol": prefix + protocol },
     ...(address.protocol === "wss:" ? { tls: tlsSettings(tls) } : {}),
   } as unknown as string[]);
   socket.binaryType = "arraybuffer";

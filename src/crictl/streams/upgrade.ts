@@ -83,7 +83,7 @@ export function tlsSettings({ serverName, authority, certificate, key }: TlsOpti
 }
 
 /** A socket that is read only as fast as it is used. */
-class SocketWire implements Wire {
+export class SocketWire implements Wire {
   readonly #socket: Socket;
   readonly #gone = new AbortController();
   #chunks: Buffer[] = [];

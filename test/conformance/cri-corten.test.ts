@@ -1,0 +1,3 @@
+import { criSuite } from "../helpers/cri-suite.ts";
+
+criSuite("corten");
