@@ -136,9 +136,9 @@ export class Builder {
   #sourceReader(job: Job, client: ContainerdClient): SourceReader {
     const { snapshotter } = this.#services;
     return {
-      readFile: async (source, path, limit) => {
+      readFile: async (source, path, limit, options = {}) => {
         const [result] = await job.solve([source]);
-        return result && this.#parts.readFile(result, path, limit, { client, snapshotter });
+        return result && this.#parts.readFile(result, path, limit, { client, snapshotter, ...options });
       },
     };
   }

@@ -179,7 +179,13 @@ export interface ResolvedImage {
 /** What the frontend asks before there is a graph: files of a remote context (its Dockerfile). */
 export interface SourceReader {
   /** Evaluates a git, http or files vertex and reads a file of its result; undefined when there is none. */
-  readFile(source: Vertex, path: string, limit: number): Promise<Uint8Array | undefined>;
+  readFile(
+    source: Vertex,
+    path: string,
+    /** A longer file is refused, unless `head` says that its first bytes will do. */
+    limit: number,
+    options?: { head?: boolean },
+  ): Promise<Uint8Array | undefined>;
 }
 
 /** Looks up the user and password for a registry's host; undefined is anonymous. */

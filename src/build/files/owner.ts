@@ -63,16 +63,22 @@ function readSmall(base: Root, path: string): string {
   return bytes ? Buffer.from(bytes).toString() : "";
 }
 
-/** A regular file inside a root, links followed; undefined when there is none. Longer than `limit` is an error. */
-export function readFileIn(root: Root, path: string, limit: number): Uint8Array | undefined {
+/** A regular file inside a root, links followed; undefined when there is none. Longer than `limit` is an error, or cut with `head`. */
+export function readFileIn(
+  root: Root,
+  path: string,
+  limit: number,
+  options: { head?: boolean } = {},
+): Uint8Array | undefined {
   const fd = root.open(path, O_RDONLY | O_NONBLOCK);
   if (fd === ENOENT || fd === ENOTDIR) return undefined;
   if (fd < 0) throw new SyscallError("open", -fd, `/${path}`);
   try {
     const stat = statFd(fd);
     if ((stat.mode & S_IFMT) !== S_IFREG) throw invalid(`/${path} is not a regular file`);
-    if (stat.size > limit) throw invalid(`/${path} has ${stat.size} bytes, more than ${limit}`);
-    const bytes = Buffer.alloc(stat.size);
+    if (stat.size > limit && !options.head)
+      throw invalid(`/${path} has ${stat.size} bytes, more than ${limit}`);
+    const bytes = Buffer.alloc(Math.min(stat.size, limit));
     let length = 0;
     while (length < bytes.length) {
       const got = rawSyscall("read", fd, bytes.subarray(length), bytes.length - length);

@@ -158,7 +158,7 @@ async function remotePlace(
     name: "[internal] load remote build context",
     platform,
   });
-  const header = await sourcesOf(services).readFile(download, mainContext, maxHeader);
+  const header = await sourcesOf(services).readFile(download, mainContext, maxHeader, { head: true });
   if (header === undefined) throw notFound(`failed to read downloaded context: ${filenameOfUrl(url)}`);
   if (!isArchive(header))
     return {

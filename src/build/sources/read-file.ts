@@ -13,16 +13,16 @@ export async function readFile(
   result: Result,
   path: string,
   limit: number,
-  access: Access,
+  access: Access & { head?: boolean },
 ): Promise<Uint8Array | undefined> {
   const clean = cleanInRoot(toBytes(path));
   if (result.kind === "directory") {
     if (!ignoring(result.exclude).wants(clean)) return undefined;
     using root = Root.open(result.path);
-    return readFileIn(root, clean, limit);
+    return readFileIn(root, clean, limit, access);
   }
   return withView(access, result.layers, (mounts) => {
     using root = new Root(openMounts(mounts));
-    return readFileIn(root, clean, limit);
+    return readFileIn(root, clean, limit, access);
   });
 }

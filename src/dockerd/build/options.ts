@@ -41,6 +41,9 @@ export function buildOptions(query: Query): QueryOptions {
     "error reading ulimit settings",
   );
   const resources = resourcesOf(query);
+  const shmSize = wholeNumber(query.string("shmsize") || "0");
+  if (shmSize === undefined)
+    throw invalid(`strconv.ParseInt: parsing ${JSON.stringify(query.string("shmsize"))}: invalid syntax`);
   return {
     id: text("buildid") || randomBytes(12).toString("hex"),
     ...(text("dockerfile") === "" ? {} : { filename: text("dockerfile") }),
@@ -62,7 +65,7 @@ export function buildOptions(query: Query): QueryOptions {
       .filter(Boolean),
     network: networkOf(network),
     ulimits: ulimits.map(({ Name, Soft, Hard }) => ({ name: Name, soft: Soft, hard: Hard })),
-    ...(query.int("shmsize") ? { shmSize: query.int("shmsize")! } : {}),
+    ...(shmSize ? { shmSize } : {}),
     ...(text("cgroupparent") === "" ? {} : { cgroupParent: text("cgroupparent") }),
     ...(Object.keys(resources).length === 0 ? {} : { resources }),
     cacheFrom: json<string[]>(query, "cachefrom", [], "error reading cache-from").map(
@@ -169,13 +172,18 @@ const elements: Readonly<Record<string, (value: unknown) => boolean>> = {
       (isObject(value["Attrs"]) && Object.values(value["Attrs"]).every(isText))),
 };
 
+const wholeNumber = (text: string): number | undefined =>
+  /^[+-]?\d{1,15}$/.test(text) ? Number(text) : undefined;
+
+/** Docker takes what is no number for none. */
 function resourcesOf(query: Query): NonNullable<BuildRequest["resources"]> {
+  const number = (name: string) => wholeNumber(query.string(name));
   const numbers = {
-    memory: query.int("memory"),
-    memorySwap: query.int("memswap"),
-    cpuShares: query.int("cpushares"),
-    cpuPeriod: query.int("cpuperiod"),
-    cpuQuota: query.int("cpuquota"),
+    memory: number("memory"),
+    memorySwap: number("memswap"),
+    cpuShares: number("cpushares"),
+    cpuPeriod: number("cpuperiod"),
+    cpuQuota: number("cpuquota"),
   };
   const texts = { cpusetCpus: query.string("cpusetcpus"), cpusetMems: query.string("cpusetmems") };
   return Object.fromEntries(Object.entries({ ...numbers, ...texts }).filter(([, value]) => Boolean(value)));
