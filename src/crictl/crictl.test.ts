@@ -94,7 +94,7 @@ describe("output", () => {
   test("YAML is laid out as Kubernetes' tools do it", () => {
     expect(
       yaml({ b: ["x", { d: "1", c: true }], a: {}, e: [], "a/b": "y: z", t: "one\ntwo\n", n: null }),
-    ).toBe("a: {}\na/b: 'y: z'\nb:\n- x\n- c: true\n  d: \"1\"\ne: []\n\"n\": null\nt: |\n  one\n  two\n");
+    ).toBe('a: {}\na/b: \'y: z\'\nb:\n- x\n- c: true\n  d: "1"\ne: []\n"n": null\nt: |\n  one\n  two\n');
   });
   test("JSON has sorted keys and escapes what HTML takes for its own", () => {
     expect(goJson({ b: "<&>", a: { d: 1, c: 2 } }, 0)).toBe(
