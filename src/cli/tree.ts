@@ -247,7 +247,20 @@ export const tree: Record<string, Node | Group> = {
   },
   buildx: {
     summary: "Manage builds, by buildx' names",
-    children: { build: { ...build, aliases: ["b"] }, du: buildUsage, prune: pruneBuilds },
+    children: {
+      build: { ...build, aliases: ["b"] },
+      du: buildUsage,
+      inspect: {
+        summary: "Show the builder",
+        load: () => import("./commands/builder/inspect.ts"),
+      },
+      ls: { summary: "List builders (there is one)", load: () => import("./commands/builder/ls.ts") },
+      prune: pruneBuilds,
+      version: {
+        summary: "Show the version of what builds",
+        load: () => import("./commands/builder/version.ts"),
+      },
+    },
   },
   image: {
     summary: "Manage images",

@@ -14,7 +14,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { createServer, type Server } from "node:net";
+import { connect, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { answers, corten, type Engine, type Output, run, startEngine, until } from "../helpers/engine.ts";
@@ -249,10 +249,37 @@ conform(
     expect(far.code).toBe(1);
     expect(far.stderr).toContain("--ssh needs a daemon on the same machine");
     expect((await build(engine.host, ["--ssh", agent, directory])).code).toBe(0);
+    // A path of ours over TCP is never one of the daemon's, whoever says that it is.
+    const { dev, ino } = statSync("/etc", { bigint: true });
+    const socket = connect(Number(remote.split(":").at(-1)), "127.0.0.1");
+    const asked = JSON.stringify({
+      id: "remote",
+      contexts: [{ name: "context", path: "/etc", device: `${dev}`, inode: `${ino}` }],
+      dockerfile: Buffer.from("FROM scratch\nCOPY passwd /\n").toString("base64"),
+      outputs: [{ type: "tar", attributes: {}, stream: true }],
+    });
+    socket.write(
+      `POST /corten/build HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: x\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(asked)}\r\n\r\n${asked}`,
+    );
+    let answer = Buffer.alloc(0);
+    // The first frame asks for the content of context 0; nothing of /etc is ever sent.
+    await new Promise<void>((done) => {
+      socket.on("data", (data) => {
+        answer = Buffer.concat([answer, Buffer.from(data as Uint8Array)]);
+        if (answer.includes(Buffer.from([5, 0, 0, 0, 0, 0]))) done();
+      });
+      socket.on("close", () => done());
+    });
+    socket.destroy();
+    expect(answer.includes(Buffer.from([5, 0, 0, 0, 0, 0]))).toBe(true);
+    expect(answer.includes("root:")).toBe(false);
     const cache = await build(remote, ["--cache-to", `type=local,dest=${scratch}/cache`, directory]);
     expect(cache.stderr).toContain("a local cache needs a daemon on the same machine");
     expect(existsSync(`${scratch}/cache`)).toBe(false);
-    expect(readdirSync(join(engine.root, "run")).filter((name) => name.includes("agent"))).toEqual([]);
+    expect(readdirSync(join(engine.root, "run")).filter((name) => name.endsWith(".sock"))).toEqual([]);
+    const agents = join(engine.root, "run/agents");
+    expect(statSync(agents).mode & 0o777).toBe(0o700);
+    expect(readdirSync(agents)).toEqual([]);
   },
 );
 
@@ -501,3 +528,120 @@ function steps(text: string): Record<string, string[]> {
       out[name] = lines.filter((line) => /DONE|CACHED/.test(line)).map(() => "END");
   return out;
 }
+
+conform("what the cache holds is told as buildx and docker tell it", async () => {
+  const directory = context("usage", { Dockerfile: "FROM BUSYBOX\nRUN echo counted > /counted\n" });
+  const corten_ = (...argv: string[]) => run([...corten, "-H", engine.host, ...argv]);
+  expect((await build(engine.host, ["-q", directory])).code).toBe(0);
+  const table = await corten_("buildx", "du");
+  expect(table.stdout).toMatch(
+    /^ID +RECLAIMABLE +SIZE +LAST ACCESSED *\n(?:\w+\*? +(?:true|false) +[\d.]+k?M?B\*? +.* ago\n)+/,
+  );
+  expect(table.stdout).toMatch(/\nReclaimable:\t+\S+\nTotal:\t+\S+\n$/);
+  const json = await corten_("buildx", "du", "--format", "json", "--filter", "type=regular");
+  const records = json.stdout
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  expect(records.find(({ Description }) => Description.includes("echo counted"))).toMatchObject({
+    Type: "regular",
+    Reclaimable: true,
+    Mutable: false,
+  });
+  const verbose = await corten_("builder", "du", "--verbose");
+  expect(verbose.stdout).toMatch(/^ID:\t+\w+\n[\s\S]*Description:\t.*echo counted/);
+  expect(await corten_("builder", "du", "--verbose", "--format", "json")).toMatchObject({
+    code: 1,
+    stderr: "ERROR: --format and --verbose cannot be used together\n",
+  });
+  expect((await corten_("builder", "du", "--filter", "nosuch=1")).code).toBe(1);
+  const [ours, theirs] = await Promise.all([
+    corten_("system", "df", "-v"),
+    engine.docker("system", "df", "-v"),
+  ]);
+  const cacheOf = (text: string) =>
+    text
+      .slice(text.indexOf("Build cache usage"))
+      .replace(/\d+ seconds?|Less than a second|About a minute/g, "N")
+      .replace(/ +/g, " ");
+  expect(cacheOf(ours.stdout)).toBe(cacheOf(theirs.stdout));
+  expect((await corten_("buildx", "ls")).stdout).toMatch(
+    /^NAME\/NODE .*\ndefault\* +docker *\n \\_ default +\\_ default +running +\S+ +linux\/\w+\n$/,
+  );
+  expect((await corten_("buildx", "inspect")).stdout).toMatch(
+    /^Name: +default\nDriver: +docker\n\nNodes:\nName: +default\nEndpoint: +default\nStatus: +running\n/,
+  );
+  expect((await corten_("buildx", "inspect", "other")).code).toBe(1);
+  expect((await corten_("buildx", "version")).stdout).toMatch(/^corten \S+ \S+\n$/);
+  const none = await corten_("builder", "prune", "-a", "-f", "--filter", "until=24h");
+  expect(none).toMatchObject({ code: 0, stdout: "Total reclaimed space: 0B\n" });
+  const asked = await run([...corten, "-H", engine.host, "builder", "prune"], { input: "n\n" });
+  expect(asked.stdout).toStartWith(
+    "WARNING! This will remove all dangling build cache. Are you sure you want to continue? [y/N] ",
+  );
+  const pruned = await corten_("system", "prune", "-a", "-f");
+  expect(pruned.stdout).toMatch(/Deleted build cache objects:\n(?:\w+\n)+\nTotal reclaimed space: /);
+  expect((await corten_("builder", "du", "--format", "{{.Description}}")).stdout).not.toContain(
+    "echo counted",
+  );
+});
+
+conform("bases behind a password, with the credentials that docker stores", async () => {
+  const { startDockerRegistry, user, password } = await import("../helpers/docker-registry.ts");
+  await using locked = await startDockerRegistry({ auth: "basic" });
+  const copied = await run([
+    ...["skopeo", "copy", "--insecure-policy", "--src-tls-verify=false", "--dest-tls-verify=false"],
+    ...[
+      "--dest-creds",
+      `${user}:${password}`,
+      `docker://${registry.busybox}`,
+      `docker://${locked.host}/base:1`,
+    ],
+  ]);
+  expect(`${copied.code} ${copied.stderr}`).toMatch(/^0 /);
+  const directory = context("locked", { Dockerfile: `FROM ${locked.host}/base:1\nRUN echo in > /in\n` });
+  const config = join(scratch, "docker-config");
+  mkdirSync(config);
+  const env = { DOCKER_CONFIG: config, DOCKER_BUILDKIT: "0" };
+  const clients = [
+    [...corten, "-H", engine.host, "build", "-q", "--pull", directory],
+    [...corten, "-H", remote, "build", "-q", "--pull", directory],
+    ["/usr/bin/docker", "-H", engine.host, "build", "-q", "--pull", directory],
+  ];
+  for (const argv of clients) {
+    rmSync(join(config, "config.json"), { force: true });
+    expect((await run(argv, { env })).code).toBe(1);
+    const auth = Buffer.from(`${user}:${password}`).toString("base64");
+    writeFileSync(join(config, "config.json"), JSON.stringify({ auths: { [locked.host]: { auth } } }));
+    const built = await run(argv, { env });
+    expect(built.stdout).toMatch(/^sha256:\w{64}\n$/);
+    expect(engine.log()).not.toContain(password);
+  }
+  // The same of a cache that is in a registry, and of one that is an image here.
+  const pushed = await run(
+    [
+      ...corten,
+      "-H",
+      engine.host,
+      "build",
+      "-q",
+      "-t",
+      `${locked.host}/cached:1`,
+      "--push",
+      "--cache-to",
+      "type=inline",
+      directory,
+    ],
+    { env },
+  );
+  expect(`${pushed.code} ${pushed.stderr}`).toMatch(/^0 /);
+  for (const from of [`${locked.host}/cached:1`]) {
+    await run([...corten, "-H", engine.host, "builder", "prune", "-af"]);
+    await run([...corten, "-H", engine.host, "rmi", "-f", `${locked.host}/cached:1`]);
+    const again = await run(
+      ["/usr/bin/docker", "-H", engine.host, "build", "--cache-from", from, directory],
+      { env },
+    );
+    expect(again.stdout).toContain(" ---> Using cache\n");
+  }
+});

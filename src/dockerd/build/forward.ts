@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { rmSync } from "node:fs";
+import { chmodSync, mkdirSync, rmSync } from "node:fs";
 import { createConnection, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 
@@ -11,7 +11,10 @@ export async function forwardSocket(
   target: string,
   directory: string,
 ): Promise<{ path: string; close(): Promise<void> }> {
-  const path = join(directory, `build-agent-${randomBytes(8).toString("hex")}.sock`);
+  // Whatever mode the step asks for, nobody else on this host gets at it.
+  const parent = join(directory, "agents");
+  mkdirSync(parent, { recursive: true, mode: 0o700 });
+  const path = join(parent, `${randomBytes(8).toString("hex")}.sock`);
   const open = new Set<Socket>();
   const track = (socket: Socket) => {
     open.add(socket);
@@ -31,6 +34,7 @@ export async function forwardSocket(
     server.once("error", reject);
     server.listen(path, resolve);
   });
+  chmodSync(path, 0o600);
   return {
     path,
     async close() {

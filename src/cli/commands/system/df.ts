@@ -5,7 +5,7 @@ import { containerHeaders, containerRow } from "../../format/container.ts";
 import { formatHelp } from "../../format/help.ts";
 import { firstName, imageHeaders, imageRow } from "../../format/image.ts";
 import { chooseFormat, renderList } from "../../format/list.ts";
-import { humanSize } from "../../format/units.ts";
+import { humanSize, since } from "../../format/units.ts";
 import { volumeHeaders, volumeRow } from "../../format/volume.ts";
 import { Row } from "../../template/value.ts";
 
@@ -111,11 +111,11 @@ function verbose(usage: DiskUsage): string {
       cache.map(
         (one) =>
           new Row("*formatter.buildCacheContext", {
-            ID: one.ID.slice(0, 12),
+            ID: `${one.ID.slice(0, 12)}${one.InUse ? "*" : ""}`,
             CacheType: one.Type,
             Size: humanSize(one.Size, 3),
-            CreatedSince: one.CreatedAt,
-            LastUsedSince: one.LastUsedAt ?? "",
+            CreatedSince: since(Date.parse(one.CreatedAt) / 1000),
+            LastUsedSince: one.LastUsedAt ? since(Date.parse(one.LastUsedAt) / 1000) : "",
             UsageCount: String(one.UsageCount),
             Shared: String(one.Shared),
           }),
