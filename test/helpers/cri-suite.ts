@@ -10,7 +10,10 @@ import { onTerminal } from "./terminal.ts";
 
 const minutes = 60_000;
 
-export function criSuite(kind: "debian" | "corten", lacks: { events?: boolean } = {}): void {
+export function criSuite(
+  kind: "debian" | "corten",
+  lacks: { events?: boolean; halfClose?: boolean } = {},
+): void {
   describe(`crictl on ${kind === "debian" ? "Debian's" : "our"} containerd`, () => {
     let cri: TestCri;
     beforeAll(async () => {
@@ -263,7 +266,8 @@ export function criSuite(kind: "debian" | "corten", lacks: { events?: boolean } 
       minutes,
     );
 
-    test(
+    const withHalfClose = lacks.halfClose ? test.skip : test;
+    withHalfClose(
       "a port is forwarded, data and half-close both ways",
       async () => {
         const pod = await cri.pod("forward");
