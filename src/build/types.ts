@@ -104,6 +104,8 @@ export interface BuildStdio {
     read(onOutput: (stream: 1 | 2, data: Uint8Array) => void): Promise<{ ended: Promise<void> }>;
     abandon(): void;
   }>;
+  /** Lets go of output in `directory` that waits for a reader who was killed; its process cannot end before. */
+  discard(directory: string): Promise<void>;
 }
 
 /** A RUN step as the runtime spec is made from it, by whoever makes those of containers. */

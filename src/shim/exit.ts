@@ -73,6 +73,11 @@ export async function endUnrecorded(monitorDir: string): Promise<void> {
   }
   try {
     await monitor.signal(9);
+    // Output may be held for a client that went with the daemon: the monitor would wait for it.
+    const attachment = await monitor
+      .attach({ stdin: false, stdout: false, stderr: false })
+      .catch(() => undefined);
+    attachment?.close();
     await Promise.race([monitor.exited, sleep(5000)]);
   } finally {
     monitor.close();

@@ -303,7 +303,7 @@ export async function openWorld(
         execRoot: join(root, "exec"),
         images: { resolve: unused("images") },
         network: { open: unused("network") },
-        stdio: { open: unused("stdio") },
+        stdio: { open: unused("stdio"), discard: unused("stdio") },
         spec: unused("spec"),
         cgroupParent: "",
         ...(options.parallelism === undefined ? {} : { parallelism: options.parallelism }),

@@ -82,7 +82,8 @@ async function remains(engine: Engine, idle: { namespaces: number }): Promise<st
     try {
       if (Number(pid) === process.pid) continue;
       const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-      if (command.includes(`: ${marker}`)) found.push(`process ${pid} ${command.replaceAll("\0", " ")}`);
+      if (command.includes(`: ${marker}`) || command.includes(`${engine.root}/run/build/`))
+        found.push(`process ${pid} ${command.replaceAll("\0", " ")}`);
     } catch {
       // It ended while we looked.
     }
@@ -169,10 +170,14 @@ test(`${kills} times kill -9 in the middle of builds leaves nothing, and builds 
     interrupted += (await Promise.all(builds)).filter(({ code }) => code !== 0).length;
     await engine.restart();
     let left: string[] = [];
-    await until("nothing to be left", async () => {
-      left = await remains(engine, idle);
-      return left.length === 0;
-    }).catch((error: Error) => {
+    await until(
+      "nothing to be left",
+      async () => {
+        left = await remains(engine, idle);
+        return left.length === 0;
+      },
+      8,
+    ).catch((error: Error) => {
       throw new Error(
         `round ${round}: ${error.message}; left are\n${left.join("\n")}\n${engine.log().slice(-4000)}`,
       );

@@ -7,12 +7,15 @@ import { unmountAll } from "../../sys/mount.ts";
 import { readMountInfo } from "../../sys/mountinfo.ts";
 import type { BuildServices } from "../types.ts";
 import { stepPrefix } from "./execute.ts";
-import { endTask, stepLabel } from "./task.ts";
+import { endTask, outputOf, stepLabel } from "./task.ts";
 
 /** Ends the tasks, removes the containers, mounts and directories of steps whose build is gone. Snapshots go with its lease. */
-export async function sweepSteps({ client, snapshotter, execRoot }: BuildServices): Promise<void> {
+export async function sweepSteps({ client, snapshotter, execRoot, stdio }: BuildServices): Promise<void> {
   const { containers } = await client.containers.list({ filters: [`labels.${JSON.stringify(stepLabel)}`] });
   for (const { id } of containers) {
+    await stdio
+      .discard(outputOf(join(execRoot, id)))
+      .catch((error) => log.warn(`cannot leave the output of ${id}`, { error: messageOf(error) }));
     await endTask(client, id);
     await client.containers
       .delete({ id })

@@ -8,6 +8,9 @@ import type { Execution } from "../types.ts";
 /** Label of the containers that RUN steps are; never a user's. */
 export const stepLabel = "corten.build";
 
+/** Where the output of a step passes through. */
+export const outputOf = (directory: string): string => join(directory, "io");
+
 export interface StepTask {
   id: string;
   /** The step's own, below the exec root. */
@@ -36,7 +39,7 @@ export async function runTask(execution: Execution, step: StepTask): Promise<num
   });
   let created = false;
   try {
-    const stdio = await services.stdio.open(join(step.directory, "io"));
+    const stdio = await services.stdio.open(outputOf(step.directory));
     let reading: { ended: Promise<void> };
     try {
       await client.tasks.create({

@@ -47,5 +47,17 @@ export function buildStdio(daemon: Daemon): BuildStdio {
         },
       };
     },
+
+    async discard(directory) {
+      let monitor: Monitor | undefined;
+      try {
+        monitor = await daemon.monitors.connect(directory);
+        (await monitor.attach({ stdin: false, stdout: false, stderr: false })).close();
+      } catch (error) {
+        if (!isCode(error, "not_found") && !isCode(error, "unavailable")) throw error;
+      } finally {
+        monitor?.close();
+      }
+    },
   };
 }
