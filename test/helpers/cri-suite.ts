@@ -10,10 +10,7 @@ import { onTerminal } from "./terminal.ts";
 
 const minutes = 60_000;
 
-export function criSuite(
-  kind: "debian" | "corten",
-  lacks: { events?: boolean; halfClose?: boolean } = {},
-): void {
+export function criSuite(kind: "debian" | "corten", lacks: { events?: boolean } = {}): void {
   describe(`crictl on ${kind === "debian" ? "Debian's" : "our"} containerd`, () => {
     let cri: TestCri;
     beforeAll(async () => {
@@ -266,8 +263,7 @@ export function criSuite(
       minutes,
     );
 
-    const withHalfClose = lacks.halfClose ? test.skip : test;
-    withHalfClose(
+    test(
       "a port is forwarded, data and half-close both ways",
       async () => {
         const pod = await cri.pod("forward");

@@ -113,7 +113,7 @@ async function connection(
           if (rest.length > 0) await ready;
         }
       }
-      socket.shutdown(true);
+      socket.shutdown();
     })();
     incoming.catch(() => socket.terminate());
     await closed.promise;
