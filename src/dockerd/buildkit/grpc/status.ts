@@ -2,28 +2,9 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { AnySchema } from "@bufbuild/protobuf/wkt";
 import { StatusSchema } from "../../../../proto/gen/google/rpc/status_pb.ts";
-import { asCortenError, CortenError, type ErrorCode } from "../../../base/errors.ts";
+import { asCortenError, CortenError } from "../../../base/errors.ts";
+import { errorCodes, statusNumbers } from "../../../containerd/client/codes.ts";
 import type { Field } from "../http2/hpack.ts";
-
-/** gRPC's numbers, from 1 on. */
-const codes: readonly ErrorCode[] = [
-  "canceled",
-  "unknown",
-  "invalid_argument",
-  "deadline_exceeded",
-  "not_found",
-  "already_exists",
-  "permission_denied",
-  "resource_exhausted",
-  "failed_precondition",
-  "aborted",
-  "out_of_range",
-  "unimplemented",
-  "internal",
-  "unavailable",
-  "data_loss",
-  "unauthenticated",
-];
 
 /** A typed error as BuildKit's clients know them: JSON under a type's name. */
 export interface Detail {
@@ -34,7 +15,7 @@ export interface Detail {
 /** The numeric code and the text of an error. */
 export function statusOf(error: unknown): { code: number; message: string } {
   const { code, message } = asCortenError(error);
-  return { code: codes.indexOf(code) + 1 || 2, message };
+  return { code: statusNumbers.get(code) ?? 2, message };
 }
 
 /** The trailers of a call that failed, or that did not. */
@@ -61,7 +42,7 @@ export function statusFields(error: unknown, details: readonly Detail[] = []): F
 
 /** An error by its number. */
 export const errorFrom = (code: number, message: string): CortenError =>
-  new CortenError(codes[code - 1] ?? "unknown", message);
+  new CortenError(errorCodes.get(code) ?? "unknown", message);
 
 /** What the trailers of an answer say; undefined is success. */
 export function errorOf(fields: readonly Field[], what: string): CortenError | undefined {
@@ -74,7 +55,7 @@ export function errorOf(fields: readonly Field[], what: string): CortenError | u
     return new CortenError("unavailable", `${what}: unexpected HTTP status ${http}`);
   }
   if (status === "0") return undefined;
-  const code = codes[Number(status) - 1] ?? "unknown";
+  const code = errorCodes.get(Number(status)) ?? "unknown";
   const details = get("grpc-status-details-bin");
   let message = decodeMessage(get("grpc-message") ?? "");
   if (message === "" && details !== undefined)
