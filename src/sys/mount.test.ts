@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { MS_BIND, MS_NODEV, MS_PRIVATE, MS_RDONLY, MS_REC, parseMountOptions } from "./mount.ts";
+import { MS_BIND, MS_NODEV, MS_PRIVATE, MS_RDONLY, MS_REC, parseMountOptions } from "./mount-options.ts";
 import { parseMountInfo } from "./mountinfo.ts";
 
 test("mount options are sorted into flags, propagation and data", () => {

@@ -7,6 +7,22 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { invalid } from "../base/errors.ts";
 import { rawSyscall, SyscallError, syscall } from "./libc.ts";
+import {
+  MS_BIND,
+  MS_NOATIME,
+  MS_NODEV,
+  MS_NODIRATIME,
+  MS_NOEXEC,
+  MS_NOSUID,
+  MS_NOSYMFOLLOW,
+  MS_PRIVATE,
+  MS_RDONLY,
+  MS_REC,
+  MS_REMOUNT,
+  MS_SILENT,
+  MS_STRICTATIME,
+  parseMountOptions,
+} from "./mount-options.ts";
 import { O_CLOEXEC, O_DIRECTORY, O_PATH } from "./open.ts";
 import { openInRoot } from "./rootfs/index.ts";
 import { AT_FDCWD } from "./stat.ts";
@@ -20,94 +36,9 @@ export interface Mount {
   options: string[];
 }
 
-export const MS_RDONLY = 1;
-export const MS_NOSUID = 2;
-export const MS_NODEV = 4;
-export const MS_NOEXEC = 8;
-export const MS_SYNCHRONOUS = 16;
-export const MS_REMOUNT = 32;
-export const MS_MANDLOCK = 64;
-export const MS_DIRSYNC = 128;
-export const MS_NOSYMFOLLOW = 256;
-export const MS_NOATIME = 1024;
-export const MS_NODIRATIME = 2048;
-export const MS_BIND = 4096;
-export const MS_REC = 16384;
-export const MS_SILENT = 32768;
-export const MS_UNBINDABLE = 1 << 17;
-export const MS_PRIVATE = 1 << 18;
-export const MS_SLAVE = 1 << 19;
-export const MS_SHARED = 1 << 20;
-export const MS_RELATIME = 1 << 21;
-export const MS_STRICTATIME = 1 << 24;
-
 export const MNT_FORCE = 1;
 export const MNT_DETACH = 2;
 export const UMOUNT_NOFOLLOW = 8;
-
-/** mount(8)'s words: [flag, whether the word clears it]. */
-const flagWords: Readonly<Record<string, readonly [flag: number, clear?: boolean]>> = {
-  async: [MS_SYNCHRONOUS, true],
-  atime: [MS_NOATIME, true],
-  bind: [MS_BIND],
-  defaults: [0],
-  dev: [MS_NODEV, true],
-  diratime: [MS_NODIRATIME, true],
-  dirsync: [MS_DIRSYNC],
-  exec: [MS_NOEXEC, true],
-  mand: [MS_MANDLOCK],
-  noatime: [MS_NOATIME],
-  nodev: [MS_NODEV],
-  nodiratime: [MS_NODIRATIME],
-  noexec: [MS_NOEXEC],
-  nomand: [MS_MANDLOCK, true],
-  norelatime: [MS_RELATIME, true],
-  nostrictatime: [MS_STRICTATIME, true],
-  nosuid: [MS_NOSUID],
-  nosymfollow: [MS_NOSYMFOLLOW],
-  rbind: [MS_BIND | MS_REC],
-  relatime: [MS_RELATIME],
-  remount: [MS_REMOUNT],
-  ro: [MS_RDONLY],
-  rw: [MS_RDONLY, true],
-  silent: [MS_SILENT],
-  strictatime: [MS_STRICTATIME],
-  suid: [MS_NOSUID, true],
-  symfollow: [MS_NOSYMFOLLOW, true],
-  sync: [MS_SYNCHRONOUS],
-};
-
-const propagationWords: Readonly<Record<string, number>> = {
-  private: MS_PRIVATE,
-  rprivate: MS_PRIVATE | MS_REC,
-  shared: MS_SHARED,
-  rshared: MS_SHARED | MS_REC,
-  slave: MS_SLAVE,
-  rslave: MS_SLAVE | MS_REC,
-  unbindable: MS_UNBINDABLE,
-  runbindable: MS_UNBINDABLE | MS_REC,
-};
-
-export interface ParsedOptions {
-  flags: number;
-  /** Propagation changes, each a mount(2) of its own after the mount. */
-  propagation: number[];
-  /** What the file system itself understands. */
-  data: string[];
-}
-
-/** Sorts mount(8) words into flags, propagation and file system data; user-space words (`x-…`) are dropped. */
-export function parseMountOptions(options: readonly string[]): ParsedOptions {
-  const parsed: ParsedOptions = { flags: 0, propagation: [], data: [] };
-  for (const option of options) {
-    const flag = flagWords[option];
-    const propagation = propagationWords[option];
-    if (flag) parsed.flags = flag[1] ? parsed.flags & ~flag[0] : parsed.flags | flag[0];
-    else if (propagation !== undefined) parsed.propagation.push(propagation);
-    else if (option !== "" && !/^x-/i.test(option)) parsed.data.push(option);
-  }
-  return parsed;
-}
 
 /** The option string of mount(2) must fit into one page, with its NUL. */
 const dataLimit = 4096;
@@ -277,7 +208,7 @@ export function openMounts(mounts: readonly Mount[], options: { volatile?: boole
 
 /** For kernels that mount only at a path: there and, still in use through the descriptor, away again. */
 function openAttached(mount: Mount): number {
-  using mounted = mountTemporarily([mount]);
+  using mounted = mountAttached([mount]);
   return syscall("openat", [AT_FDCWD, mounted.path, O_PATH | O_DIRECTORY | O_CLOEXEC], mounted.path);
 }
 
@@ -312,6 +243,7 @@ function mountByDescriptors(mount: Mount, data: readonly string[], flags: number
 const OPEN_TREE_CLONE = 1;
 const AT_EMPTY_PATH = 0x1000;
 const AT_RECURSIVE = 0x8000;
+const MOUNT_ATTR_RDONLY = 1;
 const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
 
 /**
@@ -325,18 +257,20 @@ export function bindDescriptor(from: number, target: number, options: { readonly
     "bind",
   );
   try {
-    const set = (flags: number, attribute: number, propagation: number) => {
-      const value = Buffer.alloc(32);
-      value.writeBigUInt64LE(BigInt(attribute), 0);
-      value.writeBigUInt64LE(BigInt(propagation), 16);
-      syscall("mount_setattr", [tree, "", AT_EMPTY_PATH | flags, value, value.length], "bind");
-    };
-    set(AT_RECURSIVE, 0, MS_PRIVATE);
-    if (options.readonly) set(0, 1, 0);
+    setAttributes(tree, AT_RECURSIVE, 0, MS_PRIVATE);
+    if (options.readonly) setAttributes(tree, 0, MOUNT_ATTR_RDONLY, 0);
     syscall("move_mount", [tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH], "bind");
   } finally {
     rawSyscall("close", tree);
   }
+}
+
+/** mount_setattr(2) on a tree that a descriptor leads to. */
+function setAttributes(tree: number, flags: number, attribute: number, propagation: number): void {
+  const value = Buffer.alloc(32);
+  value.writeBigUInt64LE(BigInt(attribute), 0);
+  value.writeBigUInt64LE(BigInt(propagation), 16);
+  syscall("mount_setattr", [tree, "", AT_EMPTY_PATH | flags, value, value.length], "bind");
 }
 
 /** Mounts all of `mounts` at `root`; when one fails, those made before are undone. */
@@ -368,8 +302,39 @@ export function unmountAll(target: string, flags = 0): void {
   }
 }
 
-/** Mounts at a temporary directory; disposing takes both away. */
+/**
+ * A path to what `mounts` make. One mount is nowhere in the mount table and ends with us, also after a kill; the path
+ * leads there through a descriptor of ours, for other processes too, but getcwd(2) in there names no path. Mounts on
+ * one another need a directory, below the temporary one.
+ */
 export function mountTemporarily(mounts: readonly Mount[]): { path: string } & Disposable {
+  const [mount, ...more] = mounts;
+  if (!mount || more.length > 0 || mount.target) return mountAttached(mounts);
+  const { flags } = parseMountOptions(mount.options);
+  const fd = flags & MS_BIND ? cloneTree(mount, flags) : openMounts(mounts);
+  return {
+    // With the dot it is the directory for lstat(2), too.
+    path: `/proc/${process.pid}/fd/${fd}/.`,
+    [Symbol.dispose]: () => void rawSyscall("close", fd),
+  };
+}
+
+/** A bind of `mount.source` that is nowhere in the tree. */
+function cloneTree(mount: Mount, flags: number): number {
+  const deep = flags & MS_REC ? AT_RECURSIVE : 0;
+  const what = `bind ${mount.source}`;
+  const tree = syscall("open_tree", [AT_FDCWD, mount.source, OPEN_TREE_CLONE | O_CLOEXEC | deep], what);
+  try {
+    if (flags & MS_RDONLY) setAttributes(tree, deep, MOUNT_ATTR_RDONLY, 0);
+    return tree;
+  } catch (error) {
+    rawSyscall("close", tree);
+    throw error;
+  }
+}
+
+/** Mounts at a temporary directory, for who needs a path of its own there; disposing takes both away. */
+export function mountAttached(mounts: readonly Mount[]): { path: string } & Disposable {
   const path = mkdtempSync(join(tmpdir(), "corten-mount-"));
   try {
     mountAll(mounts, path);
@@ -386,7 +351,7 @@ export function mountTemporarily(mounts: readonly Mount[]): { path: string } & D
   };
 }
 
-/** Runs `work` with `mounts` at a temporary directory, and takes both away whatever happens. */
+/** Runs `work` with a path to what `mounts` make (see mountTemporarily()), which ends whatever happens. */
 export async function withMounts<T>(
   mounts: readonly Mount[],
   work: (root: string) => Promise<T> | T,

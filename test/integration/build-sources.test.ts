@@ -123,8 +123,11 @@ describe("git", () => {
       expect(statSync(join(path, "sub/deep")).mtime.toISOString()).toBe("2001-02-03T04:05:06.000Z");
     });
     await bench.view(await run(source({ keepGitDir: true, ref: "v1" })), (path) => {
+      // Git wants to know the path it is in; a snapshot has none.
+      const copy = join(bench.root, "checked-out");
+      execFileSync("cp", ["-a", path, copy]);
       const inside = (...args: string[]) =>
-        execFileSync("git", ["-c", "safe.directory=*", "-C", path, ...args], { encoding: "utf8" }).trim();
+        execFileSync("git", ["-c", "safe.directory=*", "-C", copy, ...args], { encoding: "utf8" }).trim();
       expect(inside("rev-parse", "HEAD")).toBe(first);
       expect(inside("status", "--porcelain")).toBe("");
       expect(inside("tag")).toBe("v1");

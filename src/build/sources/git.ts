@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { KeyedMutex } from "../../base/async.ts";
 import { CortenError, conflict, invalid, notFound } from "../../base/errors.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { type Mount, withMounts } from "../../sys/mount.ts";
+import { type Mount, mountAttached } from "../../sys/mount.ts";
 import { makeLayer } from "../files/snapshot.ts";
 import { digestOf, type GitSource } from "../graph.ts";
 import type { BuildRequest, Execution, Executor } from "../types.ts";
@@ -254,7 +254,7 @@ async function credentials(
   return { config: {}, hide: [] };
 }
 
-/** Git works by paths: a snapshot on nothing is a directory; others are mounted for it. */
+/** Git asks for the path it is in: a snapshot on nothing is a directory; others are mounted at one. */
 async function inDirectory(mounts: readonly Mount[], work: (path: string) => Promise<void>): Promise<void> {
   const [mount, ...more] = mounts;
   const isBind =
@@ -262,6 +262,7 @@ async function inDirectory(mounts: readonly Mount[], work: (path: string) => Pro
     more.length === 0 &&
     !mount.target &&
     /^r?bind$/.test(mount.options.find((o) => /^r?bind$/.test(o)) ?? "");
-  if (isBind) await work(mount.source);
-  else await withMounts(mounts, work);
+  if (isBind) return await work(mount.source);
+  using mounted = mountAttached(mounts);
+  await work(mounted.path);
 }
