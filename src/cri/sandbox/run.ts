@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { NamespaceMode, PodSandboxMetadataSchema } from "../../../proto/gen/runtime/v1/common_pb.ts";
 import { ContainerEventType } from "../../../proto/gen/runtime/v1/event_pb.ts";
-import { type PodSandboxConfig, Protocol } from "../../../proto/gen/runtime/v1/sandbox_config_pb.ts";
+import type { PodSandboxConfig } from "../../../proto/gen/runtime/v1/sandbox_config_pb.ts";
 import { Cleanup } from "../../base/cleanup.ts";
 import { alreadyExists, CortenError, invalid, messageOf, notFound } from "../../base/errors.ts";
 import { span } from "../../base/trace.ts";
@@ -14,7 +14,7 @@ import { setLink } from "../../sys/netlink/link.ts";
 import { NETLINK_ROUTE } from "../../sys/netlink/socket.ts";
 import { createNetns, openNetlinkIn } from "../../sys/netns.ts";
 import { addressesOf } from "../cni/cni.ts";
-import type { PortMappingEntry } from "../cni/types.ts";
+import { podNetworkRequest } from "../cni/request.ts";
 import { runtimeNamed } from "../config.ts";
 import type { Context } from "../context.ts";
 import { nowNanoseconds, type Sandbox, type SandboxRecord } from "../records.ts";
@@ -23,6 +23,7 @@ import { publishEvent } from "./events.ts";
 import { startHolder, watchHolder } from "./holder-task.ts";
 import { createUtsAndIpc } from "./namespaces.ts";
 import { filesOf } from "./paths.ts";
+import { resolvConf } from "./resolv-conf.ts";
 import { releaseSandbox } from "./stop.ts";
 
 /** A metadata's text: what makes two pods the same. */
@@ -117,65 +118,12 @@ function makeFiles(context: Context, { record, config }: Sandbox): void {
   }
 }
 
-/** Without a DNS configuration the host's file. */
-function resolvConf({ dnsConfig }: PodSandboxConfig): string {
-  if (!dnsConfig) {
-    try {
-      return readFileSync("/etc/resolv.conf", "utf8");
-    } catch {
-      return "";
-    }
-  }
-  const { servers, searches, options } = dnsConfig;
-  if (searches.some((word) => /\s/.test(word)) || servers.some((word) => /\s/.test(word)))
-    throw invalid("a DNS server or search domain holds white space");
-  return [
-    ...(searches.length > 0 ? [`search ${searches.join(" ")}`] : []),
-    ...servers.map((server) => `nameserver ${server}`),
-    ...(options.length > 0 ? [`options ${options.join(" ")}`] : []),
-    "",
-  ].join("\n");
-}
-
-const protocols = { [Protocol.TCP]: "tcp", [Protocol.UDP]: "udp", [Protocol.SCTP]: "sctp" } as const;
-
 async function addToNetwork(context: Context, sandbox: Sandbox): Promise<void> {
   const { record, config } = sandbox;
   const { net } = record.namespaces;
   if (net === undefined) return;
-  const { metadata } = config;
-  const portMappings: PortMappingEntry[] = config.portMappings
-    .filter((mapping) => mapping.hostPort > 0)
-    .map((mapping) => ({
-      hostPort: mapping.hostPort,
-      containerPort: mapping.containerPort,
-      protocol: protocols[mapping.protocol] ?? "tcp",
-      hostIP: mapping.hostIp,
-    }));
   try {
-    record.network = context.cni.plan({
-      args: {
-        IgnoreUnknown: "1",
-        K8S_POD_NAMESPACE: metadata?.namespace ?? "",
-        K8S_POD_NAME: metadata?.name ?? "",
-        K8S_POD_INFRA_CONTAINER_ID: record.id,
-        K8S_POD_UID: metadata?.uid ?? "",
-      },
-      runtimeConfig: {
-        ...(portMappings.length > 0 ? { portMappings } : {}),
-        ...bandwidthOf(config.annotations),
-        ...(config.dnsConfig
-          ? {
-              dns: {
-                servers: config.dnsConfig.servers,
-                searches: config.dnsConfig.searches,
-                options: config.dnsConfig.options,
-              },
-            }
-          : {}),
-        ...(config.linux?.cgroupParent ? { cgroupPath: config.linux.cgroupParent } : {}),
-      },
-    });
+    record.network = context.cni.plan(podNetworkRequest(config, record.id));
     context.records.saveSandbox(sandbox);
     await context.cni.add(record.network, record.id, net);
   } catch (error) {
@@ -190,38 +138,6 @@ async function addToNetwork(context: Context, sandbox: Sandbox): Promise<void> {
   record.ips = addressesOf(record.network.result);
   if (record.ips.length === 0)
     throw new CortenError("unknown", `failed to find network info for sandbox ${JSON.stringify(record.id)}`);
-}
-
-const quantities: Record<string, number> = {
-  "": 1,
-  k: 1e3,
-  M: 1e6,
-  G: 1e9,
-  T: 1e12,
-  Ki: 2 ** 10,
-  Mi: 2 ** 20,
-  Gi: 2 ** 30,
-  Ti: 2 ** 40,
-};
-
-/** Kubernetes' annotations for the bandwidth plugin, in bits per second. */
-function bandwidthOf(annotations: Record<string, string>): Record<string, unknown> {
-  const rate = (name: string) => {
-    const text = annotations[`kubernetes.io/${name}-bandwidth`];
-    if (text === undefined) return undefined;
-    const match = /^(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|k|M|G|T|)$/.exec(text);
-    if (!match) throw invalid(`cannot parse ${name} bandwidth ${JSON.stringify(text)}`);
-    return Math.floor(Number(match[1]) * quantities[match[2]!]!);
-  };
-  const ingress = rate("ingress");
-  const egress = rate("egress");
-  if (ingress === undefined && egress === undefined) return {};
-  return {
-    bandwidth: {
-      ...(ingress === undefined ? {} : { ingressRate: ingress, ingressBurst: 2 ** 31 - 1 }),
-      ...(egress === undefined ? {} : { egressRate: egress, egressBurst: 2 ** 31 - 1 }),
-    },
-  };
 }
 
 /** Only what belongs to a namespace of the pod's own; the rest would change the machine. */

@@ -30,9 +30,9 @@ export type StreamingCall = "exec" | "attach" | "portForward";
 export interface Backend extends Partial<Omit<RuntimeCalls, StreamingCall>>, ImageCalls {
   readonly streaming: StreamingRuntime;
   /** Throws unless the container is running. */
-  checkContainer(id: string): { id: string; tty: boolean };
+  checkContainer(id: string): { id: string; tty: boolean } | Promise<{ id: string; tty: boolean }>;
   /** Throws unless the pod is ready. */
-  checkSandbox(id: string): { id: string };
+  checkSandbox(id: string): { id: string } | Promise<{ id: string }>;
   events(signal: AbortSignal): AsyncIterable<ContainerEvent>;
   close(): Promise<void>;
 }

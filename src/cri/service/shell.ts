@@ -147,18 +147,18 @@ function urlCalls(backend: Backend, streaming: () => Promise<Streaming>): Record
       const { cmd, ...request } = message as ExecRequest;
       if (cmd.length === 0) throw invalid("command is required");
       checkStreams(request);
-      const { id } = backend.checkContainer(request.containerId);
+      const { id } = await backend.checkContainer(request.containerId);
       return answer((await streaming()).exec({ ...request, containerId: id, command: cmd }));
     },
     attach: async (message) => {
       const request = message as AttachRequest;
       checkStreams(request);
-      const { id, tty } = backend.checkContainer(request.containerId);
+      const { id, tty } = await backend.checkContainer(request.containerId);
       return answer((await streaming()).attach({ ...request, containerId: id, tty }));
     },
     portForward: async (message) => {
       const { podSandboxId, port } = message as PortForwardRequest;
-      const { id } = backend.checkSandbox(podSandboxId);
+      const { id } = await backend.checkSandbox(podSandboxId);
       return answer((await streaming()).portForward({ podSandboxId: id, ports: port }));
     },
   };
