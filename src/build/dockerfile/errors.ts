@@ -1,5 +1,6 @@
 /** Errors of a Dockerfile, with the place they are about. */
 import { CortenError, messageOf } from "../../base/errors.ts";
+import { excerpt } from "./excerpt.ts";
 import type { SourceRange } from "./types.ts";
 
 /** Thrown where the file is not at hand (words, mounts, ports); `locate` makes a DockerfileError of it. */
@@ -62,40 +63,9 @@ export class DockerfileError extends CortenError {
 
   /** The file's name and the lines around the error, those concerned marked by `>>>`; empty without a place. */
   excerpt(): string {
-    return excerpt(this.filename, this.#text, this.ranges);
+    return excerpt({ filename: this.filename, text: this.#text }, this.ranges);
   }
 }
-
-/** Lines of `text` with those of `ranges` marked, in BuildKit's form (solver/errdefs, Source.Print). */
-export function excerpt(filename: string, text: string, ranges: readonly SourceRange[]): string {
-  const lines = text.split("\n");
-  const first = Math.min(...ranges.map((range) => range.start.line));
-  const last = Math.max(...ranges.map(endOf));
-  if (ranges.length === 0 || first < 1 || first > lines.length) return "";
-  let start = first;
-  let end = Math.min(last, lines.length);
-  // One line gets four around it, several get two; a side that has none left gives its share away.
-  const wanted = end === start ? 4 : 2;
-  for (let padded = 0; padded < wanted; padded++) {
-    if (start > 1) {
-      start--;
-      padded++;
-    }
-    if (end < lines.length) {
-      end++;
-      padded++;
-    }
-  }
-  const rule = "--------------------\n";
-  let out = `${filename}:${first}\n${rule}`;
-  for (let line = start; line <= end; line++) {
-    const marked = ranges.some((range) => range.start.line <= line && endOf(range) >= line);
-    out += ` ${String(line).padStart(3)} | ${marked ? ">>>" : "   "} ${lines[line - 1]}\n`;
-  }
-  return out + rule;
-}
-
-const endOf = (range: SourceRange): number => Math.max(range.start.line, range.end.line);
 
 /** One range per line, as BuildKit keeps them. */
 export function lineRanges(first: number, last: number): SourceRange[] {

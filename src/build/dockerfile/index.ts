@@ -1,5 +1,5 @@
 /** The Dockerfile language: text in, typed instructions out. No input or output happens here. */
-export { DockerfileError, excerpt, locate, SyntaxProblem } from "./errors.ts";
+export { DockerfileError, locate, SyntaxProblem } from "./errors.ts";
 export {
   type Env,
   type Expanded,

@@ -4,7 +4,8 @@
  */
 import { messageOf } from "../../base/errors.ts";
 import { DockerfileError } from "../dockerfile/errors.ts";
-import { type Dockerfile, excerpt, type LintWarning, type SourceRange } from "../dockerfile/index.ts";
+import { excerpt } from "../dockerfile/excerpt.ts";
+import type { Dockerfile, LintWarning, SourceRange } from "../dockerfile/index.ts";
 import type { ArgumentInfo } from "./arguments.ts";
 import type { Outline, StageState } from "./stage.ts";
 
@@ -161,7 +162,7 @@ export function checkAnswer(
     .sort((a, b) => line(a) - line(b))
     .map(
       ({ rule, url, text, ranges }) =>
-        `\nWARNING: ${rule}${url === "" ? "" : ` - ${url}`}\n${text}\n${excerpt(file.filename, file.text, ranges)}`,
+        `\nWARNING: ${rule}${url === "" ? "" : ` - ${url}`}\n${text}\n${excerpt(file, ranges)}`,
     )
     .join("");
   return {

@@ -1,6 +1,6 @@
 import { asCortenError, CortenError } from "../../base/errors.ts";
+import { excerpt } from "../dockerfile/excerpt.ts";
 import type { SourceRange, Vertex } from "../graph.ts";
-import { excerpt } from "./excerpt.ts";
 import type { SourceText } from "./types.ts";
 
 /** A build's failure: which step, why, and where it is in the Dockerfile. The message is BuildKit's. */
@@ -19,6 +19,6 @@ export class SolveError extends CortenError {
     this.vertex = vertex;
     this.ranges = vertex?.ranges ?? [];
     this.filename = source?.filename;
-    this.excerpt = source && this.ranges.length > 0 ? excerpt(source, this.ranges) : undefined;
+    this.excerpt = (source && excerpt(source, this.ranges)) || undefined;
   }
 }

@@ -1,5 +1,4 @@
 /** From a graph to its results. */
 export { SolveError } from "./error.ts";
-export { excerpt } from "./excerpt.ts";
 export { Solver } from "./solver.ts";
 export type { Executors, Job, JobOptions, SourceText } from "./types.ts";

@@ -1,5 +1,6 @@
 /** What is said after a build: the output of the steps that failed, warnings, and answers to questions. */
-import { excerpt, lineRanges } from "../../build/dockerfile/errors.ts";
+import { lineRanges } from "../../build/dockerfile/errors.ts";
+import { excerpt } from "../../build/dockerfile/excerpt.ts";
 import type { Sink } from "./plain.ts";
 import { type BuildState, isCanceled } from "./state.ts";
 
@@ -27,7 +28,7 @@ export function reportWarnings(state: BuildState, err: Sink, verbose: boolean): 
     for (const line of detail) err.write(`${line}\n`);
     if (url !== "") err.write(`More info: ${url}\n`);
     const lines = ranges.flatMap(({ first, last }) => lineRanges(first, last));
-    if (source !== "" && lines.length > 0) err.write(excerpt(filename, source, lines));
+    if (source !== "" && lines.length > 0) err.write(excerpt({ filename, text: source }, lines));
     err.write("\n");
   }
 }
@@ -62,7 +63,7 @@ export function reportCheck(json: string | undefined, text: string, out: Sink): 
   const [source] = sources;
   const shown =
     source && lines.length > 0
-      ? excerpt(source.filename, Buffer.from(source.data, "base64").toString(), lines)
+      ? excerpt({ filename: source.filename, text: Buffer.from(source.data, "base64").toString() }, lines)
       : "";
   return `${buildError.message}\n${shown}`.trimEnd();
 }
