@@ -1,6 +1,6 @@
 /** Builds from request to result: order, leases, cancel, kill -9. */
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { CortenError } from "../../src/base/errors.ts";
@@ -188,6 +188,8 @@ test("a daemon that is killed at any moment leaves nothing half made, and its ca
       await new Promise((next) => setTimeout(next, Math.random() * 60));
       victim.kill(9);
       await victim.exited;
+      // Mounts of its steps have namespaces of their own, and those of files are nowhere in the tree.
+      expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(root);
       await using world = await openWorld({ root });
       const parts = partsOf(world, { again: () => [make.run(make.image(), ["common"])] });
       const builder = await Builder.open(world.services, { parts, policy: [] });
