@@ -65,3 +65,43 @@ test("durations are Go's", () => {
   expect(milliseconds("1.5s250ms")).toBe(1750);
   expect(() => milliseconds("5 minutes")).toThrow("not a duration");
 });
+
+test("registries: mirrors, TLS and credentials by host; a config_path excludes the first two", () => {
+  const cri = `[plugins."io.containerd.grpc.v1.cri".registry`;
+  const { config } = parse(`
+${cri}.mirrors."docker.io"]
+  endpoint = ["http://mirror:5000", "https://other"]
+${cri}.configs."private:443".tls]
+  ca_file = "/ca.pem"
+  cert_file = "/c.pem"
+  key_file = "/k.pem"
+${cri}.configs."private:443".auth]
+  auth = "${btoa("user:secret")}"
+${cri}.configs."loose".tls]
+  insecure_skip_verify = true
+`);
+  expect(config.registry).toEqual({
+    configPath: [],
+    mirrors: { "docker.io": ["http://mirror:5000", "https://other"] },
+    tls: {
+      "private:443": { ca: "/ca.pem", cert: "/c.pem", key: "/k.pem" },
+      loose: { insecureSkipVerify: true },
+    },
+    auths: { "private:443": { username: "user", password: "secret" } },
+  });
+  expect(config.insecureRegistries).toEqual(["loose"]);
+  expect(parse(`${cri}]\nconfig_path = "/etc/a:/etc/b"`).config.registry.configPath).toEqual([
+    "/etc/a",
+    "/etc/b",
+  ]);
+  expect(() => parse(`${cri}]\nconfig_path = "/etc/a"\n${cri}.mirrors.x]\nendpoint = ["http://y"]`)).toThrow(
+    "`mirrors` cannot be set when `config_path` is provided",
+  );
+});
+
+test("CDI's folders are the usual ones, given ones, or none", () => {
+  const cri = `[plugins."io.containerd.grpc.v1.cri"]\n`;
+  expect(parse("").config.cdiSpecDirs).toEqual(["/etc/cdi", "/var/run/cdi"]);
+  expect(parse(`${cri}cdi_spec_dirs = ["/x"]`).config.cdiSpecDirs).toEqual(["/x"]);
+  expect(parse(`${cri}enable_cdi = false`).config.cdiSpecDirs).toEqual([]);
+});

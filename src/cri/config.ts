@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { invalid, messageOf } from "../base/errors.ts";
+import { type Credentials, credentialsOf } from "./images/credentials.ts";
 
 export interface RuntimeHandlerConfig {
   /** containerd's name of the runtime: `io.containerd.runc.v2`, … */
@@ -33,6 +34,16 @@ export interface CriConfig {
   };
   /** Registries that are asked without TLS, besides those on loopback. */
   insecureRegistries: string[];
+  registry: {
+    /** Folders with a hosts.toml by registry (`config_path`). */
+    configPath: string[];
+    mirrors: Record<string, string[]>;
+    tls: Record<string, { insecureSkipVerify?: boolean; ca?: string; cert?: string; key?: string }>;
+    /** Credentials of the node, for pulls that bring none. */
+    auths: Record<string, Credentials>;
+  };
+  /** Folders with CDI specifications; none where the devices are not wanted. */
+  cdiSpecDirs: string[];
   unsetSeccompProfile: string;
   enableUnprivilegedPorts: boolean;
   enableUnprivilegedIcmp: boolean;
@@ -53,6 +64,8 @@ export const defaultConfig = (root: string, state: string): CriConfig => ({
   runtimes: { runc: { type: "io.containerd.runc.v2" } },
   stream: { address: "127.0.0.1", port: 0 },
   insecureRegistries: [],
+  registry: { configPath: [], mirrors: {}, tls: {}, auths: {} },
+  cdiSpecDirs: ["/etc/cdi", "/var/run/cdi"],
   unsetSeccompProfile: "",
   enableUnprivilegedPorts: true,
   enableUnprivilegedIcmp: true,
@@ -129,13 +142,52 @@ function apply(config: CriConfig, plugin: Table): void {
   config.defaultRuntime = text(containerd, "default_runtime_name") ?? config.defaultRuntime;
   for (const [name, value] of Object.entries(table(containerd, "runtimes")))
     config.runtimes[name] = runtimeOf(name, value);
-  for (const [host, value] of Object.entries(table(table(plugin, "registry"), "configs"))) {
-    const skips = table(value as Table, "tls")["insecure_skip_verify"] === true;
-    if (skips) config.insecureRegistries.push(host);
+  if (plugin["enable_cdi"] === false) config.cdiSpecDirs = [];
+  else if (plugin["cdi_spec_dirs"] !== undefined) config.cdiSpecDirs = list(plugin, "cdi_spec_dirs");
+  applyRegistry(config, table(plugin, "registry"));
+}
+
+function applyRegistry(config: CriConfig, registry: Table): void {
+  const path = text(registry, "config_path");
+  const mirrors = table(registry, "mirrors");
+  const configs = table(registry, "configs");
+  if (path) {
+    if (Object.keys(mirrors).length > 0)
+      throw invalid("registry: `mirrors` cannot be set when `config_path` is provided");
+    if (Object.keys(configs).some((host) => table(configs, host)["tls"] !== undefined))
+      throw invalid("registry: `configs.tls` cannot be set when `config_path` is provided");
+    config.registry.configPath = path.split(":").filter(Boolean);
   }
-  for (const [host, value] of Object.entries(table(table(plugin, "registry"), "mirrors")))
-    if (list(value as Table, "endpoint").some((endpoint) => endpoint.startsWith(`http://${host}`)))
+  for (const host of Object.keys(mirrors)) {
+    const endpoints = list(table(mirrors, host), "endpoint");
+    config.registry.mirrors[host] = endpoints;
+    if (endpoints.some((endpoint) => endpoint.startsWith(`http://${host}`)))
       config.insecureRegistries.push(host);
+  }
+  for (const host of Object.keys(configs)) {
+    const settings = table(configs, host);
+    if (settings["tls"] !== undefined) {
+      const tls = table(settings, "tls");
+      const [ca, cert, key] = [text(tls, "ca_file"), text(tls, "cert_file"), text(tls, "key_file")];
+      const insecureSkipVerify = flag(tls, "insecure_skip_verify") ?? false;
+      if (insecureSkipVerify) config.insecureRegistries.push(host);
+      config.registry.tls[host] = {
+        ...(insecureSkipVerify ? { insecureSkipVerify } : {}),
+        ...(ca ? { ca } : {}),
+        ...(cert ? { cert } : {}),
+        ...(key ? { key } : {}),
+      };
+    }
+    const auth = table(settings, "auth");
+    const found = credentialsOf({
+      username: text(auth, "username") ?? "",
+      password: text(auth, "password") ?? "",
+      auth: text(auth, "auth") ?? "",
+      identityToken: text(auth, "identitytoken") ?? "",
+      registryToken: "",
+    });
+    if (found) config.registry.auths[host] = found;
+  }
 }
 
 function runtimeOf(name: string, value: unknown): RuntimeHandlerConfig {

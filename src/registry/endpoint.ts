@@ -120,7 +120,11 @@ export class Endpoint {
     const request: HttpRequest = {
       method: call.method,
       url,
-      headers: { "user-agent": userAgent, ...call.headers },
+      headers: {
+        "user-agent": userAgent,
+        ...(url.host === this.host.host ? this.host.headers : {}),
+        ...call.headers,
+      },
     };
     if (call.body !== undefined) request.body = call.body;
     if (signal) request.signal = signal;
@@ -157,6 +161,7 @@ export class Endpoint {
         );
       const { authorization, ...headers } = current.headers;
       const same = url.origin === current.url.origin;
+      if (!same) for (const name of Object.keys(this.host.headers ?? {})) delete headers[name];
       if (same && authorization !== undefined) headers["authorization"] = authorization;
       current = { ...current, url, headers };
       await this.#setTls(current);

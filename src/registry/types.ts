@@ -33,6 +33,8 @@ export interface Host {
   capabilities?: ReadonlyArray<"pull" | "resolve" | "push">;
   /** Exactly these settings; absent: what certificate folders and options say of this host. */
   tls?: TlsOptions;
+  /** Sent with every request to it, names in lower case. */
+  headers?: Record<string, string>;
 }
 
 export type RegistryEvent =

@@ -90,6 +90,31 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
     assert.equal((await images.listImages({})).images.length, 0);
   },
 
+  async "an image of a registry that is not there comes from the mirror that hosts.toml names"({
+    images,
+    registry,
+    ...world
+  }) {
+    const name = "registry.invalid:5000/busybox:1";
+    assert.equal((await failure(images.pullImage({ image: { image: name } }))).code !== undefined, true);
+    const folder = join(world.dir, "certs.d/registry.invalid_5000_");
+    mkdirSync(folder, { recursive: true });
+    // The first mirror answers nobody, the second may only be asked for other things.
+    writeFileSync(
+      join(folder, "hosts.toml"),
+      `server = "https://registry.invalid:5000"
+[host."http://127.0.0.1:1"]
+[host."http://${registry.address}/nowhere"]
+  capabilities = ["push"]
+[host."http://${registry.address}"]
+  capabilities = ["pull", "resolve"]
+`,
+    );
+    const { imageRef } = await images.pullImage({ image: { image: name } });
+    const { image } = await images.imageStatus({ image: { image: name } });
+    assert.deepEqual([image!.id, image!.repoTags], [imageRef, [name]]);
+  },
+
   async "a pod has an address, a hostname, DNS and sysctls; it is listed, stopped and removed with nothing left"(
     world,
   ) {

@@ -79,6 +79,8 @@ disabled_plugins = [${foreign ? '"io.containerd.grpc.v1.cri", "io.containerd.int
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "${world.confDir}"
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "${join(world.dir, "certs.d")}"
 `,
       );
       world.writeNetwork();
