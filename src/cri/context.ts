@@ -3,16 +3,10 @@ import type { Removal } from "../base/removal.ts";
 import type { ContainerdClient, Resolver } from "../containerd/client/index.ts";
 import type { Cni } from "./cni/cni.ts";
 import type { CriConfig } from "./config.ts";
+import type { Engine } from "./engine.ts";
 import type { EventBus } from "./events.ts";
+import type { Credentials } from "./images/credentials.ts";
 import type { Records } from "./records.ts";
-
-/** Who the registry is asked as. */
-export interface Credentials {
-  username?: string;
-  password?: string;
-  identitytoken?: string;
-  registrytoken?: string;
-}
 
 export interface CriOptions {
   /** For the namespace of Kubernetes, `k8s.io`. */
@@ -24,11 +18,9 @@ export interface CriOptions {
 
 /** What all of the server's verbs share. */
 export interface Context {
-  readonly client: ContainerdClient;
   readonly config: CriConfig;
-  readonly resolver: CriOptions["resolver"];
-  /** The containerd is ours: its shims start monitors for `monitor://`. */
-  readonly own: boolean;
+  /** What is below: containerd, or a store and a runtime. */
+  readonly engine: Engine;
   readonly records: Records;
   readonly cni: Cni;
   readonly events: EventBus;

@@ -5,9 +5,10 @@ import type { CriOptions } from "./context.ts";
 import type { NodeHandler } from "./service/handler.ts";
 import type { Streaming } from "./streaming/types.ts";
 
-export { kubernetesNamespace } from "./backend.ts";
 export { type CriConfig, defaultConfig, readConfig } from "./config.ts";
-export type { Credentials, CriOptions } from "./context.ts";
+export { kubernetesNamespace } from "./containerd/backend.ts";
+export type { CriOptions } from "./context.ts";
+export type { Credentials } from "./images/credentials.ts";
 
 export interface Cri {
   /** Answers `/runtime.v1.…` of an HTTP/2 server. */
@@ -18,7 +19,7 @@ export interface Cri {
 /** Opens the CRI server: records, reconciliation, services. */
 export async function openCri(options: CriOptions): Promise<Cri> {
   const [{ openBackend }, { criServices }, { grpcHandler }] = await Promise.all([
-    import("./backend.ts"),
+    import("./containerd/backend.ts"),
     import("./service/shell.ts"),
     import("./service/handler.ts"),
   ]);

@@ -1,29 +1,23 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { Status } from "../../proto/gen/containerd/v1/types/task_pb.ts";
 import { messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { readExit } from "../monitor/index.ts";
 import { MNT_DETACH, unmountAll } from "../sys/mount.ts";
 import { discardContainer } from "./container/create.ts";
-import { type End, handleEnd, unknownEnd, watchEnd } from "./container/end.ts";
+import { followEnd, handleEnd, unknownEnd } from "./container/end.ts";
 import { removeContainer } from "./container/remove.ts";
 import { releaseVolumes } from "./container/volumes.ts";
 import type { Context } from "./context.ts";
+import type { FoundTask } from "./engine.ts";
 import { type Container, nowNanoseconds } from "./records.ts";
 import { watchHolder } from "./sandbox/holder-task.ts";
 import { mountedNamespaces, removeNamespace } from "./sandbox/namespaces.ts";
 import { discardSandbox, removeSandbox } from "./sandbox/stop.ts";
 
-interface FoundTask {
-  status: Status;
-  pid: number;
-  end: End;
-}
-
 /** Brings the records in line with what lives: pods run on while the server is away, however it ended. */
 export async function reconcile(context: Context): Promise<void> {
-  const tasks = await findTasks(context);
+  const tasks = await context.engine.tasks();
   for (const container of context.records.containers.all())
     await reconcileContainer(context, container, tasks.get(container.record.id)).catch((error) =>
       log.error("cannot reconcile a container", { id: container.record.id, error: messageOf(error) }),
@@ -36,7 +30,7 @@ export async function reconcile(context: Context): Promise<void> {
       else if (record.state === "removing") await removeSandbox(context, sandbox);
       else if (record.state === "ready") {
         const namespaces = Object.values(record.namespaces).every((path) => mounted.has(path));
-        const holder = !record.holder || tasks.get(record.id)?.status === Status.RUNNING;
+        const holder = !record.holder || tasks.get(record.id)?.status === "running";
         if (namespaces && holder) {
           if (record.holder) watchHolder(context, sandbox);
           continue;
@@ -53,25 +47,6 @@ export async function reconcile(context: Context): Promise<void> {
   removeOrphans(context);
 }
 
-async function findTasks({ client }: Context): Promise<Map<string, FoundTask>> {
-  const { tasks } = await client.tasks.list({});
-  return new Map(
-    tasks.map((task) => [
-      task.id || task.containerId,
-      {
-        status: task.status,
-        pid: task.pid,
-        end: {
-          exitCode: task.exitStatus,
-          exitedAt: task.exitedAt
-            ? String(task.exitedAt.seconds * 1_000_000_000n + BigInt(task.exitedAt.nanos))
-            : nowNanoseconds(),
-        },
-      },
-    ]),
-  );
-}
-
 async function reconcileContainer(
   context: Context,
   container: Container,
@@ -85,20 +60,20 @@ async function reconcileContainer(
     context.records.dropContainer(record.id);
     return;
   }
-  if (task?.status === Status.CREATED) {
+  if (task?.status === "created") {
     // Killed between create and start: nothing of it ran, and kubelet will ask again.
-    await context.client.tasks.delete({ containerId: record.id });
+    await context.engine.unstart(record.id);
     if (record.state === "created") return;
   }
-  if (task && (task.status === Status.RUNNING || task.status === Status.PAUSED)) {
+  if (task?.status === "running") {
     if (record.state === "created") record.startedAt = nowNanoseconds();
     record.state = "running";
     record.pid = task.pid;
     context.records.saveContainer(container);
-    watchEnd(context, container).go();
+    followEnd(context, container, context.engine.wait(record.id));
     return;
   }
-  if (task?.status === Status.STOPPED && record.state === "created") {
+  if (task?.status === "stopped" && record.state === "created") {
     // It ended between its start and its record.
     record.state = "running";
     record.startedAt = task.end.exitedAt;
@@ -109,11 +84,7 @@ async function reconcileContainer(
     exitCode: known.exitCode,
     exitedAt: String(BigInt(Date.parse(known.exitedAt)) * 1_000_000n),
   };
-  await handleEnd(
-    context,
-    container,
-    task?.status === Status.STOPPED ? task.end : (recorded ?? unknownEnd()),
-  );
+  await handleEnd(context, container, task?.status === "stopped" ? task.end : (recorded ?? unknownEnd()));
 }
 
 /** Files of pods and containers that no record names. */

@@ -1,6 +1,5 @@
 import { CgroupDriver } from "../../proto/gen/runtime/v1/status_pb.ts";
 import { CortenError } from "../base/errors.ts";
-import { connectMonitor } from "../monitor/index.ts";
 import { createContainer } from "./container/create.ts";
 import { execSync, requireRunning } from "./container/exec.ts";
 import { removeContainer } from "./container/remove.ts";
@@ -27,16 +26,16 @@ type ImageCallNames = Pick<
   "listImages" | "imageStatus" | "pullImage" | "removeImage" | "imageFsInfo"
 >;
 
-/** RuntimeService on containerd, but for what the shell does. */
-export function runtimeCalls(context: Context, version: string): RuntimeBackend {
+/** RuntimeService, but for what the shell does. */
+export function runtimeCalls(context: Context): RuntimeBackend {
   const { records, config } = context;
   const stats = new StatsReader(context);
   return {
     async version() {
       return {
         version: "0.1.0",
-        runtimeName: "containerd",
-        runtimeVersion: version,
+        runtimeName: context.engine.name,
+        runtimeVersion: context.engine.version,
         runtimeApiVersion: "v1",
       };
     },
@@ -110,12 +109,7 @@ export function runtimeCalls(context: Context, version: string): RuntimeBackend 
     async reopenContainerLog({ containerId }) {
       const container = records.containers.get(containerId);
       requireRunning(container);
-      const monitor = await connectMonitor(container.record.monitorDir);
-      try {
-        await monitor.reopenLog();
-      } finally {
-        monitor.close();
-      }
+      await context.engine.reopenLog(container);
       return {};
     },
     execSync: ({ containerId, cmd, timeout }, signal) =>

@@ -4,13 +4,9 @@ import type { Context } from "./context.ts";
 
 /** Whether pods can be run, and what the runtime handlers can do. */
 export function statusOf(context: Context, verbose: boolean): MessageInitShape<typeof StatusResponseSchema> {
-  const { cni, config } = context;
+  const { cni, config, engine } = context;
   const network = cni.network;
-  // Recursive read-only mounts need mount_setattr (Linux 5.12), which our runtime has; of others we do not know.
-  const features = (name: string) => ({
-    recursiveReadOnlyMounts: context.own && config.runtimes[name]?.binaryName === undefined,
-    userNamespaces: false,
-  });
+  const features = (name: string) => ({ ...engine.features(name), userNamespaces: false });
   return {
     status: {
       conditions: [

@@ -7,14 +7,12 @@ import { ContainerEventType } from "../../../proto/gen/runtime/v1/event_pb.ts";
 import type { PodSandboxConfig } from "../../../proto/gen/runtime/v1/sandbox_config_pb.ts";
 import { Cleanup } from "../../base/cleanup.ts";
 import { alreadyExists, conflict, invalid } from "../../base/errors.ts";
-import { type ContainerdClient, packSpec, withLease } from "../../containerd/client/index.ts";
 import type { Mount } from "../../oci/runtime-spec.ts";
 import { runtimeNamed } from "../config.ts";
 import type { Context } from "../context.ts";
-import { type CriImage, getImage } from "../images/store.ts";
+import type { CriImage } from "../engine.ts";
 import { type Container, type ContainerRecord, nowNanoseconds, type Sandbox } from "../records.ts";
 import { publishEvent } from "../sandbox/events.ts";
-import { holderPid, runtimeOf } from "../sandbox/holder-task.ts";
 import { filesOf } from "../sandbox/paths.ts";
 import { containerSpec, refuseUserNamespace } from "../spec/container.ts";
 import { bind } from "../spec/mounts.ts";
@@ -47,7 +45,7 @@ export async function createContainer(
     );
   refuseUserNamespace(config.linux?.securityContext?.namespaceOptions?.usernsOptions?.mode);
   if (config.CDIDevices.length > 0) throw invalid("CDI devices are not implemented");
-  const image = await getImage(context.client, config.image?.image ?? "");
+  const image = await context.engine.image(config.image?.image ?? "");
   const id = randomBytes(32).toString("hex");
   const handler = runtimeNamed(context.config, sandbox.record.runtimeHandler);
   if (!handler)
@@ -80,14 +78,14 @@ export async function createContainer(
   undo.add("forget the container", () => records.dropContainer(id));
   undo.add("remove what was made", () => discardContainer(context, container));
   if (record.logPath !== "") mkdirSync(dirname(record.logPath), { recursive: true, mode: 0o755 });
-  await withLease(context.client, async (leased) => {
-    const mounts = await prepareSnapshot(leased, container, image);
+  await context.engine.making(async (making) => {
+    const mounts = await making.prepare(record, image);
     record.user = processUser(
       config.linux?.securityContext,
       image.config.config?.User ?? "",
       accountsOf(image.chainId ?? image.id, mounts),
     );
-    const volumes = await volumesOf(context, leased, container, image);
+    const volumes = await volumesOf(context, making, container, image);
     const spec = containerSpec({
       id,
       sandboxId: sandbox.record.id,
@@ -109,20 +107,16 @@ export async function createContainer(
       destination,
       source: source ?? "",
     }));
-    await leased.containers.create({
-      container: {
-        id,
-        image: image.tags[0] ?? image.digests[0] ?? image.id,
-        labels: {
-          ...image.config.config?.Labels,
-          ...config.labels,
-          "io.cri-containerd.kind": "container",
-        },
-        runtime: runtimeOf(handler),
-        spec: packSpec(spec),
-        snapshotter: record.snapshotter,
-        snapshotKey: id,
+    await making.create({
+      id,
+      labels: {
+        ...image.config.config?.Labels,
+        ...config.labels,
+        "io.cri-containerd.kind": "container",
       },
+      runtime: handler,
+      spec,
+      layer: { snapshotter: record.snapshotter, image },
     });
   });
   record.state = "created";
@@ -130,15 +124,6 @@ export async function createContainer(
   undo.release();
   publishEvent(context, sandbox.record.id, id, ContainerEventType.CONTAINER_CREATED_EVENT);
   return id;
-}
-
-async function prepareSnapshot(client: ContainerdClient, { record }: Container, image: CriImage) {
-  const { mounts } = await client.snapshots.prepare({
-    snapshotter: record.snapshotter,
-    key: record.id,
-    parent: image.chainId ?? "",
-  });
-  return mounts;
 }
 
 function stopSignalOf(config: ContainerConfig, image: CriImage): string {
@@ -156,7 +141,7 @@ async function namespacesFor(context: Context, sandbox: Sandbox, config: Contain
   const joined: { net?: string; ipc?: string; uts?: string; pid?: string } = { ...namespaces };
   if (mode === NamespaceMode.POD) {
     if (!holder) throw invalid("the pod has no PID namespace of its own to share");
-    joined.pid = `/proc/${await holderPid(context, id)}/ns/pid`;
+    joined.pid = `/proc/${await context.engine.holderPid(id)}/ns/pid`;
   }
   if (mode === NamespaceMode.TARGET) {
     const target = context.records.containers.get(options!.targetId);
@@ -197,9 +182,6 @@ function sysctlsOf({ config }: Context, sandbox: Sandbox): Record<string, string
 
 /** Everything a container has besides its record and its task. */
 export async function discardContainer(context: Context, { record }: Container): Promise<void> {
-  const { client } = context;
-  await client.containers.delete({ id: record.id }).catch(() => {});
-  for (const key of [record.id, ...record.views])
-    await client.snapshots.remove({ snapshotter: record.snapshotter, key }).catch(() => {});
+  await context.engine.discard(record);
   context.removal.data.discard(containerDir(context, record.id).dir);
 }

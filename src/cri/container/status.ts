@@ -9,7 +9,6 @@ import {
   type ContainerStatus,
   ContainerStatusSchema,
 } from "../../../proto/gen/runtime/v1/container_pb.ts";
-import { unpackSpec } from "../../containerd/client/index.ts";
 import type { Context } from "../context.ts";
 import type { Container, Records } from "../records.ts";
 import { matchesLabels } from "../sandbox/status.ts";
@@ -108,7 +107,7 @@ export async function containerInfo(
   context: Context,
   { record, config }: Container,
 ): Promise<Record<string, string>> {
-  const found = await context.client.containers.get({ id: record.id }).catch(() => undefined);
+  const found = await context.engine.made(record.id).catch(() => undefined);
   return {
     info: JSON.stringify({
       sandboxID: record.sandboxId,
@@ -116,9 +115,9 @@ export async function containerInfo(
       removing: record.state === "removing",
       snapshotKey: record.id,
       snapshotter: record.snapshotter,
-      runtimeType: found?.container?.runtime?.name ?? "",
+      runtimeType: found?.runtimeType ?? "",
       config: toJson(ContainerConfigSchema, config),
-      runtimeSpec: found?.container?.spec ? unpackSpec(found.container.spec) : null,
+      runtimeSpec: found?.spec ?? null,
     }),
   };
 }

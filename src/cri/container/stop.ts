@@ -1,5 +1,5 @@
 import { constants } from "node:os";
-import { CortenError, isCode } from "../../base/errors.ts";
+import { CortenError } from "../../base/errors.ts";
 import type { Context } from "../context.ts";
 import type { Container } from "../records.ts";
 
@@ -15,21 +15,15 @@ export async function stopContainer(context: Context, container: Container, time
   if (record.state !== "running") return;
   const ended = container.ended ?? Promise.resolve();
   if (timeout > 0) {
-    await signalContainer(context, record.id, signalNumber(record.stopSignal));
+    await context.engine.signal(record.id, signalNumber(record.stopSignal));
     if (await within(ended, timeout * 1000)) return;
   }
-  await signalContainer(context, record.id, sigkill);
+  await context.engine.signal(record.id, sigkill);
   if (await within(ended, killWait)) return;
   throw new CortenError(
     "deadline_exceeded",
     `container ${JSON.stringify(record.id)} does not end after SIGKILL`,
   );
-}
-
-async function signalContainer({ client }: Context, containerId: string, signal: number): Promise<void> {
-  await client.tasks.kill({ containerId, signal }).catch((error) => {
-    if (!isCode(error, "not_found")) throw error;
-  });
 }
 
 /** `SIGTERM`, `SIGRTMINPLUS3` or a number. */

@@ -1,7 +1,6 @@
-/** What the streaming server calls: exec, attach and port-forward on containerd's tasks and our monitors. */
+/** What the streaming server calls: exec, attach and port-forward. */
 import type { Readable, Writable } from "node:stream";
 import { CortenError, conflict, messageOf } from "../../base/errors.ts";
-import { type Attachment, connectMonitor } from "../../monitor/index.ts";
 import type { Context } from "../context.ts";
 import { forwardPort } from "../sandbox/forward-port.ts";
 import type { OutputStream, SessionStreams, StreamingRuntime } from "../streaming/types.ts";
@@ -36,36 +35,28 @@ export function streamingRuntime(context: Context): StreamingRuntime {
     async attach(request, streams, signal) {
       const container = records.containers.get(request.containerId);
       requireRunning(container);
-      const { record, config } = container;
-      const monitor = await connectMonitor(record.monitorDir);
-      let attachment: Attachment | undefined;
-      const leave = () => {
-        attachment?.close();
-        monitor.close();
-      };
+      const { config } = container;
+      const attached = await context.engine.attach(container, {
+        stdin: streams.stdin !== undefined && config.stdin,
+        stdout: streams.stdout !== undefined,
+        stderr: streams.stderr !== undefined,
+      });
+      const leave = () => attached.close();
       signal.addEventListener("abort", leave);
       try {
-        attachment = await monitor.attach({
-          stdin: streams.stdin !== undefined && config.stdin,
-          stdout: streams.stdout !== undefined,
-          stderr: streams.stderr !== undefined,
-        });
-        const ids = { containerId: record.id };
-        void followSize(streams, async (rows, columns) => {
-          await context.client.tasks.resizePty({ ...ids, width: columns, height: rows });
-        });
+        void followSize(streams, (rows, columns) => attached.resize(rows, columns));
         // Only with stdin_once does the end of one client's input end the container's.
         const input = feed(
           streams.stdin,
-          attachment.stdin,
-          config.stdinOnce ? () => closeStdin(context, record.id) : undefined,
+          attached.streams.stdin,
+          config.stdinOnce ? () => attached.stdinEnded() : undefined,
         );
         const outputs = [
-          copy(attachment.stdout, streams.stdout, signal),
-          copy(attachment.stderr, streams.stderr, signal),
+          copy(attached.streams.stdout, streams.stdout, signal),
+          copy(attached.streams.stderr, streams.stderr, signal),
         ];
         if (streams.stdout || streams.stderr) await Promise.all(outputs);
-        else await Promise.race([input, monitor.exited]);
+        else await Promise.race([input, attached.exited]);
       } finally {
         signal.removeEventListener("abort", leave);
         leave();
@@ -88,10 +79,6 @@ export function streamingRuntime(context: Context): StreamingRuntime {
       }
     },
   };
-}
-
-function closeStdin(context: Context, containerId: string): void {
-  if (!context.own) void context.client.tasks.closeIO({ containerId, stdin: true }).catch(() => {});
 }
 
 /** Output until its end; what nobody asked for is dropped. */

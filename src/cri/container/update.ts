@@ -3,12 +3,11 @@ import {
   type LinuxContainerResources,
   LinuxContainerResourcesSchema,
 } from "../../../proto/gen/runtime/v1/common_pb.ts";
-import { conflict } from "../../base/errors.ts";
-import { packSpec, unpackSpec } from "../../containerd/client/index.ts";
+import { conflict, notFound } from "../../base/errors.ts";
 import type { LinuxResources } from "../../oci/runtime-spec.ts";
 import type { Context } from "../context.ts";
 import type { Container } from "../records.ts";
-import { packResources, resourcesOf } from "../spec/resources.ts";
+import { resourcesOf } from "../spec/resources.ts";
 
 /** Changes limits: of the spec while it has not started, of the cgroup while it runs. Zero leaves a value as it is. */
 export function updateContainer(
@@ -21,16 +20,11 @@ export function updateContainer(
     if (record.state !== "created" && record.state !== "running")
       throw conflict(`container ${JSON.stringify(record.id)} is in ${record.state} state`);
     const resources = resourcesOf(change);
-    const { client } = context;
-    const { container: found } = await client.containers.get({ id: record.id });
-    const spec = structuredClone(unpackSpec(found?.spec));
+    const made = await context.engine.made(record.id);
+    if (!made) throw notFound(`container ${JSON.stringify(record.id)} is gone`);
+    const spec = structuredClone(made.spec);
     spec.linux = { ...spec.linux, resources: merge(spec.linux?.resources ?? {}, resources) };
-    if (record.state === "running")
-      await client.tasks.update({ containerId: record.id, resources: packResources(resources) });
-    await client.containers.update({
-      container: { id: record.id, spec: packSpec(spec) },
-      updateMask: { paths: ["spec"] },
-    });
+    await context.engine.update(record.id, spec, record.state === "running" ? resources : undefined);
     container.resources = mergeAsked(container.resources, change);
     context.records.saveContainer(container);
   });

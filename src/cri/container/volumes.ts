@@ -2,12 +2,11 @@ import { closeSync, mkdirSync, openSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { Mount as CriMount } from "../../../proto/gen/runtime/v1/common_pb.ts";
 import { invalid } from "../../base/errors.ts";
-import type { ContainerdClient } from "../../containerd/client/index.ts";
 import type { Mount } from "../../oci/runtime-spec.ts";
 import { MNT_DETACH, mountAll, unmountAll } from "../../sys/mount.ts";
 import { openInRoot } from "../../sys/rootfs/index.ts";
 import type { Context } from "../context.ts";
-import { type CriImage, getImage } from "../images/store.ts";
+import type { CriImage, Making } from "../engine.ts";
 import type { Container } from "../records.ts";
 import { bind, volumeMount } from "../spec/mounts.ts";
 import { containerDir } from "./paths.ts";
@@ -15,7 +14,7 @@ import { containerDir } from "./paths.ts";
 /** The pod's volumes and the ones the image declares, as mounts of the spec. */
 export async function volumesOf(
   context: Context,
-  client: ContainerdClient,
+  making: Making,
   container: Container,
   image: CriImage,
 ): Promise<Mount[]> {
@@ -26,7 +25,7 @@ export async function volumesOf(
       throw invalid(`mount path ${JSON.stringify(mount.containerPath)} is not absolute`);
     if (mount.uidMappings.length > 0 || mount.gidMappings.length > 0)
       throw invalid("mounts with id mappings are not implemented");
-    const source = mount.image?.image ? await imageVolume(context, client, container, mount) : undefined;
+    const source = mount.image?.image ? await imageVolume(context, making, container, mount) : undefined;
     mounts.push(volumeMount(mount, source));
   }
   if (context.config.ignoreImageDefinedVolumes) return mounts;
@@ -43,19 +42,14 @@ export async function volumesOf(
 /** An image as a volume: a read-only view of its files, mounted for this container. */
 async function imageVolume(
   context: Context,
-  client: ContainerdClient,
+  making: Making,
   { record }: Container,
   mount: CriMount,
 ): Promise<string> {
   if (!mount.readonly) throw invalid("an image volume must be mounted read-only");
-  const image = await getImage(context.client, mount.image!.image);
+  const image = await context.engine.image(mount.image!.image);
   const key = `${record.id}-volume-${record.views.length}`;
-  const { mounts } = await client.snapshots.view({
-    snapshotter: record.snapshotter,
-    key,
-    parent: image.chainId ?? "",
-    labels: { "containerd.io/gc.root": new Date().toISOString() },
-  });
+  const mounts = await making.view(record, key, image);
   record.views.push(key);
   const root = join(containerDir(context, record.id).runtimeDir, "volumes", String(record.views.length));
   mkdirSync(root, { recursive: true, mode: 0o700 });

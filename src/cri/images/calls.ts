@@ -1,15 +1,14 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { ImageSchema } from "../../../proto/gen/runtime/v1/image_pb.ts";
 import { isCode, notFound } from "../../base/errors.ts";
-import type { Context } from "../context.ts";
+import type { ContainerdContext } from "../containerd/context.ts";
 import { nowNanoseconds } from "../records.ts";
 import type { ImageCalls } from "../service/backend.ts";
+import { imageMessage } from "./message.ts";
 import { pullImage } from "./pull.ts";
-import { type CriImage, findImage, listImages } from "./store.ts";
+import { findImage, listImages } from "./store.ts";
 import { snapshotsUsage, snapshotterRoot } from "./usage.ts";
 
 /** ImageService on containerd's images. */
-export function imageCalls(context: Context): ImageCalls {
+export function imageCalls(context: ContainerdContext): ImageCalls {
   const { client, config } = context;
   const snapshotterOf = (handler: string | undefined) =>
     config.runtimes[handler ?? ""]?.snapshotter ?? config.snapshotter;
@@ -65,18 +64,5 @@ export function imageCalls(context: Context): ImageCalls {
       );
       return { imageFilesystems: filesystems, containerFilesystems: filesystems };
     },
-  };
-}
-
-function imageMessage(image: CriImage): MessageInitShape<typeof ImageSchema> {
-  const user = (image.config.config?.User ?? "").split(":")[0]!;
-  return {
-    id: image.id,
-    repoTags: image.tags,
-    repoDigests: image.digests,
-    size: BigInt(image.size),
-    ...(/^\d+$/.test(user) ? { uid: { value: BigInt(user) } } : { username: user }),
-    spec: { image: image.id, annotations: {} },
-    pinned: image.pinned,
   };
 }

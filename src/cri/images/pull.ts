@@ -3,12 +3,13 @@ import { CortenError, invalid, isCode, messageOf } from "../../base/errors.ts";
 import { nameImage, pull } from "../../containerd/client/index.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { formatReference, parseImageName, repositoryName, withDigest } from "../../oci/reference.ts";
-import type { Context, Credentials } from "../context.ts";
+import type { ContainerdContext } from "../containerd/context.ts";
+import { credentialsOf } from "./credentials.ts";
 import { managedLabels, pinnedLabel } from "./store.ts";
 
 /** Pulls an image and names it by its tag, its digest and its id; gives the id. */
 export async function pullImage(
-  context: Context,
+  context: ContainerdContext,
   text: string,
   auth: AuthConfig | undefined,
   snapshotter: string,
@@ -59,19 +60,4 @@ function canonical(image: string): string {
   } catch {
     return "";
   }
-}
-
-/** `auth` is user and password in base64, as docker's configuration has them. */
-export function credentialsOf(auth: AuthConfig | undefined): Credentials | undefined {
-  if (!auth) return undefined;
-  if (auth.username !== "") return { username: auth.username, password: auth.password };
-  if (auth.identityToken !== "") return { identitytoken: auth.identityToken };
-  if (auth.registryToken !== "") return { registrytoken: auth.registryToken };
-  if (auth.auth !== "") {
-    const decoded = Buffer.from(auth.auth, "base64").toString("utf8");
-    const at = decoded.indexOf(":");
-    if (at < 0) throw invalid("invalid decoded auth: no colon in it");
-    return { username: decoded.slice(0, at), password: decoded.slice(at + 1).replace(/\0+$/, "") };
-  }
-  return undefined;
 }

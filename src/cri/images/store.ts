@@ -5,20 +5,7 @@ import { type ContainerdClient, fromDescriptor, readImage } from "../../containe
 import type { Digest } from "../../oci/digest.ts";
 import type { ImageConfig } from "../../oci/image-spec.ts";
 import { formatReference, parseImageName, parseReference } from "../../oci/reference.ts";
-
-export interface CriImage {
-  /** Digest of the configuration. */
-  id: Digest;
-  tags: string[];
-  digests: string[];
-  size: number;
-  config: ImageConfig;
-  /** Digest of the target the names point at. */
-  target: Digest;
-  /** Name of the committed snapshot of the image's files; undefined for an image without layers. */
-  chainId: Digest | undefined;
-  pinned: boolean;
-}
+import type { CriImage } from "../engine.ts";
 
 /** What a target comes to never changes. */
 interface Content {

@@ -1,6 +1,6 @@
 import { messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
-import type { Context } from "../context.ts";
+import type { ContainerdParts } from "../containerd/context.ts";
 
 /** Counting the blocks of all snapshots costs time: an answer is good for so long. */
 const maxAge = 10_000;
@@ -11,10 +11,10 @@ interface Usage {
   inodes: bigint;
 }
 
-const known = new WeakMap<Context, Map<string, Promise<Usage>>>();
+const known = new WeakMap<ContainerdParts, Map<string, Promise<Usage>>>();
 
 /** What all snapshots of the namespace take. */
-export async function snapshotsUsage(context: Context, snapshotter: string): Promise<Usage> {
+export async function snapshotsUsage(context: ContainerdParts, snapshotter: string): Promise<Usage> {
   const all = known.get(context) ?? new Map<string, Promise<Usage>>();
   known.set(context, all);
   const before = all.get(snapshotter);
@@ -25,7 +25,7 @@ export async function snapshotsUsage(context: Context, snapshotter: string): Pro
   return counting;
 }
 
-async function count({ client }: Context, snapshotter: string): Promise<Usage> {
+async function count({ client }: ContainerdParts, snapshotter: string): Promise<Usage> {
   const usage: Usage = { at: Date.now(), size: 0n, inodes: 0n };
   for await (const { info } of client.snapshots.list({ snapshotter }))
     for (const { name } of info) {
@@ -41,7 +41,10 @@ async function count({ client }: Context, snapshotter: string): Promise<Usage> {
 }
 
 /** Where the snapshotter keeps its files; another containerd tells by its plugins' exports. */
-export async function snapshotterRoot({ client, config }: Context, snapshotter: string): Promise<string> {
+export async function snapshotterRoot(
+  { client, config }: ContainerdParts,
+  snapshotter: string,
+): Promise<string> {
   try {
     const { plugins } = await client.introspection.plugins({
       filters: [`type==io.containerd.snapshotter.v1,id==${snapshotter}`],

@@ -1,8 +1,6 @@
 import { ContainerEventType } from "../../../proto/gen/runtime/v1/event_pb.ts";
-import { isCode } from "../../base/errors.ts";
-import { packOptions, packSpec } from "../../containerd/client/index.ts";
 import type { LinuxNamespace, Spec } from "../../oci/runtime-spec.ts";
-import { type RuntimeHandlerConfig, runtimeNamed } from "../config.ts";
+import { runtimeNamed } from "../config.ts";
 import type { Context } from "../context.ts";
 import type { Sandbox } from "../records.ts";
 import { cgroupsPathOf, oomScoreAdjustment } from "../spec/resources.ts";
@@ -11,19 +9,6 @@ import { holderRoot } from "./holder.ts";
 
 /** Below what containers get, so that the kernel takes the pod's own process last. */
 const holderOomScore = -998;
-
-/** The runtime of a handler as containerd is told it. */
-export function runtimeOf(handler: RuntimeHandlerConfig) {
-  const options =
-    handler.binaryName || handler.root || handler.systemdCgroup
-      ? packOptions({
-          binaryName: handler.binaryName ?? "",
-          root: handler.root ?? "",
-          systemdCgroup: handler.systemdCgroup ?? false,
-        })
-      : undefined;
-  return { name: handler.type, ...(options ? { options } : {}) };
-}
 
 /** Starts the task whose only process is PID 1 of the pod. */
 export async function startHolder(context: Context, sandbox: Sandbox): Promise<void> {
@@ -55,17 +40,12 @@ export async function startHolder(context: Context, sandbox: Sandbox): Promise<v
       namespaces,
     },
   };
-  const { client } = context;
-  await client.containers.create({
-    container: {
-      id,
-      labels: { ...config.labels, "io.cri-containerd.kind": "sandbox" },
-      runtime: runtimeOf(handler),
-      spec: packSpec(spec),
-    },
+  const pid = await context.engine.startHolder({
+    id,
+    labels: { ...config.labels, "io.cri-containerd.kind": "sandbox" },
+    runtime: handler,
+    spec,
   });
-  const { pid } = await client.tasks.create({ containerId: id });
-  await client.tasks.start({ containerId: id });
   if (pid === 0) throw new Error("the pod's process has no pid");
 }
 
@@ -79,26 +59,5 @@ export function watchHolder(context: Context, sandbox: Sandbox): void {
       context.records.saveSandbox(sandbox);
       publishEvent(context, record.id, record.id, ContainerEventType.CONTAINER_STOPPED_EVENT);
     });
-  void context.client.tasks
-    .wait({ containerId: record.id }, { signal: context.closing })
-    .then(ended, (error) => (isCode(error, "not_found") ? ended() : undefined));
-}
-
-/** Ends and deletes the holder's task and container, as far as they are there. */
-export async function endHolder({ client }: Context, id: string): Promise<void> {
-  const ignoring = async (work: Promise<unknown>) => {
-    await work.catch((error) => {
-      if (!isCode(error, "not_found")) throw error;
-    });
-  };
-  await ignoring(client.tasks.kill({ containerId: id, signal: 9, all: true }));
-  await ignoring(client.tasks.wait({ containerId: id }, { timeoutMs: 10_000 }));
-  await ignoring(client.tasks.delete({ containerId: id }));
-  await ignoring(client.containers.delete({ id }));
-}
-
-/** The holder's process, for the PID namespace to join. */
-export async function holderPid({ client }: Context, id: string): Promise<number> {
-  const { process } = await client.tasks.get({ containerId: id });
-  return process?.pid ?? 0;
+  void context.engine.wait(record.id).then((end) => (end ? ended() : undefined));
 }

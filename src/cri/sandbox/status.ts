@@ -11,7 +11,6 @@ import {
 import { runtimeNamed } from "../config.ts";
 import type { Context } from "../context.ts";
 import type { Records, Sandbox } from "../records.ts";
-import { holderPid } from "./holder-task.ts";
 
 const stateOf = ({ record }: Sandbox): PodSandboxState =>
   record.state === "ready" ? PodSandboxState.SANDBOX_READY : PodSandboxState.SANDBOX_NOTREADY;
@@ -67,7 +66,7 @@ export const matchesLabels = (labels: Record<string, string>, selector: Record<s
 export async function sandboxInfo(context: Context, sandbox: Sandbox): Promise<Record<string, string>> {
   const { record, config } = sandbox;
   const pid =
-    record.holder && record.state === "ready" ? await holderPid(context, record.id).catch(() => 0) : 0;
+    record.holder && record.state === "ready" ? await context.engine.holderPid(record.id).catch(() => 0) : 0;
   return {
     info: JSON.stringify({
       pid,

@@ -7,7 +7,6 @@ import { stopContainer } from "../container/stop.ts";
 import type { Context } from "../context.ts";
 import type { Sandbox } from "../records.ts";
 import { publishEvent } from "./events.ts";
-import { endHolder } from "./holder-task.ts";
 import { mountedNamespaces, removeNamespace } from "./namespaces.ts";
 import { filesOf } from "./paths.ts";
 
@@ -31,7 +30,7 @@ export async function stopSandbox(context: Context, sandbox: Sandbox): Promise<v
 
 /** Holder, network, namespaces and shared memory. A network that cannot be given back is an error, to be tried again. */
 async function releaseNamespaces(context: Context, { record }: Sandbox): Promise<void> {
-  if (record.holder) await endHolder(context, record.id);
+  if (record.holder) await context.engine.endHolder(record.id);
   const { net, ipc, uts } = record.namespaces;
   if (record.network && net !== undefined) {
     await context.cni.remove(record.network, record.id, mountedNamespaces().has(net) ? net : "");

@@ -14,7 +14,6 @@ import { listLinks } from "../../sys/netlink/link.ts";
 import { NETLINK_ROUTE } from "../../sys/netlink/socket.ts";
 import { openNetlinkIn } from "../../sys/netns.ts";
 import type { Context } from "../context.ts";
-import { snapshotterRoot } from "../images/usage.ts";
 import { type Container, nowNanoseconds, type Sandbox } from "../records.ts";
 
 const maxAge = 1000;
@@ -74,7 +73,7 @@ export class StatsReader {
       ...(sample ? defined(figures(sample)) : {}),
       writableLayer: {
         timestamp: BigInt(nowNanoseconds()),
-        fsId: { mountpoint: await snapshotterRoot(this.#context, record.snapshotter) },
+        fsId: { mountpoint: await this.#context.engine.layersRoot(record.snapshotter) },
         usedBytes: { value: layer.size },
         inodesUsed: { value: layer.inodes },
       },
@@ -84,9 +83,7 @@ export class StatsReader {
   async #layer({ record }: Container): Promise<{ size: bigint; inodes: bigint }> {
     const before = this.#layers.get(record.id);
     if (before && Date.now() - before.at < layerMaxAge) return before;
-    const usage = await this.#context.client.snapshots
-      .usage({ snapshotter: record.snapshotter, key: record.id })
-      .catch(() => ({ size: 0n, inodes: 0n }));
+    const usage = await this.#context.engine.usage(record).catch(() => ({ size: 0n, inodes: 0n }));
     const layer = { at: Date.now(), size: usage.size, inodes: usage.inodes };
     this.#layers.set(record.id, layer);
     return layer;

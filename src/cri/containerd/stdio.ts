@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type Monitor, spawnMonitor } from "../../monitor/index.ts";
 import { syscall } from "../../sys/libc.ts";
 import { AT_FDCWD } from "../../sys/stat.ts";
-import type { Context } from "../context.ts";
+import type { ContainerdParts } from "./context.ts";
 
 /** S_IFIFO, for us and the shim alone. */
 const fifoMode = 0o010600;
@@ -16,7 +16,7 @@ export interface Stdio {
 
 /** The streams of a process about to be made: our shims start a monitor by themselves, for others one waits on FIFOs. */
 export async function makeStdio(
-  context: Context,
+  context: ContainerdParts,
   options: { dir: string; terminal: boolean; stdin: boolean; log?: string; hold?: boolean },
 ): Promise<Stdio> {
   const { dir, terminal, stdin } = options;
