@@ -1,4 +1,4 @@
-import type { ErrorCode } from "../../base/errors.ts";
+import type { ErrorCode } from "./errors.ts";
 
 const names: readonly ErrorCode[] = [
   "canceled",
