@@ -29,7 +29,7 @@ import {
 } from "../../proto/gen/grpc/health/v1/health_pb.ts";
 import { asCortenError, conflict } from "../base/errors.ts";
 import { log } from "../base/log.ts";
-import { statusNumbers } from "./client/codes.ts";
+import { statusNumbers } from "../base/status.ts";
 import type { InProcessServices } from "./client/local.ts";
 
 const published: readonly DescService[] = [

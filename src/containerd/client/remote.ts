@@ -10,8 +10,8 @@ import type {
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { asCortenError, CortenError } from "../../base/errors.ts";
+import { errorCodes } from "../../base/status.ts";
 import { type Caller, type CallOptions, isStream } from "./call.ts";
-import { errorCodes } from "./codes.ts";
 
 export class RemoteCaller implements Caller {
   readonly #sessions: Http2SessionManager;

@@ -4,7 +4,7 @@ import { Code, ConnectError, type Interceptor, type ServiceImpl } from "@connect
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { asCortenError } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
-import { statusNumbers } from "../../containerd/client/codes.ts";
+import { statusNumbers } from "../../base/status.ts";
 import type { Implementation } from "./shell.ts";
 
 /** Kubelet's and containerd's limit. */

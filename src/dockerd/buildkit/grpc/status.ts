@@ -3,7 +3,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { AnySchema } from "@bufbuild/protobuf/wkt";
 import { StatusSchema } from "../../../../proto/gen/google/rpc/status_pb.ts";
 import { asCortenError, CortenError } from "../../../base/errors.ts";
-import { errorCodes, statusNumbers } from "../../../containerd/client/codes.ts";
+import { errorCodes, statusNumbers } from "../../../base/status.ts";
 import type { Field } from "../http2/hpack.ts";
 
 /** A typed error as BuildKit's clients know them: JSON under a type's name. */
