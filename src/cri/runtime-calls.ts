@@ -12,6 +12,7 @@ import { nowNanoseconds } from "./records.ts";
 import { runSandbox } from "./sandbox/run.ts";
 import { listSandboxes, matchesLabels, sandboxInfo, sandboxItem, sandboxStatus } from "./sandbox/status.ts";
 import { removeSandbox, stopSandbox } from "./sandbox/stop.ts";
+import { updateSandbox } from "./sandbox/update.ts";
 import type { Backend } from "./service/backend.ts";
 import { metricDescriptors, podMetrics } from "./stats/metrics.ts";
 import { StatsReader } from "./stats/read.ts";
@@ -148,9 +149,12 @@ export function runtimeCalls(context: Context): RuntimeBackend {
       const pods = listSandboxes(records, undefined).filter(({ record }) => record.state === "ready");
       return { podMetrics: await Promise.all(pods.map(async (pod) => podMetrics(await stats.pod(pod)))) };
     },
-    // The pod's cgroup is kubelet's own; the runtime has nothing to change.
-    async updatePodSandboxResources({ podSandboxId }) {
-      records.sandboxes.get(podSandboxId);
+    // The pod's cgroup is kubelet's own, which has changed it: what the pod is meant to have is kept, as containerd does.
+    async updatePodSandboxResources({ podSandboxId, overhead, resources }) {
+      const sandbox = records.sandboxes.get(podSandboxId);
+      await context.locks.run(sandbox.record.id, () =>
+        updateSandbox(records, sandbox, { overhead, resources }),
+      );
       return {};
     },
   };

@@ -700,6 +700,63 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
     }
   },
 
+  async "CDI devices are found by their names, in the field and in annotations"(world) {
+    await world.pull();
+    mkdirSync(join(world.dir, "cdi"), { recursive: true });
+    writeFileSync(
+      join(world.dir, "cdi/vendor.yaml"),
+      `cdiVersion: 0.6.0
+kind: vendor.com/device
+containerEdits:
+  env: [DRIVER=on]
+devices:
+  - name: zero
+    containerEdits:
+      deviceNodes: [{path: /dev/gpu0, hostPath: /dev/zero}]
+      mounts: [{hostPath: ${world.dir}/cdi, containerPath: /driver, options: [ro]}]
+  - name: other
+    containerEdits:
+      env: [OTHER=1]
+      deviceNodes: [{path: /dev/gpu1, type: c, major: 1, minor: 11, permissions: r}]
+`,
+    );
+    const pod = await world.pod();
+    const id = await world.run(pod, forever, {
+      CDIDevices: [{ name: "vendor.com/device=zero" }],
+      annotations: { "cdi.k8s.io/plugin_x": "vendor.com/device=other" },
+    });
+    assert.equal(
+      await world.exec(id, "sh", "-c", "head -c 3 /dev/gpu0 | wc -c; echo $DRIVER $OTHER"),
+      "3\non 1\n",
+    );
+    assert.match((await failure(world.exec(id, "sh", "-c", ": > /dev/gpu1"))).message, /not permitted/);
+    assert.equal(await world.exec(id, "ls", "/driver"), "vendor.yaml\n");
+    const none = world.create(pod, forever, {
+      metadata: { name: "none" },
+      CDIDevices: [{ name: "vendor.com/device=none" }],
+    });
+    assert.match((await failure(none)).message, /unresolvable CDI devices vendor.com\/device=none/);
+  },
+
+  async "what a pod is to have as a whole is kept, over a restart too"(world) {
+    const pod = await world.pod();
+    await world.runtime.updatePodSandboxResources({
+      podSandboxId: pod.id,
+      overhead: { cpuShares: 10n },
+      resources: { memoryLimitInBytes: 99n << 20n },
+    });
+    await world.killDaemon();
+    await world.startDaemon();
+    const { info } = await world.runtime.podSandboxStatus({ podSandboxId: pod.id, verbose: true });
+    const { linux } = JSON.parse(info["info"]!).config;
+    assert.deepEqual(
+      [linux.overhead.cpuShares, linux.resources.memoryLimitInBytes],
+      ["10", String(99 << 20)],
+    );
+    const missing = world.runtime.updatePodSandboxResources({ podSandboxId: "none" });
+    assert.equal((await failure(missing)).code, Code.NotFound);
+  },
+
   async "what is not there says so"(world) {
     const { runtime } = world;
     await world.pull();

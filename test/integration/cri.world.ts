@@ -76,6 +76,7 @@ disabled_plugins = [${foreign ? '"io.containerd.grpc.v1.cri", "io.containerd.int
   address = "${join(world.dir, "run/ttrpc.sock")}"
 [plugins."io.containerd.grpc.v1.cri"]
   stream_server_address = "127.0.0.1"
+  cdi_spec_dirs = ["${join(world.dir, "cdi")}"]
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "${world.confDir}"

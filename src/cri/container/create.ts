@@ -8,6 +8,7 @@ import type { PodSandboxConfig } from "../../../proto/gen/runtime/v1/sandbox_con
 import { Cleanup } from "../../base/cleanup.ts";
 import { alreadyExists, conflict, invalid } from "../../base/errors.ts";
 import type { Mount } from "../../oci/runtime-spec.ts";
+import { injectDevices, requestedNames } from "../cdi/inject.ts";
 import { runtimeNamed } from "../config.ts";
 import type { Context } from "../context.ts";
 import type { CriImage } from "../engine.ts";
@@ -44,7 +45,7 @@ export async function createContainer(
       `failed to reserve container name ${JSON.stringify(key)}: name is reserved for ${JSON.stringify(before.record.id)}`,
     );
   refuseUserNamespace(config.linux?.securityContext?.namespaceOptions?.usernsOptions?.mode);
-  if (config.CDIDevices.length > 0) throw invalid("CDI devices are not implemented");
+  const devices = requestedNames(config.CDIDevices, config.annotations);
   const image = await context.engine.image(config.image?.image ?? "");
   const id = randomBytes(32).toString("hex");
   const handler = runtimeNamed(context.config, sandbox.record.runtimeHandler);
@@ -86,7 +87,7 @@ export async function createContainer(
       accountsOf(image.chainId ?? image.id, mounts),
     );
     const volumes = await volumesOf(context, making, container, image);
-    const spec = containerSpec({
+    const plain = containerSpec({
       id,
       sandboxId: sandbox.record.id,
       config,
@@ -103,6 +104,7 @@ export async function createContainer(
       sysctls: sysctlsOf(context, sandbox),
       unsetSeccompProfile: context.config.unsetSeccompProfile,
     });
+    const spec = injectDevices(plain, devices, context.config.cdiSpecDirs);
     record.mounts = (spec.mounts ?? []).map(({ destination, source }) => ({
       destination,
       source: source ?? "",

@@ -8,7 +8,8 @@ const S_IFMT = 0o170000;
 const S_IFCHR = 0o020000;
 const S_IFBLK = 0o060000;
 
-function deviceAt(path: string, stat: Stats): LinuxDevice | undefined {
+/** A device node of the host under another path; undefined for what is none. */
+export function deviceAt(path: string, stat: Stats): LinuxDevice | undefined {
   const kind = stat.mode & S_IFMT;
   if (kind !== S_IFCHR && kind !== S_IFBLK) return undefined;
   const number = BigInt(stat.rdev);
