@@ -119,7 +119,7 @@ export class Builder {
     const first = begin([]);
     const compiled = await span("build", "compile", () =>
       this.#parts.compile(request, {
-        images: this.#services.images,
+        images: this.#parts.withLayouts(this.#services.images, request, client),
         sources: this.#sourceReader(first, client),
       }),
     );

@@ -2,16 +2,14 @@
 import type { Material } from "./export/index.ts";
 import type { Compiled } from "./frontend/types.ts";
 import type { Vertex } from "./graph.ts";
+import { packageUrl } from "./package-url.ts";
 
 export function materialsOf({ materials, targets }: Compiled): Material[] {
   const found = new Map<string, Material>();
   for (const { reference, platform, digest } of materials) {
     const [algorithm = "sha256", hex = ""] = digest.split(":");
-    const of = [platform.os, platform.architecture, platform.variant].filter(Boolean).join("/");
-    add(found, {
-      uri: `pkg:docker/${packageName(reference)}?platform=${encodeURIComponent(of)}`,
-      digest: { [algorithm]: hex },
-    });
+    const uri = packageUrl(reference, platform);
+    if (uri !== undefined) add(found, { uri, digest: { [algorithm]: hex } });
   }
   const seen = new Set<Vertex>();
   const visit = (vertex: Vertex): void => {
@@ -27,17 +25,6 @@ export function materialsOf({ materials, targets }: Compiled): Material[] {
 
 function add(found: Map<string, Material>, material: Material): void {
   if (!found.has(material.uri)) found.set(material.uri, material);
-}
-
-/** `docker.io/library/busybox:1` is busybox@1 to a package URL; other hosts stay. */
-function packageName(reference: string): string {
-  const [name = "", digest] = reference.split("@", 2);
-  const colon = name.lastIndexOf(":");
-  const tagged = colon > name.lastIndexOf("/");
-  const path = (tagged ? name.slice(0, colon) : name).replace(/^docker\.io\/(library\/)?/, "");
-  const version = tagged ? name.slice(colon + 1) : undefined;
-  const digestPart = digest ? `?digest=${digest}` : "";
-  return `${path}${version ? `@${version}` : ""}${digestPart}`;
 }
 
 function sourceMaterial({ operation }: Vertex): Material | undefined {

@@ -13,6 +13,7 @@ export interface Parts {
   readonly importCache: typeof exporting.importCache;
   readonly readFile: typeof sources.readFile;
   readonly pruneSources: typeof sources.pruneSources;
+  readonly withLayouts: typeof sources.withLayouts;
   /** Ends steps of builds whose daemon was killed. */
   sweep(services: BuildServices): Promise<void>;
 }
@@ -41,6 +42,7 @@ export async function loadParts(): Promise<Parts> {
     importCache: exporting.importCache,
     readFile: sources.readFile,
     pruneSources: sources.pruneSources,
+    withLayouts: sources.withLayouts,
     sweep: run.sweepSteps,
   };
 }

@@ -3,12 +3,12 @@ import { invalid } from "../../base/errors.ts";
 import { blobStream, type ImageArchive, writeImageArchive } from "../../containerd/client/index.ts";
 import type { Descriptor } from "../../oci/image-spec.ts";
 import { familiarReference, parseReference } from "../../oci/reference.ts";
+import { LayoutDirectory } from "../layout-directory.ts";
 import type { ExporterResponse } from "../types.ts";
 import { flag } from "./attributes.ts";
 import { iso } from "./config.ts";
 import { type OutputJob, ownImage } from "./export-result.ts";
 import type { AssembledImage } from "./image.ts";
-import { LayoutDirectory } from "./layout-directory.ts";
 
 export async function exportArchive(
   job: OutputJob,

@@ -17,6 +17,7 @@ import {
   type Manifest,
 } from "../../oci/image-spec.ts";
 import { formatReference, parseImageName } from "../../oci/reference.ts";
+import { LayoutDirectory } from "../layout-directory.ts";
 import type { BuildRequest, CacheSpec } from "../types.ts";
 import {
   type CacheConfig,
@@ -27,7 +28,6 @@ import {
   parseCacheConfig,
 } from "./cache-format.ts";
 import { type LayerSource, loadChain } from "./cache-load.ts";
-import { LayoutDirectory } from "./layout-directory.ts";
 import type { ExportContext, ImportedCache, ImportedRecord } from "./types.ts";
 
 type ImportContext = Pick<ExportContext, "client" | "snapshotter" | "services">;

@@ -2,7 +2,6 @@ import { expect, test } from "bun:test";
 import type { History } from "../../oci/image-spec.ts";
 import type { BuildTarget } from "../types.ts";
 import { imageConfig, iso, ownLayers, squashHistory } from "./config.ts";
-import { packageUrl } from "./image.ts";
 import type { ExportedLayer } from "./layers.ts";
 
 const target = (history: History[], created?: string): BuildTarget => ({
@@ -78,12 +77,4 @@ test("times are written as Go writes them", () => {
   expect(iso(new Date(1000))).toBe("1970-01-01T00:00:01Z");
   expect(iso(new Date(1120))).toBe("1970-01-01T00:00:01.12Z");
   expect(iso(new Date(10_000))).toBe("1970-01-01T00:00:10Z");
-});
-
-test("images have package URLs", () => {
-  const platform = { os: "linux", architecture: "amd64" };
-  expect(packageUrl("docker.io/library/busybox:1.36", platform)).toBe(
-    "pkg:docker/busybox@1.36?platform=linux%2Famd64",
-  );
-  expect(packageUrl("localhost:5000/a/b:c")).toBe("pkg:docker/localhost%3A5000/a/b@c");
 });

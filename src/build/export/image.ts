@@ -10,7 +10,8 @@ import {
   mediaTypes,
   type Platform,
 } from "../../oci/image-spec.ts";
-import { formatPlatform, normalizePlatform } from "../../oci/platform.ts";
+import { normalizePlatform } from "../../oci/platform.ts";
+import { packageUrl } from "../package-url.ts";
 import type { BuildRequest, BuildTarget, ExporterInput, Layer } from "../types.ts";
 import type { Annotations } from "./annotations.ts";
 import type { LayerFormat } from "./attributes.ts";
@@ -272,17 +273,4 @@ function attestationManifest(
 export function subjectNames(names: readonly string[], platform: Platform): string[] {
   const urls = names.flatMap((name) => packageUrl(name, platform) ?? []);
   return urls.length > 0 ? urls : ["_"];
-}
-
-/** `docker.io/library/busybox:1.36` → `pkg:docker/busybox@1.36?platform=linux%2Famd64` (purl-spec, docker). */
-export function packageUrl(name: string, platform?: Platform): string | undefined {
-  const [, repository = "", tag, digest] = /^(.+?)(?::([^:/@]+))?(?:@(.+))?$/.exec(name) ?? [];
-  if (repository === "") return undefined;
-  const short = repository.replace(/^docker\.io\/(?:library\/)?/, "");
-  const path = short.split("/").map(encodeURIComponent).join("/");
-  const version = tag ?? digest;
-  const qualifiers: string[] = [];
-  if (digest !== undefined && tag !== undefined) qualifiers.push(`digest=${digest}`);
-  if (platform) qualifiers.push(`platform=${encodeURIComponent(formatPlatform(platform))}`);
-  return `pkg:docker/${path}${version === undefined ? "" : `@${encodeURIComponent(version)}`}${qualifiers.length > 0 ? `?${qualifiers.join("&")}` : ""}`;
 }

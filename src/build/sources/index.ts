@@ -3,5 +3,6 @@ export { gitExecutor } from "./git.ts";
 export { httpExecutor } from "./http.ts";
 export { imageExecutor } from "./image.ts";
 export { localExecutor } from "./local.ts";
+export { withLayouts } from "./oci-layout.ts";
 export { pruneSources } from "./prune.ts";
 export { readFile } from "./read-file.ts";

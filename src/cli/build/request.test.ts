@@ -151,7 +151,8 @@ test("what goes to the daemon", () => {
         "--build-context",
         "context=%/other",
       ],
-      ...["--build-context", "img:latest=docker-image://busybox", "--cache-from", "a,b", "--cache-to"],
+      ...["--build-context", "lay=oci-layout://%/other:v1", "--build-context"],
+      ...["img:latest=docker-image://busybox", "--cache-from", "a,b", "--cache-to"],
       ...[
         "type=local,dest=/c,mode=max",
         "--sbom=false",
@@ -169,7 +170,11 @@ test("what goes to the daemon", () => {
     network: "host",
     entitlements: ["network.host"],
     extraHosts: ["h:1.2.3.4", "h:::1", "g:host-gateway"],
-    namedContexts: { context: "local:_context", img: "docker-image://busybox" },
+    namedContexts: {
+      context: "local:_context",
+      lay: "oci-layout://lay:v1",
+      img: "docker-image://busybox",
+    },
     cacheFrom: [
       { type: "registry", attributes: { ref: "a" } },
       { type: "registry", attributes: { ref: "b" } },

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { realpathSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import type { BuildBody, BuildCacheOption } from "../../engine/types.ts";
+import { formatLayoutReference, parseLayoutReference } from "../../oci/layout-reference.ts";
 import { defaultPlatform, formatPlatform, parsePlatform } from "../../oci/platform.ts";
 import { familiarReference, parseReference } from "../../oci/reference.ts";
 import type { Cli } from "../cli.ts";
@@ -135,25 +136,29 @@ function namedContexts(
       sources[name] = value;
       continue;
     }
-    if (value.startsWith("oci-layout:"))
-      throw buildProblem(
-        `build context ${name}: oci-layout: is not supported; load the image and name it by docker-image://`,
-      );
-    let path: string;
-    try {
-      path = realpathSync(value);
-      if (!statSync(path).isDirectory())
-        throw buildProblem(`failed to get build context path {${value} <nil>}: not a directory`);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-      throw buildProblem(`failed to get build context ${name}: stat ${value}: no such file or directory`);
-    }
+    const layout = parseLayoutReference(value);
+    const path = directoryOf(name, value, layout?.place ?? value);
     // The names of ours are not to be had.
     const sent = name === "context" || name === "dockerfile" ? `_${name}` : name;
     contexts.push(describeDirectory(sent, path));
-    sources[name] = `local:${sent}`;
+    sources[name] = layout ? formatLayoutReference({ ...layout, place: sent }) : `local:${sent}`;
   }
   return { contexts, sources };
+}
+
+function directoryOf(name: string, value: string, path: string): string {
+  try {
+    const real = realpathSync(path);
+    if (statSync(real).isDirectory()) return real;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    throw buildProblem(
+      path === value
+        ? `failed to get build context ${name}: stat ${value}: no such file or directory`
+        : `oci-layout reference ${goQuote(value)} could not be resolved: stat ${path}: no such file or directory`,
+    );
+  }
+  throw buildProblem(`failed to get build context path {${value} <nil>}: not a directory`);
 }
 
 /** Contexts have images' names, for they stand for images; without `:latest`. */

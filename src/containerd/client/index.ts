@@ -25,7 +25,7 @@ export {
   nameImage,
   pushedLabel,
 } from "./name-image.ts";
-export { type PulledImage, type PullOptions, pull } from "./pull.ts";
+export { fetchContent, type PulledImage, type PullOptions, pull } from "./pull.ts";
 export { type PushLayerProgress, type PushOptions, push } from "./push.ts";
 export { chainIds, hostPlatform, readConfig, readImage, readManifest } from "./read-image.ts";
 export type { ContainerdClient, ImageContent, LayerProgress, LayerStatus } from "./types.ts";

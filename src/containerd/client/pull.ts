@@ -64,16 +64,31 @@ export async function pull(client: ContainerdClient, options: PullOptions): Prom
   });
 }
 
+/** The content of an image without a record of it: what holds it is the lease that `client` has. */
+export function fetchContent(
+  client: ContainerdClient,
+  target: Descriptor,
+  fetcher: Fetcher,
+  options: Pick<PullOptions, "platform" | "onProgress" | "signal">,
+): Promise<ImageContent> {
+  return new PullJob(client, { ...options, snapshotter: false }, fetcher, "").run(target);
+}
+
 class PullJob {
   readonly #client: ContainerdClient;
-  readonly #options: PullOptions;
+  readonly #options: Omit<PullOptions, "ref" | "resolver">;
   readonly #fetcher: Fetcher;
   readonly #source: Record<string, string>;
   /** Stops the other downloads when one fails. */
   readonly #abort = new AbortController();
   readonly #signal: AbortSignal;
 
-  constructor(client: ContainerdClient, options: PullOptions, fetcher: Fetcher, ref: string) {
+  constructor(
+    client: ContainerdClient,
+    options: Omit<PullOptions, "ref" | "resolver">,
+    fetcher: Fetcher,
+    ref: string,
+  ) {
     this.#client = client;
     this.#options = options;
     this.#fetcher = fetcher;

@@ -3,10 +3,10 @@ import { createHash, randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { CortenError, invalid, isCode, notFound } from "../../base/errors.ts";
-import { blobPath } from "../../containerd/client/index.ts";
-import { type Digest, isDigest } from "../../oci/digest.ts";
-import type { Descriptor, Index } from "../../oci/image-spec.ts";
+import { CortenError, invalid, isCode, notFound } from "../base/errors.ts";
+import { blobPath } from "../containerd/client/index.ts";
+import { type Digest, isDigest } from "../oci/digest.ts";
+import type { Descriptor, Index } from "../oci/image-spec.ts";
 
 const tagKey = "org.opencontainers.image.ref.name";
 const maxDocument = 16 << 20;
@@ -32,9 +32,14 @@ export class LayoutDirectory {
     return new LayoutDirectory(path);
   }
 
-  async hasBlob({ digest, size }: Pick<Descriptor, "digest" | "size">): Promise<boolean> {
+  /** undefined: the blob is not there. */
+  async sizeOf(digest: Digest): Promise<number | undefined> {
     const found = await stat(join(this.#path, blobPath(digest))).catch(() => undefined);
-    return found?.isFile() === true && found.size === size;
+    return found?.isFile() ? found.size : undefined;
+  }
+
+  async hasBlob({ digest, size }: Pick<Descriptor, "digest" | "size">): Promise<boolean> {
+    return (await this.sizeOf(digest)) === size;
   }
 
   async putBlob(blob: Pick<Descriptor, "digest" | "size">, source: Source): Promise<void> {
@@ -74,7 +79,7 @@ export class LayoutDirectory {
   }
 
   /** The manifest of a tag, or of a digest. */
-  async find(wanted: { tag?: string; digest?: Digest }): Promise<Descriptor | undefined> {
+  async find(wanted: { tag?: string | undefined; digest?: Digest }): Promise<Descriptor | undefined> {
     const { manifests } = await this.index();
     if (wanted.digest !== undefined) return manifests.find((one) => one.digest === wanted.digest);
     return manifests.find((one) => one.annotations?.[tagKey] === wanted.tag);
