@@ -74,7 +74,7 @@ export interface RunOperation {
   user: string;
   hostname?: string;
   mounts: readonly RunMount[];
-  network: "default" | "none" | "host" | `container:${string}`;
+  network: "default" | "none" | "host" | `container:${string}` | `network:${string}`;
   security: "sandbox" | "insecure";
   /** `host:ip`, for /etc/hosts. */
   extraHosts: readonly string[];

@@ -479,6 +479,7 @@ export function partsOf(world: World, graphs: Record<string, () => readonly Vert
     },
     readFile: async () => undefined,
     pruneSources,
+    withLayouts: (images) => images,
     async sweep() {
       told.push("sweep");
     },

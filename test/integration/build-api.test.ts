@@ -75,7 +75,6 @@ describe("what is refused before a byte of the answer", () => {
     [query("version", "3"), /^invalid version "3"$/],
     [query("shmsize", "big"), /^strconv.ParseInt: parsing "big": invalid syntax$/],
     [query("platform", "a/b/c/d"), /platform/],
-    [query("networkmode", "nosuch"), /network mode "nosuch" is not supported/],
     [query("dockerfile", "Nope"), /open Nope: no such file or directory|Cannot locate specified Dockerfile/],
     [query("dockerfile", "../../etc/passwd"), /no such file or directory|Forbidden path|Cannot locate/],
     [query("target", "none"), /target stage "none" could not be found/],
@@ -108,6 +107,23 @@ withEngine("contexts may be compressed in any way, and must be archives", async 
     expect(answer.status).toBeGreaterThanOrEqual(400);
     expect(((await answer.json()) as { message: string }).message).not.toBe("");
   }
+});
+
+withEngine("steps run on the network that is named, which can be removed right after", async () => {
+  const created = await call("/networks/create", {
+    body: JSON.stringify({ Name: "mine", IPAM: { Config: [{ Subnet: "10.97.31.0/24" }] } }),
+    headers: { "Content-Type": "application/json" },
+  });
+  expect(created.status).toBe(201);
+  const body = await context({
+    Dockerfile: `FROM BUSYBOX\nRUN ip -4 -o addr show dev eth0 && cat /etc/hosts\n`,
+  });
+  const all = await lines(await call("/build?networkmode=mine", { body }));
+  expect(said(all)).toContain("inet 10.97.31.2/24");
+  expect(said(all)).toContain("10.97.31.2\t");
+  expect((await call("/networks/mine", { method: "DELETE" })).status).toBe(204);
+  const [last] = (await lines(await call("/build?networkmode=mine&nocache=1", { body }))).slice(-1);
+  expect(last?.error).toContain("network mine not found");
 });
 
 withEngine("an image comes from its parameters: labels, arguments, target, platform, tags", async () => {

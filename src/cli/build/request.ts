@@ -47,7 +47,7 @@ export function bodyOf(
     process.env["SSH_AUTH_SOCK"]
       ? ["default"]
       : values.ssh;
-  const network = networkOf(values.network);
+  const { network } = values;
   const body: BuildBody = {
     id: randomBytes(12).toString("hex"),
     contexts,
@@ -206,13 +206,6 @@ function hostsOf(text: string): string[] {
     if (isIP(address) === 0) throw buildProblem(`invalid host ${text}`);
     return `${host}:${address}`;
   });
-}
-
-function networkOf(mode: string): string {
-  if (["", "default", "none", "host"].includes(mode)) return mode;
-  throw buildProblem(
-    `network mode ${goQuote(mode)} not supported by buildkit - you can define a custom network for your builder using the network driver-opt in buildx create`,
-  );
 }
 
 const entitlements = ["network.host", "security.insecure", "device"];

@@ -1,4 +1,4 @@
-/** Network namespaces of RUN steps: on the default bridge, kept for the next step for a moment. */
+/** Network namespaces of RUN steps: on the default bridge, kept for the next step for a moment, or on a user's network. */
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { messageOf } from "../../base/errors.ts";
@@ -36,17 +36,12 @@ export function buildNetwork(daemon: Daemon): BuildNetworks {
       .release(id)
       .catch((error) => log.warn("cannot release a build step's network", { id, error: messageOf(error) }));
 
-  async function connect(): Promise<Connected> {
-    const waiting = idle.pop();
-    if (waiting) {
-      clearTimeout(waiting.timer);
-      return waiting.connected;
-    }
+  async function connect(network: string): Promise<Connected> {
     const id = `${idPrefix}${randomBytes(32).toString("hex").slice(idPrefix.length)}`;
-    const sandbox = daemon.networks.createSandbox(id, "bridge");
+    const sandbox = daemon.networks.createSandbox(id, network);
     try {
       const endpoint = await daemon.networks.attach({
-        network: "bridge",
+        network,
         containerId: id,
         containerName: id.slice(0, 12),
         sandbox,
@@ -56,6 +51,13 @@ export function buildNetwork(daemon: Daemon): BuildNetworks {
       await release(id);
       throw error;
     }
+  }
+
+  function connectDefault(): Connected | Promise<Connected> {
+    const waiting = idle.pop();
+    if (!waiting) return connect("bridge");
+    clearTimeout(waiting.timer);
+    return waiting.connected;
   }
 
   function keep(connected: Connected): void {
@@ -102,7 +104,8 @@ export function buildNetwork(daemon: Daemon): BuildNetworks {
         return { path: undefined, ...files(options, [], readText("/etc/hosts")), close: nothing };
       if (mode === "none" || (mode === "default" && daemon.config.bridge === "none"))
         return { path: "private", ...files(options, []), close: nothing };
-      if (mode !== "default") {
+      const network = mode.startsWith("network:") ? mode.slice("network:".length) : undefined;
+      if (mode !== "default" && network === undefined) {
         const other = runningContainer(daemon, mode, "network");
         return {
           path: other.record.host.NetworkMode === "host" ? undefined : `/proc/${other.state.pid}/ns/net`,
@@ -111,15 +114,14 @@ export function buildNetwork(daemon: Daemon): BuildNetworks {
           close: nothing,
         };
       }
-      const connected = await connect();
+      const connected = await (network === undefined ? connectDefault() : connect(network));
+      // One that is kept would stand in the way of who removes a network.
+      const close = async () =>
+        network !== undefined || daemon.closing ? await release(connected.id) : keep(connected);
       try {
-        return {
-          path: connected.sandbox.path,
-          ...files(options, [connected.address]),
-          close: async () => (daemon.closing ? release(connected.id) : keep(connected)),
-        };
+        return { path: connected.sandbox.path, ...files(options, [connected.address]), close };
       } catch (error) {
-        keep(connected);
+        await close();
         throw error;
       }
     },

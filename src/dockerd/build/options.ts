@@ -98,7 +98,7 @@ export function networkOf(text: string): BuildRequest["network"] {
   if (text === "" || text === "default" || text === "bridge") return "default";
   if (text === "none" || text === "host") return text;
   if (text.startsWith("container:")) return text as `container:${string}`;
-  throw invalid(`network mode ${JSON.stringify(text)} is not supported for builds`);
+  return `network:${text}`;
 }
 
 const outputsOf = (given: OutputSpec[]): OutputSpec[] =>
