@@ -309,7 +309,14 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
     assert.equal((await world.ended(id)).reason, "OOMKilled");
     const calm = await world.run(pod, forever, {
       metadata: { name: "calm" },
-      linux: { resources: { memoryLimitInBytes: 64n << 20n, cpuShares: 200n } },
+      linux: {
+        resources: {
+          memoryLimitInBytes: 64n << 20n,
+          cpuShares: 200n,
+          // Kubelet sets them for every size, whether or not anything counts huge pages here.
+          hugepageLimits: [{ pageSize: "2MB", limit: 0n }],
+        },
+      },
     });
     await runtime.updateContainerResources({
       containerId: calm,

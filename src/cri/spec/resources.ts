@@ -25,6 +25,20 @@ export function swapIsCounted(): boolean {
   return swap;
 }
 
+let hugetlb: boolean | undefined;
+
+/** Whether huge pages are limited here: kubelet sets limits of all sizes, also where no hierarchy counts them. */
+export function hugePagesAreCounted(): boolean {
+  if (hugetlb === undefined) {
+    const layout = cgroupLayout();
+    if (layout.mode === "v2") {
+      const { directory } = layout.mounts.get("")!;
+      hugetlb = readFileSync(join(directory, "cgroup.controllers"), "utf8").split(/\s+/).includes("hugetlb");
+    } else hugetlb = layout.mounts.has("hugetlb");
+  }
+  return hugetlb;
+}
+
 /** Kubernetes' resources as the runtime specification has them. Zero is "not given" throughout. */
 export function resourcesOf(resources: LinuxContainerResources | undefined): LinuxResources {
   if (!resources) return {};
@@ -44,7 +58,7 @@ export function resourcesOf(resources: LinuxContainerResources | undefined): Lin
   const out: LinuxResources = {};
   if (Object.keys(cpu).length > 0) out.cpu = cpu;
   if (Object.keys(memory).length > 0) out.memory = memory;
-  if (resources.hugepageLimits.length > 0)
+  if (resources.hugepageLimits.length > 0 && hugePagesAreCounted())
     out.hugepageLimits = resources.hugepageLimits.map(({ pageSize, limit }) => {
       if (!/^\d+[KMGT]B$/.test(pageSize)) throw invalid(`invalid huge page size ${JSON.stringify(pageSize)}`);
       return { pageSize, limit: Number(limit) };
