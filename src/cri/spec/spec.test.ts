@@ -9,7 +9,7 @@ import {
 import { LinuxContainerSecurityContextSchema } from "../../../proto/gen/runtime/v1/container_config_pb.ts";
 import { signalNumber } from "../container/stop.ts";
 import { holderBinary } from "../sandbox/holder.ts";
-import { pathFor } from "../stats/read.ts";
+import { pathFor } from "../stats/samples.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import { mountOf, volumeMount } from "./mounts.ts";
 import { cgroupsPathOf, resourcesOf } from "./resources.ts";
