@@ -1,10 +1,11 @@
-/** `--build-context NAME=oci-layout://…`: images in layouts that skopeo wrote, near and far. */
+/** What a command line brings to a build: images in layouts that skopeo wrote, keys of ssh-keygen. */
 import { afterAll, beforeAll, expect } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { corten, type Engine, run, startEngine } from "../helpers/engine.ts";
 import { freePort, startTestRegistry, type TestRegistry } from "../helpers/images.ts";
+import { copyProgram } from "../helpers/program-tree.ts";
 import { requires } from "../helpers/requires.ts";
 
 const ready = Bun.which("docker-registry") !== null && Bun.which("skopeo") !== null;
@@ -88,4 +89,27 @@ conform("what a layout has not is told by name", async () => {
   const absent = `sha256:${"0".repeat(64)}`;
   const { stderr: blob } = await build(engine.host, `oci-layout://${layout}@${absent}`, dockerfile);
   expect(blob).toContain(`oci-layout://base@${absent}: the layout has no such blob`);
+});
+
+requires(
+  "docker-registry",
+  "skopeo",
+  "ssh-agent",
+  "ssh-keygen",
+)("--ssh with keys in files is an agent that has them", async () => {
+  const key = join(scratch, "key");
+  await run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "the comment", "-f", key]);
+  const directory = mkdtempSync(join(scratch, "context-"));
+  await copyProgram("/usr/bin/ssh-add", join(directory, "tools"));
+  writeFileSync(
+    join(directory, "Dockerfile"),
+    `FROM ${registry.busybox} AS a\nCOPY tools /\nRUN --mount=type=ssh ssh-add -l > /said\nFROM scratch\nCOPY --from=a /said /\n`,
+  );
+  const out = join(directory, "out");
+  const built = await run([
+    ...[...corten, "-H", engine.host, "build", "--progress=plain", "--ssh", `default=${key}`],
+    ...["-o", out, directory],
+  ]);
+  expect(`${built.code} ${built.stderr}`).toStartWith("0 ");
+  expect(readFileSync(join(out, "said"), "latin1")).toContain("the comment");
 });

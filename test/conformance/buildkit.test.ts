@@ -2,7 +2,6 @@
 import { afterAll, beforeAll, expect } from "bun:test";
 import {
   chmodSync,
-  copyFileSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -18,6 +17,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { type Engine, type Output, run, startEngine, until } from "../helpers/engine.ts";
 import { startTestRegistry, type TestRegistry } from "../helpers/images.ts";
+import { copyProgram } from "../helpers/program-tree.ts";
 import { requires } from "../helpers/requires.ts";
 
 const binary = "/usr/bin/docker";
@@ -175,14 +175,7 @@ requires(
   const directory = context("ssh", {
     Dockerfile: `# syntax=docker/dockerfile:1\nFROM ${registry.busybox}\nCOPY tools /\nRUN --mount=type=ssh,required=true ssh-add -l\n`,
   });
-  // The program, with the libraries that it needs.
-  const tools = join(directory, "tools");
-  const linked = await run(["ldd", "/usr/bin/ssh-add"]);
-  const libraries = [...linked.stdout.matchAll(/(\/\S+)/g)].map((match) => match[1]!);
-  for (const path of ["/usr/bin/ssh-add", ...libraries]) {
-    mkdirSync(dirname(join(tools, path)), { recursive: true });
-    copyFileSync(path, join(tools, path));
-  }
+  await copyProgram("/usr/bin/ssh-add", join(directory, "tools"));
   const key = join(scratch, "key");
   succeeded(
     await run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "a key of this test", "-f", key]),

@@ -1,6 +1,14 @@
 /** Flags as buildx reads them: the values, and its words for what is wrong. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,13 +16,14 @@ import type { BuildBody } from "../../engine/types.ts";
 import { Cli } from "../cli.ts";
 import { parseFlags } from "../flags/parse.ts";
 import { defaults } from "../main.ts";
+import { agentsOf, openAgents } from "./agents.ts";
 import { callOf } from "./call.ts";
 import { findSource, isArchive, isGitSsh, isRemote } from "./context.ts";
 import { type BuildValues, buildFlags } from "./flags.ts";
 import { outputsOf } from "./outputs.ts";
 import { bodyOf } from "./request.ts";
 import { metadataOf } from "./run.ts";
-import { agentsOf, secretsOf } from "./secrets.ts";
+import { secretsOf } from "./secrets.ts";
 
 let directory: string;
 let agent: Server;
@@ -43,7 +52,8 @@ const cli = () => new Cli("corten", { ...defaults(), config: join(directory, "co
 const body = (...argv: string[]): BuildBody => {
   const values = valuesOf(...argv);
   const context = { kind: "directory", path: join(directory, "context") } as const;
-  return bodyOf(cli(), values, { context }, outputsOf(cli(), values), "unix:///x");
+  agentsOf(values.ssh, context);
+  return bodyOf(cli(), values, { context }, outputsOf(cli(), values), "unix:///x", {});
 };
 /** What the command line ends with. */
 async function problem(work: () => unknown): Promise<string> {
@@ -202,13 +212,58 @@ test("a secret is a file, a variable, or what bears its name", () => {
 
 test("agents' sockets, that of the environment by default", async () => {
   const socket = join(directory, "agent.sock");
-  expect(agentsOf(["default"], { SSH_AUTH_SOCK: socket })).toEqual({ default: socket });
-  expect(agentsOf([`k=${socket}`], {})).toEqual({ k: socket });
-  expect(await problem(() => agentsOf(["default"], {}))).toEndWith(
+  const of = (list: string[], env: Record<string, string> = {}) => agentsOf(list, undefined, env);
+  expect(of(["default"], { SSH_AUTH_SOCK: socket })).toEqual({ default: { socket } });
+  expect(of([`k=${socket}`])).toEqual({ k: { socket } });
+  expect(of([`k=${directory}/secret,${directory}/big`])).toEqual({
+    k: { keys: [`${directory}/secret`, `${directory}/big`] },
+  });
+  expect(await problem(() => of(["default"]))).toEndWith(
     'for ID: "default": invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set',
   );
-  expect(await problem(() => agentsOf([`k=${directory}/secret`], {}))).toContain("is no agent's socket");
+  expect(await problem(() => of([`k=${socket},${socket}`]))).toEndWith("only single socket allowed");
+  expect(await problem(() => of([`k=${directory}/secret,${socket}`]))).toEndWith(
+    "invalid combination of keys and sockets",
+  );
 });
+
+test("git by SSH takes the agent of the environment unasked", () => {
+  const env = { SSH_AUTH_SOCK: join(directory, "agent.sock") };
+  const remote = { kind: "remote", url: "git@example.org:a/b.git" } as const;
+  expect(agentsOf([], remote, env)).toEqual({ default: { socket: env.SSH_AUTH_SOCK } });
+  expect(agentsOf([], remote, {})).toEqual({});
+  expect(agentsOf([], { kind: "remote", url: "https://example.org/a.git" }, env)).toEqual({});
+});
+
+(Bun.which("ssh-keygen") && Bun.which("ssh-agent") ? test : test.skip)(
+  "keys in files get an agent of their own, which ends with the build",
+  async () => {
+    const [one, two, locked] = ["one", "two", "locked"].map((name) => join(directory, name)) as [
+      string,
+      string,
+      string,
+    ];
+    for (const [path, phrase] of [
+      [one, ""],
+      [two, ""],
+      [locked, "phrase"],
+    ] as const)
+      Bun.spawnSync(["ssh-keygen", "-q", "-t", "ed25519", "-N", phrase, "-C", path, "-f", path]);
+    let place = "";
+    {
+      using agents = await openAgents(agentsOf([`a=${one},${two}`], undefined, {}));
+      place = agents.sockets["a"]!;
+      const { stdout } = Bun.spawnSync(["ssh-add", "-l"], { env: { ...process.env, SSH_AUTH_SOCK: place } });
+      expect(stdout.toString()).toContain(`${one} (ED25519)`);
+      expect(stdout.toString()).toContain(`${two} (ED25519)`);
+    }
+    expect(existsSync(place)).toBe(false);
+    for (const path of [locked, join(directory, "secret")])
+      expect(await problem(() => openAgents({ a: { keys: [path] } }))).toContain(
+        `failed to parse ${path.replace(directory, "%")}: `,
+      );
+  },
+);
 
 test("outputs in all forms", () => {
   const shape = (...argv: string[]) =>

@@ -14,19 +14,20 @@ import { isIP } from "../run/ip.ts";
 import { proxyEnvironment } from "../run/proxy.ts";
 import { cut } from "../run/values.ts";
 import { callOf } from "./call.ts";
-import { type BuildSource, describeDirectory, isGitSsh, isRemote } from "./context.ts";
+import { type BuildSource, describeDirectory, isRemote } from "./context.ts";
 import { buildProblem, fieldsOrFail, flagProblem, pairsOf } from "./csv.ts";
 import type { BuildValues } from "./flags.ts";
 import type { Output } from "./outputs.ts";
-import { agentsOf, secretsOf } from "./secrets.ts";
+import { secretsOf } from "./secrets.ts";
 
-/** Reads secrets and looks at directories; `daemonName` chooses the proxies of the configuration file. */
+/** Reads secrets and looks at directories; `daemonName` chooses the proxies of the configuration file; `ssh` has the agents' sockets. */
 export function bodyOf(
   cli: Cli,
   values: BuildValues,
   source: BuildSource,
   outputs: readonly Output[],
   daemonName: string,
+  ssh: Readonly<Record<string, string>>,
 ): BuildBody {
   const { context } = source;
   if (values["no-cache"] && values["no-cache-filter"].length > 0)
@@ -40,13 +41,6 @@ export function bodyOf(
   if (context.kind === "archive") contexts.unshift({ name: "context", path: "-", device: "", inode: "" });
   if (source.dockerfileDirectory) contexts.push(describeDirectory("dockerfile", source.dockerfileDirectory));
   const dockerfile = context.kind === "dockerfile" ? context.text : source.dockerfile;
-  const agents =
-    values.ssh.length === 0 &&
-    context.kind === "remote" &&
-    isGitSsh(context.url) &&
-    process.env["SSH_AUTH_SOCK"]
-      ? ["default"]
-      : values.ssh;
   const { network } = values;
   const body: BuildBody = {
     id: randomBytes(12).toString("hex"),
@@ -70,7 +64,7 @@ export function bodyOf(
     secrets: Object.fromEntries(
       Object.entries(secretsOf(values.secret)).map(([id, bytes]) => [id, base64(bytes)]),
     ),
-    ssh: agentsOf(agents),
+    ssh,
     outputs: outputs.map(({ type, attributes, place }) => ({
       type,
       attributes,

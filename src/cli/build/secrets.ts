@@ -1,6 +1,5 @@
-/** `--secret` and `--ssh`, read as buildx does. */
+/** `--secret`, read as buildx does. */
 import { readFileSync, statSync } from "node:fs";
-import { resolve } from "node:path";
 import { goQuote } from "../format/quote.ts";
 import { cut } from "../run/values.ts";
 import { buildProblem, fieldsOrFail, flagProblem } from "./csv.ts";
@@ -73,37 +72,4 @@ function fileProblem(error: unknown, path: string, what: string): unknown {
   if (code === "EACCES") return buildProblem(`open ${path}: permission denied`);
   if (code === "EISDIR") return buildProblem(`read ${path}: is a directory`);
   return error;
-}
-
-/** id → socket of an agent. `default|<id>[=<socket>]`; without one that of SSH_AUTH_SOCK. */
-export function agentsOf(
-  list: readonly string[],
-  env: Readonly<Record<string, string | undefined>> = process.env,
-): Record<string, string> {
-  const out: Record<string, string> = {};
-  for (const text of list.filter((one) => one !== "")) {
-    const [name, given = ""] = cut(text, "=");
-    const id = name || "default";
-    if (out[id] !== undefined) throw buildProblem(`duplicate agent ID ${goQuote(id)}`);
-    out[id] = agentSocket(id, given, env);
-  }
-  return out;
-}
-
-function agentSocket(id: string, given: string, env: Readonly<Record<string, string | undefined>>): string {
-  const problem = (why: string) =>
-    buildProblem(
-      `failed to convert agent config {${id} [${given.replaceAll(",", " ")}] false}: failed to convert agent config for ID: ${goQuote(id)}: ${why}`,
-    );
-  const paths = given === "" ? [env["SSH_AUTH_SOCK"] ?? ""] : given.split(",");
-  const [path = ""] = paths;
-  if (path === "") throw problem("invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set");
-  if (paths.length > 1) throw problem("only single socket allowed");
-  try {
-    if (statSync(path).isSocket()) return resolve(path);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw problem(code === "ENOENT" ? `stat ${path}: no such file or directory` : message);
-  }
-  throw problem(`${path} is no agent's socket (keys in files are not supported: add them to an agent)`);
 }

@@ -1,3 +1,4 @@
+import { agentsOf, openAgents } from "../../build/agents.ts";
 import { callOf } from "../../build/call.ts";
 import { findSource } from "../../build/context.ts";
 import { flagProblem } from "../../build/csv.ts";
@@ -27,7 +28,9 @@ export default defineCommand({
     }
     const source = await findSource(args[0]!, values.file);
     const daemon = await cli.daemon();
-    const body = bodyOf(cli, values, source, outputs, daemon.name);
+    const specs = agentsOf(values.ssh, source.context);
+    using agents = await openAgents(specs);
+    const body = bodyOf(cli, values, source, outputs, daemon.name, agents.sockets);
     const headers = await registryHeader(cli);
     const code = await runBuild({ cli, values, source, body, outputs, display }, headers);
     if (code !== undefined) return code;
