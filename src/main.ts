@@ -12,6 +12,7 @@ const programs: Record<string, () => Promise<{ main: Program }>> = {
   dockerd: () => import("./cmd/dockerd.ts"),
   containerd: () => import("./cmd/containerd.ts"),
   cri: () => import("./cmd/cri.ts"),
+  dockershim: () => import("./cmd/dockershim.ts"),
   runc: () => import("./cmd/runc.ts"),
   ctr: () => import("./cmd/ctr.ts"),
   crictl: () => import("./cmd/crictl.ts"),
@@ -23,7 +24,14 @@ const programs: Record<string, () => Promise<{ main: Program }>> = {
 };
 
 /** The build makes the JIT wait (`--compile-jit-policy`): commands end before it pays. These programs stay. */
-const staying: ReadonlySet<string> = new Set(["dockerd", "containerd", "cri", "store-unpack", "store-hash"]);
+const staying: ReadonlySet<string> = new Set([
+  "dockerd",
+  "containerd",
+  "cri",
+  "dockershim",
+  "store-unpack",
+  "store-hash",
+]);
 
 /** argv[0] as the caller gave it: a symlink named `runc` makes a runc. */
 function calledAs(): string {

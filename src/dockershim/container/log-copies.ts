@@ -1,0 +1,229 @@
+/**
+ * Where kubelet looks for a container's log there is a link to the daemon's own JSON file, which kubelet and crictl read as
+ * it is. Where that file is not to be had (another log driver, or not readable from here), and after a rotation, the log is
+ * copied from the daemon in CRI's format instead.
+ */
+import {
+  accessSync,
+  closeSync,
+  constants,
+  copyFileSync,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { sleep } from "../../base/async.ts";
+import { isCode, messageOf } from "../../base/errors.ts";
+import { log } from "../../base/log.ts";
+import type { EngineClient } from "../../engine/client.ts";
+import type { ContainerInspect } from "../../engine/types.ts";
+import { logPathLabel } from "../labels.ts";
+import { nanoseconds } from "../times.ts";
+import { logMessages } from "./log-messages.ts";
+
+interface Copy {
+  readonly abort: AbortController;
+  fd: number;
+  readonly path: string;
+  /** Of the last line that is in the file. */
+  last: bigint;
+}
+
+const pathOf = ({ Config }: ContainerInspect): string => Config.Labels?.[logPathLabel] ?? "";
+
+export class LogCopies {
+  readonly #client: EngineClient;
+  readonly #closing: AbortSignal;
+  readonly #copies = new Map<string, Copy>();
+
+  constructor(client: EngineClient, closing: AbortSignal) {
+    this.#client = client;
+    this.#closing = closing;
+  }
+
+  /** After a start, successful or not: the link, or a copy. */
+  async started(container: ContainerInspect): Promise<void> {
+    const path = pathOf(container);
+    if (path === "") return;
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    if (readable(container.LogPath)) {
+      // A copy that was begun is gone on with.
+      if (kindOf(path) === "file" && this.#copies.has(container.Id)) return;
+      const temporary = `${path}.corten`;
+      rmSync(temporary, { force: true });
+      symlinkSync(container.LogPath, temporary);
+      renameSync(temporary, path);
+    } else if (container.State.Running || kindOf(path) === undefined) this.#copy(container, 0n);
+  }
+
+  /** For a server that starts: copies go on where they ended, links that were not made yet are made. */
+  async resume(container: ContainerInspect): Promise<void> {
+    const path = pathOf(container);
+    if (path === "" || container.State.Status === "created") return;
+    const kind = kindOf(path);
+    if (kind === "file") this.#copy(container, lastTime(path));
+    else if (kind === undefined && container.State.Running) await this.started(container);
+  }
+
+  /** The link goes with what it leads to; a copy is kubelet's to remove. */
+  async removed(container: ContainerInspect): Promise<void> {
+    this.#end(container.Id);
+    const path = pathOf(container);
+    if (path !== "" && kindOf(path) === "link") rmSync(path, { force: true });
+  }
+
+  /** Kubelet has moved the log away: from now on it goes into a new file. */
+  async reopen(container: ContainerInspect): Promise<void> {
+    const path = pathOf(container);
+    if (path === "" || kindOf(path) === "link") return;
+    const copy = this.#copies.get(container.Id);
+    if (copy) {
+      const fd = openLog(path);
+      closeSync(copy.fd);
+      copy.fd = fd;
+      return;
+    }
+    // The daemon goes on writing its one file: what was moved away becomes a copy of it as it is now.
+    this.#copy(container, freeze(path, container.LogPath));
+  }
+
+  #end(id: string): void {
+    const copy = this.#copies.get(id);
+    if (!copy) return;
+    this.#copies.delete(id);
+    copy.abort.abort();
+  }
+
+  #copy(container: ContainerInspect, since: bigint): void {
+    if (this.#copies.has(container.Id)) return;
+    const path = pathOf(container);
+    const copy: Copy = { abort: new AbortController(), fd: openLog(path), path, last: since };
+    this.#copies.set(container.Id, copy);
+    void this.#follow(container, copy)
+      .catch((error) => log.error("a log is not copied", { id: container.Id, error: messageOf(error) }))
+      .finally(() => {
+        closeSync(copy.fd);
+        if (this.#copies.get(container.Id) === copy) this.#copies.delete(container.Id);
+      });
+  }
+
+  /** Until the container has ended and all it wrote is there; a daemon that goes away is waited for. */
+  async #follow({ Id, Config }: ContainerInspect, copy: Copy): Promise<void> {
+    const signal = AbortSignal.any([copy.abort.signal, this.#closing]);
+    for (let delay = 100; !signal.aborted; delay = Math.min(delay * 2, 5000)) {
+      let running: boolean;
+      try {
+        running = (await this.#client.containers.inspect(Id)).State.Running;
+        await this.#read(Id, Config.Tty, copy, signal);
+        if (!running) return;
+        delay = 100;
+      } catch (error) {
+        if (signal.aborted || isCode(error, "not_found")) return;
+        if (!isCode(error, "unavailable")) throw error;
+      }
+      await sleep(delay);
+    }
+  }
+
+  async #read(id: string, tty: boolean, copy: Copy, signal: AbortSignal): Promise<void> {
+    const { body } = await this.#client.containers.logs(id, {
+      stdout: true,
+      stderr: true,
+      timestamps: true,
+      follow: true,
+      ...(copy.last > 0n
+        ? { since: `${copy.last / 1_000_000_000n}.${String(copy.last % 1_000_000_000n).padStart(9, "0")}` }
+        : {}),
+      signal,
+    });
+    for await (const { time, stream, text, whole } of logMessages(body, tty)) {
+      if (signal.aborted) return;
+      const at = nanoseconds(time);
+      if (at <= copy.last) continue;
+      const line = Buffer.concat([Buffer.from(`${time} ${stream} ${whole ? "F" : "P"} `), text, newline]);
+      for (let done = 0; done < line.length; ) done += writeSync(copy.fd, line, done);
+      copy.last = at;
+    }
+  }
+}
+
+const newline = Buffer.from("\n");
+
+const openLog = (path: string): number => {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  return openSync(path, "a", 0o640);
+};
+
+function readable(path: string): boolean {
+  if (path === "") return false;
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function kindOf(path: string): "link" | "file" | undefined {
+  try {
+    return lstatSync(path).isSymbolicLink() ? "link" : "file";
+  } catch {
+    return undefined;
+  }
+}
+
+/** Makes links to the daemon's log that a rotation has left into files of their own, and gives the time of their last line. */
+function freeze(path: string, daemons: string): bigint {
+  if (!readable(daemons)) return 0n;
+  const directory = dirname(path);
+  let last = 0n;
+  for (const name of readdirSync(directory)) {
+    const link = join(directory, name);
+    if (!name.startsWith(basename(path)) || kindOf(link) !== "link" || readlinkSync(link) !== daemons)
+      continue;
+    const temporary = `${link}.corten`;
+    copyFileSync(daemons, temporary);
+    last = lastTime(temporary);
+    renameSync(temporary, link);
+  }
+  return last;
+}
+
+/** More than the longest line there is. */
+const tail = 128 * 1024;
+
+/** The time of a log's last whole line, in either format; what comes after it is cut off. */
+export function lastTime(path: string): bigint {
+  const fd = openSync(path, "r");
+  let text: Buffer;
+  let from: number;
+  try {
+    const { size } = fstatSync(fd);
+    from = Math.max(0, size - tail);
+    text = Buffer.alloc(size - from);
+    readSync(fd, text, 0, text.length, from);
+  } finally {
+    closeSync(fd);
+  }
+  const end = text.lastIndexOf(newline);
+  if (end < text.length - 1) truncateSync(path, from + end + 1);
+  if (end < 0) return 0n;
+  const line = text.subarray(text.lastIndexOf(newline, end - 1) + 1, end).toString();
+  try {
+    return nanoseconds(
+      line.startsWith("{") ? (JSON.parse(line) as { time: string }).time : line.split(" ")[0]!,
+    );
+  } catch {
+    return 0n;
+  }
+}
