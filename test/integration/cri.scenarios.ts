@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Code, ConnectError } from "@connectrpc/connect";
 import {
@@ -17,6 +17,7 @@ import { type ContainerEventResponse, ContainerEventType } from "../../proto/gen
 import { PodSandboxState } from "../../proto/gen/runtime/v1/sandbox_pb.ts";
 import { corten, run, until } from "../helpers/engine.ts";
 import { freePort } from "../helpers/images.ts";
+import type { ServerName } from "./cri.servers.ts";
 import { type Pod, sh, World } from "./cri.world.ts";
 
 /** The error of a call that must fail. */
@@ -707,6 +708,95 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
     }
   },
 
+  async "users: a pod with a user namespace has root that is nobody on the node, its files and volumes are its own"(
+    world,
+  ) {
+    const { runtime } = world;
+    await world.pull();
+    const features = (await runtime.status({})).runtimeHandlers[0]!.features!;
+    assert.equal(features.userNamespaces, true);
+    const ids = [{ hostId: 1_000_000, containerId: 0, length: 65_536 }];
+    const usernsOptions = { mode: NamespaceMode.POD, uids: ids, gids: ids };
+    const security = { namespaceOptions: { pid: NamespaceMode.CONTAINER, usernsOptions } };
+    const pod = await world.pod({ linux: { securityContext: security } });
+    const volume = join(world.dir, "users");
+    mkdirSync(volume);
+    writeFileSync(join(volume, "hosts-file"), "of root\n");
+    const id = await world.run(pod, forever, {
+      mounts: [
+        { hostPath: volume, containerPath: "/mapped", uidMappings: ids, gidMappings: ids },
+        { hostPath: volume, containerPath: "/plain" },
+        { containerPath: "/image", readonly: true, image: { image: world.registry.busybox } },
+      ],
+      linux: { securityContext: security },
+    });
+    assert.match(await world.exec(id, "cat", "/proc/self/uid_map"), /^\s*0\s+1000000\s+65536\n$/);
+    assert.equal(
+      await world.exec(
+        id,
+        "stat",
+        "-c",
+        "%n %u",
+        "/bin",
+        "/etc/passwd",
+        "/mapped/hosts-file",
+        "/plain/hosts-file",
+        "/image/bin",
+        "/etc/hosts",
+        "/dev/shm",
+      ),
+      "/bin 0\n/etc/passwd 0\n/mapped/hosts-file 0\n/plain/hosts-file 65534\n/image/bin 0\n/etc/hosts 0\n/dev/shm 0\n",
+    );
+    // What root makes: nobody's of the node in the layer and without a mapping, root's through one.
+    await world.exec(
+      id,
+      "sh",
+      "-c",
+      "echo x > /made; echo x > /mapped/made; echo x >> /etc/passwd; echo x > /dev/shm/made",
+    );
+    assert.equal(statSync(join(volume, "made")).uid, 0);
+    const { info } = await runtime.containerStatus({ containerId: id, verbose: true });
+    const { pid } = JSON.parse(info["info"]!);
+    assert.equal(statSync(`/proc/${pid}/root/made`).uid, 1_000_000);
+    assert.match(readFileSync(`/proc/${pid}/status`, "utf8"), /^Uid:\s+1000000\s/m);
+    assert.match((await failure(world.exec(id, "touch", "/plain/no"))).message, /denied|too large/);
+    assert.match(
+      (await failure(world.exec(id, "sh", "-c", "echo 1 > /proc/sys/kernel/panic"))).message,
+      /denied|Read-only/,
+    );
+    assert.match(await world.exec(id, "ip", "-o", "address"), /eth0/);
+    await world.exec(id, "ip", "link", "set", "lo", "mtu", "1400").catch(() => {});
+    const second = await world.run(pod, ["sh", "-c", "cat /dev/shm/made; echo hello; sleep 1000"], {
+      metadata: { name: "second" },
+      linux: { securityContext: { ...security, runAsUser: { value: 33n }, runAsGroup: { value: 33n } } },
+    });
+    await until("its words", () => world.readLog(pod, "second").includes("hello"));
+    assert.match(world.readLog(pod, "second"), /stdout F x\n/);
+    assert.equal(
+      await world.exec(second, "readlink", "/proc/1/ns/user"),
+      await world.exec(id, "readlink", "/proc/1/ns/user"),
+    );
+    await world.killDaemon();
+    await world.startDaemon();
+    assert.equal(await world.exec(id, "id", "-u"), "0\n");
+    const late = await world.run(pod, forever, {
+      metadata: { name: "late" },
+      linux: { securityContext: security },
+    });
+    assert.equal(await world.exec(late, "stat", "-c", "%u", "/bin"), "0\n");
+    for (const [words, options] of [
+      ["needs uids to map", { pid: NamespaceMode.CONTAINER, usernsOptions: { mode: NamespaceMode.POD } }],
+      ["host's network", { network: NamespaceMode.NODE, pid: NamespaceMode.CONTAINER, usernsOptions }],
+    ] as const) {
+      const refused = world.runtime.runPodSandbox({
+        config: world.podConfig({ linux: { securityContext: { namespaceOptions: options } } }),
+      });
+      assert.match((await failure(refused)).message, new RegExp(words));
+    }
+    await world.runtime.removePodSandbox({ podSandboxId: pod.id });
+    assert.deepEqual(world.held(), []);
+  },
+
   async "CDI devices are found by their names, in the field and in annotations"(world) {
     await world.pull();
     mkdirSync(join(world.dir, "cdi"), { recursive: true });
@@ -772,11 +862,6 @@ devices:
       runtime.checkpointContainer({ containerId: id }),
       runtime.checkpointPod({}),
       runtime.restorePod({}),
-      runtime.runPodSandbox({
-        config: world.podConfig({
-          linux: { securityContext: { namespaceOptions: { usernsOptions: { mode: NamespaceMode.POD } } } },
-        }),
-      }),
     ])
       assert.equal((await failure(call)).code, Code.Unimplemented);
     assert.equal((await failure(runtime.runPodSandbox({}))).code, Code.InvalidArgument);
@@ -787,15 +872,15 @@ devices:
   },
 };
 
-/** Scenarios that also run with the real containerd below. */
-export const foreign = "on the real containerd, ";
+/** A scenario's name with another server than our containerd's own. */
+export const on = (server: ServerName, name: string): string => `on ${server}, ${name}`;
 
 const asked = process.argv[2];
 if (import.meta.main && asked !== undefined) {
-  const name = asked.startsWith(foreign) ? asked.slice(foreign.length) : asked;
-  await using world = await World.start(name !== asked);
+  const [, server, name] = /^(?:on ([^,]+), )?([\s\S]*)$/.exec(asked)!;
+  await using world = await World.start((server ?? "corten containerd") as ServerName);
   try {
-    await scenarios[name]!(world);
+    await scenarios[name!]!(world);
   } catch (error) {
     process.stderr.write(`${world.log.slice(-4000)}\n`);
     throw error;

@@ -23,8 +23,9 @@ import {
   type PodSandboxConfig,
   PodSandboxConfigSchema,
 } from "../../proto/gen/runtime/v1/sandbox_config_pb.ts";
-import { answers, corten, leftovers, until } from "../helpers/engine.ts";
+import { answers, leftovers, until } from "../helpers/engine.ts";
 import { startTestRegistry, type TestRegistry } from "../helpers/images.ts";
+import { type Server, type ServerName, servers } from "./cri.servers.ts";
 
 export const sh = (...argv: string[]): string =>
   execFileSync(argv[0]!, argv.slice(1), { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
@@ -39,11 +40,7 @@ export interface Pod {
 
 export class World implements AsyncDisposable {
   readonly dir = mkdtempSync(join(tmpdir(), "corten-cri-"));
-  readonly containerdSocket = join(this.dir, "run/containerd.sock");
-  /** Where CRI is served. */
-  readonly socket: string;
-  /** Debian's containerd below, with `corten cri` beside it. */
-  readonly foreign: boolean;
+  readonly server: Server;
   readonly confDir = join(this.dir, "net.d");
   readonly logs = join(this.dir, "logs");
   readonly cgroupParent = `/corten-cri-test-${process.pid}`;
@@ -52,38 +49,26 @@ export class World implements AsyncDisposable {
   registry!: TestRegistry;
   log = "";
   #child: ChildProcess | undefined;
-  #containerd: ChildProcess | undefined;
+  readonly #below: ChildProcess[] = [];
   #sessions: Http2SessionManager | undefined;
   #pods = 0;
 
-  private constructor(foreign: boolean) {
-    this.foreign = foreign;
-    this.socket = foreign ? join(this.dir, "run/cri.sock") : this.containerdSocket;
+  private constructor(server: ServerName) {
+    mkdirSync(this.confDir);
+    mkdirSync(this.logs);
+    this.server = servers[server](this.dir);
   }
 
-  static async start(foreign = false): Promise<World> {
+  /** Where CRI is served. */
+  get socket(): string {
+    return this.server.socket;
+  }
+
+  static async start(server: ServerName = "corten containerd"): Promise<World> {
     sh("ip", "link", "set", "lo", "up");
-    const world = new World(foreign);
+    const world = new World(server);
     try {
       world.registry = await startTestRegistry();
-      mkdirSync(world.confDir);
-      mkdirSync(world.logs);
-      writeFileSync(
-        join(world.dir, "config.toml"),
-        `version = 2
-disabled_plugins = [${foreign ? '"io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"' : ""}]
-[ttrpc]
-  address = "${join(world.dir, "run/ttrpc.sock")}"
-[plugins."io.containerd.grpc.v1.cri"]
-  stream_server_address = "127.0.0.1"
-  cdi_spec_dirs = ["${join(world.dir, "cdi")}"]
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
-    conf_dir = "${world.confDir}"
-  [plugins."io.containerd.grpc.v1.cri".registry]
-    config_path = "${join(world.dir, "certs.d")}"
-`,
-      );
       world.writeNetwork();
       await world.startDaemon();
       return world;
@@ -120,23 +105,10 @@ disabled_plugins = [${foreign ? '"io.containerd.grpc.v1.cri", "io.containerd.int
   }
 
   async startDaemon(): Promise<void> {
-    const configured = ["--config", join(this.dir, "config.toml")];
-    const roots = ["--root", join(this.dir, "lib"), "--state", join(this.dir, "run")];
-    const containerd = ["--log-level", "debug", ...configured, ...roots, "--address", this.containerdSocket];
-    if (!this.foreign) this.#child = await this.#spawn([...corten, "containerd", ...containerd], this.socket);
-    else {
-      this.#containerd ??= await this.#spawn(["containerd", ...containerd], this.containerdSocket);
-      const cri = [
-        "--debug",
-        ...configured,
-        ...roots,
-        "--containerd",
-        this.containerdSocket,
-        "--listen",
-        this.socket,
-      ];
-      this.#child = await this.#spawn([...corten, "cri", ...cri], this.socket);
-    }
+    if (this.#below.length === 0)
+      for (const { argv, socket } of this.server.below) this.#below.push(await this.#spawn(argv, socket));
+    const { argv, socket } = this.server.program;
+    this.#child = await this.#spawn(argv, socket);
     this.#connect();
   }
 
@@ -261,12 +233,12 @@ disabled_plugins = [${foreign ? '"io.containerd.grpc.v1.cri", "io.containerd.int
   /** What pods have on the machine. */
   held(): string[] {
     const names = (dir: string) => (existsSync(dir) ? readdirSync(dir) : []);
-    const state = join(this.dir, "run/io.containerd.grpc.v1.cri");
-    const root = join(this.dir, "lib/io.containerd.grpc.v1.cri");
     const mounts = readFileSync("/proc/self/mountinfo", "utf8")
       .split("\n")
       .map((line) => line.split(" ")[4] ?? "")
-      .filter((path) => path.startsWith(`${this.dir}/`));
+      .filter((path) => path.startsWith(`${this.dir}/`))
+      // A Docker daemon has mounts of its own.
+      .filter((path) => !this.server.docker || /\/(merged|rootfs|mounts|shm)(\/|$)/.test(path));
     const addresses = names(join(this.dir, "ipam/corten-test")).filter((name) => /^\d/.test(name));
     const cgroups = names("/sys/fs/cgroup").flatMap((controller) =>
       names(join("/sys/fs/cgroup", controller, this.cgroupParent)).filter((name) =>
@@ -274,16 +246,7 @@ disabled_plugins = [${foreign ? '"io.containerd.grpc.v1.cri", "io.containerd.int
       ),
     );
     const veths = sh("ip", "-br", "link", "show", "type", "veth").split("\n").filter(Boolean);
-    return [
-      ...["namespaces", "sandboxes", "containers"].flatMap((kind) => [
-        ...names(join(state, kind)),
-        ...names(join(root, kind)),
-      ]),
-      ...mounts,
-      ...addresses,
-      ...cgroups,
-      ...veths,
-    ];
+    return [...this.server.held(), ...mounts, ...addresses, ...cgroups, ...veths];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -292,7 +255,7 @@ disabled_plugins = [${foreign ? '"io.containerd.grpc.v1.cri", "io.containerd.int
       const { items } = await this.runtime.listPodSandbox({});
       for (const { id } of items) await this.runtime.removePodSandbox({ podSandboxId: id });
     }
-    for (const one of [child, this.#containerd]) {
+    for (const one of [child, ...this.#below]) {
       if (one?.exitCode !== null || one.signalCode !== null) continue;
       const ended = new Promise((done) => one.once("exit", done));
       one.kill("SIGTERM");

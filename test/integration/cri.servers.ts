@@ -1,0 +1,117 @@
+/** The CRI servers that a world can have, each with what is below it, on roots of the world's own. */
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { corten } from "../helpers/engine.ts";
+
+/** A program that a world starts, and the socket by which it is seen to be there. */
+export interface Program {
+  argv: string[];
+  socket: string;
+}
+
+export interface Server {
+  /** Where CRI is served. */
+  readonly socket: string;
+  /** Started before the server, and left alone when that is killed. */
+  readonly below: readonly Program[];
+  readonly program: Program;
+  /** Pods are a Docker daemon's containers. */
+  readonly docker: boolean;
+  /** Names of what pods have in its directories. */
+  held(): string[];
+}
+
+export type ServerName =
+  | "corten containerd"
+  | "the real containerd"
+  | "dockershim and corten dockerd"
+  | "dockershim and the real dockerd";
+
+const names = (dir: string) => (existsSync(dir) ? readdirSync(dir) : []);
+
+/** `dir` is the world's; `dir/net.d` holds the network's configuration. */
+export const servers: Record<ServerName, (dir: string) => Server> = {
+  "corten containerd": (dir) => onContainerd(dir, false),
+  "the real containerd": (dir) => onContainerd(dir, true),
+  "dockershim and corten dockerd": (dir) => onDocker(dir, false),
+  "dockershim and the real dockerd": (dir) => onDocker(dir, true),
+};
+
+/** Our containerd with its CRI, or Debian's with `corten cri` beside it. */
+function onContainerd(dir: string, foreign: boolean): Server {
+  const containerd = join(dir, "run/containerd.sock");
+  const config = join(dir, "config.toml");
+  writeFileSync(
+    config,
+    `version = 2
+disabled_plugins = [${foreign ? '"io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"' : ""}]
+[ttrpc]
+  address = "${join(dir, "run/ttrpc.sock")}"
+[plugins."io.containerd.grpc.v1.cri"]
+  stream_server_address = "127.0.0.1"
+  cdi_spec_dirs = ["${join(dir, "cdi")}"]
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "${join(dir, "net.d")}"
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "${join(dir, "certs.d")}"
+`,
+  );
+  const roots = ["--config", config, "--root", join(dir, "lib"), "--state", join(dir, "run")];
+  const daemon = ["--log-level", "debug", ...roots, "--address", containerd];
+  const state = join(dir, "run/io.containerd.grpc.v1.cri");
+  const root = join(dir, "lib/io.containerd.grpc.v1.cri");
+  const held = () =>
+    ["namespaces", "sandboxes", "containers"].flatMap((kind) => [
+      ...names(join(state, kind)),
+      ...names(join(root, kind)),
+    ]);
+  if (!foreign)
+    return {
+      socket: containerd,
+      below: [],
+      program: { argv: [...corten, "containerd", ...daemon], socket: containerd },
+      docker: false,
+      held,
+    };
+  const socket = join(dir, "run/cri.sock");
+  return {
+    socket,
+    below: [{ argv: ["containerd", ...daemon], socket: containerd }],
+    program: {
+      argv: [...corten, "cri", "--debug", ...roots, "--containerd", containerd, "--listen", socket],
+      socket,
+    },
+    docker: false,
+    held,
+  };
+}
+
+/** `corten dockershim` on our dockerd or on Debian's. */
+function onDocker(dir: string, foreign: boolean): Server {
+  const docker = join(dir, "docker.sock");
+  const socket = join(dir, "cri.sock");
+  const data = join(dir, "lib");
+  const root = join(dir, "dockershim");
+  mkdirSync(data, { recursive: true });
+  const dockerd = [
+    ...["--data-root", data, "--exec-root", join(dir, "run"), "--pidfile", join(dir, "dockerd.pid")],
+    ...["-H", `unix://${docker}`, "--bridge=none", "--iptables=false"],
+  ];
+  const shim = [
+    ...["--docker-endpoint", `unix://${docker}`, "--listen", socket, "--root", root, "--debug"],
+    ...["--cni-bin-dir", "/usr/lib/cni", "--cni-conf-dir", join(dir, "net.d")],
+  ];
+  return {
+    socket,
+    below: [
+      {
+        argv: foreign ? ["/usr/sbin/dockerd", ...dockerd] : [...corten, "dockerd", ...dockerd],
+        socket: docker,
+      },
+    ],
+    program: { argv: [...corten, "dockershim", ...shim], socket },
+    docker: true,
+    held: () => [...names(join(root, "sandbox")), ...names(join(data, "containers"))],
+  };
+}
