@@ -56,9 +56,15 @@ export async function main(argv: string[]): Promise<number> {
   process.on("unhandledRejection", (error) => log.error("unhandled", { error: messageOf(error) }));
   const { openContainerd } = await import("../containerd/daemon.ts");
   const { serve } = await import("../containerd/server.ts");
+  const { readShimSettings } = await import("./containerd/shim-settings.ts");
   const { openCriPlugin } = await import("./cri/plugin.ts");
   const cri = openCriPlugin(values);
-  const daemon = await openContainerd({ root: values.root, state: values.state });
+  const daemon = await openContainerd({
+    root: values.root,
+    state: values.state,
+    address: values.address,
+    shims: { ...readShimSettings(values.config), debug: level === "debug" },
+  });
   const server = await serve(daemon.services, values.address, cri ? [cri.serving(daemon.services)] : []);
   log.info("serving...", { address: values.address });
   const signal = await new Promise<string>((resolve) => {

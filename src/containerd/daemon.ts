@@ -32,6 +32,7 @@ import { introspectionService } from "./introspection.ts";
 import { leasesService } from "./leases/service.ts";
 import { Metadata } from "./metadata/metadata.ts";
 import { namespacesService } from "./namespaces.ts";
+import { ExternalShims } from "./shims/external.ts";
 import { snapshotsService } from "./snapshots/service.ts";
 import { NamespacedSnapshots } from "./snapshots/store.ts";
 import { tasksService } from "./tasks/service.ts";
@@ -42,6 +43,15 @@ export interface ContainerdOptions {
   root: string;
   /** Runtime: bundles, runtimes' state. */
   state: string;
+  /** The socket that will be served, which shims of their own are told; default `<state>/containerd.sock`. */
+  address?: string;
+  shims?: {
+    /** Runtimes that are not to be run in this process although they could be: `io.containerd.runc.v2` by its own shim. */
+    external?: readonly string[];
+    /** `NAME=value` for shims' programs. */
+    env?: readonly string[];
+    debug?: boolean;
+  };
 }
 
 /** A containerd in this process; give `services` to `inProcess()` or to `serve()`. */
@@ -81,6 +91,15 @@ export async function openContainerd(options: ContainerdOptions): Promise<Contai
     state,
     publish: (namespace, topic, event) => exchange.publishAny(namespace, topic, event),
   });
+  const external = new ExternalShims({
+    bundles: shim.bundles,
+    root,
+    address: options.address ?? join(state, "containerd.sock"),
+    exchange,
+    runtimes: new Set(options.shims?.external),
+    env: options.shims?.env ?? [],
+    debug: options.shims?.debug ?? false,
+  });
   const collect = () => collector.schedule();
   const services: InProcessServices = new Map<string, Readonly<Record<string, unknown>>>([
     [Containers.typeName, { ...containersService(containers, exchange, collect) }],
@@ -92,10 +111,11 @@ export async function openContainerd(options: ContainerdOptions): Promise<Contai
     [Leases.typeName, { ...leasesService(metadata, collector) }],
     [Namespaces.typeName, { ...namespacesService(metadata, exchange) }],
     [Snapshots.typeName, { ...snapshotsService(snapshotters, exchange) }],
-    [Tasks.typeName, { ...tasksService(containers, shim) }],
+    [Tasks.typeName, { ...tasksService(containers, shim, external) }],
     [Version.typeName, { version: () => ({ version, revision: "corten" }) }],
   ]);
   await shim.reconcile();
+  await external.reconcile();
   await collector.repair();
   exchange.started();
   collector.schedule();
@@ -105,6 +125,7 @@ export async function openContainerd(options: ContainerdOptions): Promise<Contai
     async close() {
       collector.close();
       await shim.close();
+      await external.close();
       await lock.exclusive(async () => {
         await store.close();
         for (const { backend } of snapshotters.values()) await backend.close();

@@ -11,6 +11,8 @@ export interface RuntimeHandlerConfig {
   binaryName?: string;
   root?: string;
   systemdCgroup?: boolean;
+  /** Options of a shim that is not runc's, as the table has them. */
+  options?: Record<string, unknown>;
   snapshotter?: string;
   privilegedWithoutHostDevices?: boolean;
 }
@@ -198,8 +200,13 @@ function runtimeOf(name: string, value: unknown): RuntimeHandlerConfig {
   const binaryName = text(options, "BinaryName");
   const root = text(options, "Root");
   const snapshotter = text(runtime, "snapshotter");
+  const type = text(runtime, "runtime_type") || "io.containerd.runc.v2";
+  // containerd 1.x gives other shims the path of a configuration in this way.
+  const configPath = text(runtime, "runtime_config_path") ?? text(runtime, "ConfigPath");
+  const foreign = { ...options, ...(configPath ? { ConfigPath: configPath } : {}) };
   return {
-    type: text(runtime, "runtime_type") || "io.containerd.runc.v2",
+    type: text(runtime, "runtime_path") || type,
+    ...(type !== "io.containerd.runc.v2" && Object.keys(foreign).length > 0 ? { options: foreign } : {}),
     ...(binaryName ? { binaryName } : {}),
     ...(root ? { root } : {}),
     ...(options["SystemdCgroup"] === true ? { systemdCgroup: true } : {}),

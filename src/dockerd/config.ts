@@ -50,8 +50,10 @@ export interface TlsFiles {
 export interface RuntimeConfig {
   /** Executable of an OCI runtime; absent for the built-in one. */
   path?: string;
-  /** A containerd shim's type such as `io.containerd.kata.v2`, in place of an OCI runtime. */
+  /** A containerd shim's type such as `io.containerd.kata.v2`, or its path, in place of an OCI runtime. */
   type?: string;
+  /** The shim's options, as daemon.json has them. */
+  options?: Record<string, unknown>;
 }
 
 /** The runtime that is part of this program. */

@@ -30,7 +30,13 @@ import type { HostFacts } from "./spec/build.ts";
 import { TraceStore } from "./traces.ts";
 import { VolumeStore, volumeSchema } from "./volumes/store.ts";
 
-export { builtinRuntime, type DaemonConfig, defaultConfig, type TlsFiles } from "./config.ts";
+export {
+  builtinRuntime,
+  type DaemonConfig,
+  defaultConfig,
+  type RuntimeConfig,
+  type TlsFiles,
+} from "./config.ts";
 export type { Daemon, Monitors } from "./daemon.ts";
 export type { FileChange, FileInfo, Host, RootfsTree, SnapshotMount } from "./host.ts";
 export { capabilitiesOfMask } from "./spec/capabilities.ts";

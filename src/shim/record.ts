@@ -1,4 +1,12 @@
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
@@ -108,6 +116,8 @@ export class Bundles {
   *load(): Generator<{ namespace: string; id: string; record: TaskRecord | undefined }> {
     for (const namespace of list(this.root))
       for (const id of list(join(this.root, namespace))) {
+        // Of a shim that is a process of its own (containerd/shims).
+        if (existsSync(join(this.path(namespace, id), "shim-binary-path"))) continue;
         let record: TaskRecord | undefined;
         try {
           record = lastRecord(readFileSync(join(this.path(namespace, id), "task.json"), "utf8"));

@@ -117,7 +117,9 @@ export function taskService(shim: Shim): ServiceImpl<typeof TaskService> {
       return {};
     },
     async closeIO({ id, execId, stdin }, context) {
-      if (stdin) await find(id, context).process(execId).monitor?.closeStdin();
+      const process = find(id, context).process(execId);
+      // Where clients attach to the monitor the end comes by their attachment, after all they have sent.
+      if (stdin && !process.record.stdio.stdout.startsWith("monitor://")) await process.monitor?.closeStdin();
       return {};
     },
     async update({ id, resources }, context) {

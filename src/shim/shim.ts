@@ -77,6 +77,10 @@ export class Shim {
     return task;
   }
 
+  has(namespace: string, id: string): boolean {
+    return this.#tasks.has(`${namespace}/${id}`);
+  }
+
   list(namespace: string): Task[] {
     return [...this.#tasks.values()].filter((task) => task.record.namespace === namespace);
   }

@@ -12,6 +12,7 @@ import {
 } from "@bufbuild/protobuf";
 import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import { OptionsSchema } from "../../proto/gen/containerd/runc/v1/oci_pb.ts";
+import { OptionsSchema as RuntimeOptionsSchema } from "../../proto/gen/runtimeoptions/v1/api_pb.ts";
 import { invalid } from "../base/errors.ts";
 import type { Process, Spec } from "../oci/runtime-spec.ts";
 import { encodeSpec } from "../oci/spec-text.ts";
@@ -46,6 +47,27 @@ export const unpackProcess = (any: Any | undefined): Process => unpackJson<Proce
 /** Options of `io.containerd.runc.v2`: another OCI runtime's binary, its state directory, … */
 export const packOptions = (options: MessageInitShape<typeof OptionsSchema>): Any =>
   packAny(OptionsSchema, options);
+
+/**
+ * A shim's options out of a configuration's table, as containerd and dockerd have them: runc's by their names
+ * (`BinaryName`), all others as `runtimeoptions.v1.Options` (`TypeUrl`, `ConfigPath`, `ConfigBody`). Undefined for none.
+ */
+export function packRuntimeOptions(type: string, table: Readonly<Record<string, unknown>>): Any | undefined {
+  const runc = /(?:^io\.containerd\.(?:runc|corten)\.|containerd-shim-(?:runc|corten)-)v\d+$/.test(type);
+  const schema = runc ? OptionsSchema : RuntimeOptionsSchema;
+  const value: Record<string, unknown> = {};
+  for (const [key, given] of Object.entries(table)) {
+    const wanted = key.replaceAll("_", "").toLowerCase();
+    const field = schema.fields.find(({ localName }) => localName.toLowerCase() === wanted);
+    if (!field) throw invalid(`runtime ${type}: unknown option ${key}`);
+    const isText = typeof given === "string";
+    if (field.localName === "configBody" && isText) value[field.localName] = new TextEncoder().encode(given);
+    else if (typeof given === typeof create<DescMessage>(schema)[field.localName as never])
+      value[field.localName] = given;
+    else throw invalid(`runtime ${type}: option ${key} has the wrong type`);
+  }
+  return Object.keys(value).length === 0 ? undefined : packAny<DescMessage>(schema, value);
+}
 
 function packJson(typeUrl: string, value: unknown): Any {
   return create(AnySchema, { typeUrl, value: new TextEncoder().encode(JSON.stringify(value)) });

@@ -3,7 +3,13 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { invalid, messageOf } from "../../base/errors.ts";
 import type { Level } from "../../base/log.ts";
-import { builtinRuntime, type DaemonConfig, defaultConfig, type TlsFiles } from "../../dockerd/index.ts";
+import {
+  builtinRuntime,
+  type DaemonConfig,
+  defaultConfig,
+  type RuntimeConfig,
+  type TlsFiles,
+} from "../../dockerd/index.ts";
 
 /** What the command line and daemon.json come to. */
 export interface Settings {
@@ -66,7 +72,7 @@ export const usage = `Usage: dockerd [OPTIONS]
   --exec-root DIR           runtime state (default /run/corten)
   -H, --host HOST           unix:///path or tcp://host:port to listen on, several allowed (default unix:///run/corten/docker.sock)
   --containerd SOCKET       use this containerd instead of the one inside
-  --add-runtime NAME=PATH   another OCI runtime, or NAME=io.containerd.X.vN for a shim
+  --add-runtime NAME=PATH   another OCI runtime, or a shim: NAME=io.containerd.X.vN or its path
   --default-runtime NAME    (default ${builtinRuntime})
   -p, --pidfile FILE
   -b, --bridge NAME         name of the default bridge; "none" for no bridge network
@@ -167,9 +173,20 @@ const plurals: Record<string, string> = {
 
 function runtimeFlags(value: unknown): string[] {
   if (value === null || typeof value !== "object") return [];
-  return Object.entries(value as Record<string, { path?: string; runtimeType?: string }>).map(
-    ([name, runtime]) => `${name}=${runtime.path ?? runtime.runtimeType ?? ""}`,
+  return Object.entries(
+    value as Record<string, { path?: string; runtimeType?: string; options?: unknown }>,
+  ).map(
+    ([name, { path, runtimeType, options }]) =>
+      `${name}=${path ?? runtimeType ?? ""}${options === undefined ? "" : `;${JSON.stringify(options)}`}`,
   );
+}
+
+/** A path to an OCI runtime; a shim by its type or by its own path, with its options after a semicolon. */
+function runtimeOf(entry: string): RuntimeConfig {
+  const [, target = entry, options] = /^([^;]*);(\{.*\})$/s.exec(entry) ?? [];
+  const shim = target.startsWith("io.containerd.") || /\/containerd-shim-[\w-]+-v\d+$/.test(target);
+  if (!shim) return { path: target };
+  return { type: target, ...(options ? { options: JSON.parse(options) as Record<string, unknown> } : {}) };
 }
 
 /** Flags over file over defaults. */
@@ -195,7 +212,7 @@ export function settingsOf(flags: Values): Settings {
     const path = rest.join("=");
     if (name === "" || path === "") throw invalid(`runtime must be NAME=PATH, got ${JSON.stringify(entry)}`);
     if (name === builtinRuntime) throw invalid(`runtime name '${name}' is reserved`);
-    config.runtimes[name] = path.startsWith("io.containerd.") ? { type: path } : { path };
+    config.runtimes[name] = runtimeOf(path);
   }
   config.defaultRuntime = text("default-runtime") ?? config.defaultRuntime;
   if (!Object.hasOwn(config.runtimes, config.defaultRuntime))

@@ -33,6 +33,7 @@ export {
   packAny,
   packOptions,
   packProcess,
+  packRuntimeOptions,
   packSpec,
   unpackAny,
   unpackProcess,

@@ -4,6 +4,7 @@ export {
   packAny,
   packOptions,
   packProcess,
+  packRuntimeOptions,
   packSpec,
   unpackAny,
   unpackProcess,

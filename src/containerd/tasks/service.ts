@@ -4,7 +4,7 @@ import { timestampNow } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { Tasks } from "../../../proto/gen/containerd/services/tasks/v1/tasks_pb.ts";
 import { type StateResponse, Task as TaskApi } from "../../../proto/gen/containerd/task/v2/shim_pb.ts";
-import { alreadyExists, CortenError, conflict, isCode, notFound, unimplemented } from "../../base/errors.ts";
+import { alreadyExists, CortenError, conflict, isCode, unimplemented } from "../../base/errors.ts";
 import { specIn } from "../../oci/spec-text.ts";
 import { type Bundles, type Shim, taskService } from "../../shim/index.ts";
 import { makeClient } from "../client/call.ts";
@@ -12,16 +12,14 @@ import { LocalCaller } from "../client/local.ts";
 import type { ContainerStore } from "../containers/service.ts";
 import { type CallContext, checkIdentifier, namespaceOf } from "../context.ts";
 import { fields, parseFilters } from "../filters.ts";
+import type { ExternalShims } from "../shims/external.ts";
 
-/** Names of the runtime that our shim is (and of its forerunners, which old clients still ask for). */
-const ownRuntimes = new Set([
-  "io.containerd.runc.v2",
-  "io.containerd.runc.v1",
-  "io.containerd.runtime.v1.linux",
-]);
-
-/** Running processes of containers, by way of the shim's Task API. */
-export function tasksService(containers: ContainerStore, shim: Shim): ServiceImpl<typeof Tasks> {
+/** Running processes of containers, by way of the Task API of our shim, or of shims that are processes of their own. */
+export function tasksService(
+  containers: ContainerStore,
+  shim: Shim,
+  external: ExternalShims,
+): ServiceImpl<typeof Tasks> {
   const caller = new LocalCaller(new Map([[TaskApi.typeName, { ...taskService(shim) }]]));
   const task = (namespace: string) =>
     makeClient(TaskApi, caller, () => new Headers({ "containerd-namespace": namespace }));
@@ -30,8 +28,19 @@ export function tasksService(containers: ContainerStore, shim: Shim): ServiceImp
   const running = (context: CallContext, id: string) => {
     const namespace = namespaceOf(context);
     containers.check(namespace, id);
+    const outside = external.find(namespace, id);
+    if (outside) return { id, api: outside.api, outside };
     shim.find(namespace, id);
     return { id, api: task(namespace) };
+  };
+
+  /** All tasks of a namespace, and how to ask for each. */
+  const everywhere = (namespace: string) => {
+    const api = task(namespace);
+    return [
+      ...shim.list(namespace).map(({ id }) => ({ id, api })),
+      ...external.list(namespace).map(({ id, api }) => ({ id, api })),
+    ];
   };
 
   return {
@@ -41,10 +50,15 @@ export function tasksService(containers: ContainerStore, shim: Shim): ServiceImp
       const { containerId: id, rootfs, stdin, stdout, stderr, terminal } = request;
       const container = containers.getForTask(namespace, id);
       const name = container.runtime?.name ?? "";
-      if (!ownRuntimes.has(name))
-        throw notFound(`runtime "${name}": binary not installed: file does not exist: not found`);
       const given = request.options?.value.length ? request.options : container.runtime?.options;
       const bytes = container.spec?.value ?? new Uint8Array();
+      if (!external.isOwn(name)) {
+        if (shim.has(namespace, id)) throw alreadyExists(`task ${id}: already exists`);
+        return {
+          containerId: id,
+          pid: await external.create({ request, namespace, runtime: name, config: bytes, options: given }),
+        };
+      }
       const bundle = makeBundle(shim.bundles, namespace, id, bytes);
       const spec = specIn(bytes);
       if (spec) shim.bundles.specs.set(bundle, spec);
@@ -72,8 +86,8 @@ export function tasksService(containers: ContainerStore, shim: Shim): ServiceImp
       return api.start({ id, execId: request.execId }).then(({ pid }) => ({ pid }));
     },
     async delete(request, context) {
-      const { id, api } = running(context, request.containerId);
-      const { pid, exitStatus, exitedAt } = await api.delete({ id });
+      const { id, api, outside } = running(context, request.containerId);
+      const { pid, exitStatus, exitedAt } = await (outside ? external.delete(outside) : api.delete({ id }));
       return { id, pid, exitStatus, ...(exitedAt ? { exitedAt } : {}) };
     },
     async deleteProcess(request, context) {
@@ -88,17 +102,15 @@ export function tasksService(containers: ContainerStore, shim: Shim): ServiceImp
       return { process: toProcess(id, await api.state({ id, execId: request.execId })) };
     },
     async list(request, context) {
-      const namespace = namespaceOf(context);
-      const api = task(namespace);
       const filter = parseFilters(request.filter === "" ? [] : [request.filter]);
       const tasks = [];
-      for (const { id } of shim.list(namespace)) {
+      for (const { id, api } of everywhere(namespaceOf(context))) {
         if (!filter(fields({ id }))) continue;
         try {
           tasks.push(toProcess(id, await api.state({ id })));
         } catch (error) {
-          // Deleted since we looked.
-          if (!isCode(error, "not_found")) throw error;
+          // Deleted since we looked, or its shim was killed.
+          if (!isCode(error, "not_found") && !isCode(error, "unavailable")) throw error;
         }
       }
       return { tasks };
@@ -110,9 +122,13 @@ export function tasksService(containers: ContainerStore, shim: Shim): ServiceImp
       return {};
     },
     async exec(request, context) {
-      const { id, api } = running(context, request.containerId);
+      const { id, api, outside } = running(context, request.containerId);
       const { execId, stdin, stdout, stderr, terminal, spec } = request;
       checkIdentifier(execId);
+      if (outside) {
+        await external.exec(outside, { execId, stdio: { stdin, stdout, stderr, terminal }, spec });
+        return {};
+      }
       await api.exec({ id, execId, stdin, stdout, stderr, terminal, ...(spec ? { spec } : {}) });
       return {};
     },
@@ -151,28 +167,26 @@ export function tasksService(containers: ContainerStore, shim: Shim): ServiceImp
       return {};
     },
     async metrics(request, context) {
-      const namespace = namespaceOf(context);
-      const api = task(namespace);
       const filters = parseFilters(request.filters);
       const metrics = [];
-      for (const { id } of shim.list(namespace)) {
+      for (const { id, api } of everywhere(namespaceOf(context))) {
         // Go's client asks for one task with the filter id==<id>.
         if (!filters(fields({ id }))) continue;
         try {
           const { stats } = await api.stats({ id });
           metrics.push({ id, timestamp: timestampNow(), ...(stats ? { data: stats } : {}) });
         } catch (error) {
-          if (!isCode(error, "not_found")) throw error;
+          if (!isCode(error, "not_found") && !isCode(error, "unavailable")) throw error;
         }
       }
       return { metrics };
     },
     async wait(request, context) {
-      const { id, api } = running(context, request.containerId);
-      const { exitStatus, exitedAt } = await api.wait(
-        { id, execId: request.execId },
-        { signal: context.signal },
-      );
+      const { id, api, outside } = running(context, request.containerId);
+      const { execId } = request;
+      const { exitStatus, exitedAt } = await (outside
+        ? external.wait(outside, execId, context.signal)
+        : api.wait({ id, execId }, { signal: context.signal }));
       return { exitStatus, ...(exitedAt ? { exitedAt } : {}) };
     },
   };

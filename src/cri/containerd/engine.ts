@@ -65,7 +65,7 @@ export function containerdEngine(context: ContainerdParts, version: string): Eng
             await client.tasks.resizePty({ containerId, width: columns, height: rows });
           },
           stdinEnded: () => {
-            if (!context.own) void client.tasks.closeIO({ containerId, stdin: true }).catch(() => {});
+            void client.tasks.closeIO({ containerId, stdin: true }).catch(() => {});
           },
           close: () => {
             streams.close();

@@ -51,7 +51,7 @@ export async function startExec(
       },
       // Another containerd's shim holds the FIFO until it is told.
       stdinEnded: () => {
-        if (!context.own) void client.tasks.closeIO({ ...ids, stdin: true }).catch(() => {});
+        void client.tasks.closeIO({ ...ids, stdin: true }).catch(() => {});
       },
       kill: async () => {
         await client.tasks.kill({ ...ids, signal: 9 }).catch((error) => {

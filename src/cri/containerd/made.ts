@@ -1,11 +1,13 @@
 import { isCode } from "../../base/errors.ts";
-import { packOptions, unpackSpec } from "../../containerd/client/index.ts";
+import { packOptions, packRuntimeOptions, unpackSpec } from "../../containerd/client/index.ts";
 import type { Spec } from "../../oci/runtime-spec.ts";
 import type { RuntimeHandlerConfig } from "../config.ts";
 import type { ContainerdParts } from "./context.ts";
 
 /** The runtime of a handler as containerd is told it. */
 export function runtimeOf(handler: RuntimeHandlerConfig) {
+  const foreign = handler.options && packRuntimeOptions(handler.type, handler.options);
+  if (foreign) return { name: handler.type, options: foreign };
   const options =
     handler.binaryName || handler.root || handler.systemdCgroup
       ? packOptions({

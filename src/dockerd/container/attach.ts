@@ -61,7 +61,6 @@ export async function openStreams(
  * all that the monitor still has to write.
  */
 export function stdinCloser(daemon: Daemon, containerId: string, execId = ""): () => void {
-  if (daemon.inProcess) return () => {};
   return () =>
     void daemon.containerd.tasks
       .closeIO({ containerId, execId, stdin: true })

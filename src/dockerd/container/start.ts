@@ -3,7 +3,7 @@ import { Cleanup } from "../../base/cleanup.ts";
 import { CortenError, conflict, internal, isCode, messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
 import { span } from "../../base/trace.ts";
-import { packOptions } from "../../containerd/client/index.ts";
+import { packOptions, packRuntimeOptions } from "../../containerd/client/index.ts";
 import type { Monitor } from "../../monitor/index.ts";
 import type { Daemon } from "../daemon.ts";
 import { packSpecExact } from "../spec/pack.ts";
@@ -225,7 +225,10 @@ function prepareVolumes(daemon: Daemon, container: Container, undo: Cleanup): vo
 /** containerd's runtime and its options for one of ours by name. */
 export function runtimeOf(daemon: Daemon, name: string) {
   const runtime = daemon.config.runtimes[name];
-  if (runtime?.type !== undefined) return { name: runtime.type };
+  if (runtime?.type !== undefined) {
+    const options = runtime.options && packRuntimeOptions(runtime.type, runtime.options);
+    return { name: runtime.type, ...(options ? { options } : {}) };
+  }
   if (!runtime && name.startsWith("io.containerd.")) return { name };
   return {
     name: "io.containerd.runc.v2",
