@@ -1,9 +1,10 @@
 /** The images of the benchmarks, served from Debian's docker-registry on loopback. */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createConnection } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { must, type Peer, pause, start } from "./peers.ts";
+import { must, type Peer, pause, start, startCorten } from "./peers.ts";
 
 const port = 5000; // The benchmark has a network namespace of its own.
 
@@ -63,4 +64,25 @@ export async function prepareImages(
   await must([...docker.cli, "push", large]);
   await must([...docker.cli, "rmi", large]);
   return { small, large };
+}
+
+/** An image with a C compiler, composed of Debian packages by a daemon of its own, as an archive to load. */
+export async function composeCompiler(): Promise<{ archive: string } & Disposable> {
+  const root = mkdtempSync(join(tmpdir(), "corten-bench-compiler-"));
+  const end = () => rmSync(root, { recursive: true, force: true });
+  const packages = ["gcc", "libc6-dev", "dash", "coreutils"];
+  const archive = join(root, "compiler.tar");
+  try {
+    const daemon = await startCorten(join(root, "daemon"), "127.0.0.1:5000", ["--bridge", "none"]);
+    try {
+      await must([...daemon.cli, "image", "build-deb", "gcc:1", ...packages]);
+      await must([...daemon.cli, "save", "-o", archive, "gcc:1"]);
+    } finally {
+      await daemon.stop();
+    }
+  } catch (error) {
+    end();
+    throw error;
+  }
+  return { archive, [Symbol.dispose]: end };
 }

@@ -8,8 +8,8 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { benchBuilds } from "./build.ts";
-import { prepareImages, startRegistry } from "./images.ts";
+import { benchBuilds, compilerCase } from "./build.ts";
+import { composeCompiler, prepareImages, startRegistry } from "./images.ts";
 import {
   api,
   corten,
@@ -23,15 +23,21 @@ import {
   stopAll,
 } from "./peers.ts";
 
+const wanted = process.argv.slice(2);
+const wants = (name: string) => wanted.length === 0 || wanted.some((word) => name.includes(word));
+
 if (process.env["BENCH_INSIDE"] === undefined) {
+  // Debian's archive is not to be reached from inside.
+  const compiler = wants(compilerCase) ? await composeCompiler() : undefined;
   const inside = spawnSync(
     "unshare",
     ["--net", "--mount", "--propagation", "private", process.execPath, ...process.argv.slice(1)],
     {
       stdio: "inherit",
-      env: { ...process.env, BENCH_INSIDE: "1" },
+      env: { ...process.env, BENCH_INSIDE: "1", ...(compiler ? { BENCH_COMPILER: compiler.archive } : {}) },
     },
   );
+  compiler?.[Symbol.dispose]();
   process.exit(inside.status ?? 1);
 }
 
@@ -44,7 +50,6 @@ interface Result {
 }
 
 const rounds = Number(process.env["BENCH_ROUNDS"] ?? 15);
-const wanted = process.argv.slice(2);
 const results: Result[] = [];
 const root = mkdtempSync(join(tmpdir(), "corten-bench-"));
 
@@ -64,7 +69,7 @@ async function compare(
   theirs: () => Promise<unknown>,
   times = rounds,
 ) {
-  if (wanted.length > 0 && !wanted.some((word) => name.includes(word))) return;
+  if (!wants(name)) return;
   await ours();
   await theirs();
   const mine: number[] = [];
@@ -166,23 +171,28 @@ async function main(): Promise<void> {
   await compare("exec", 4, exec(ours), exec(theirs));
   for (const peer of [ours, theirs]) await must([...peer.cli, "rm", "-f", "target"]);
 
-  if (wanted.length === 0 || wanted.some((word) => "50 detached starts".includes(word))) {
-    const mine = await fifty(ours, small);
-    await pause(2000);
-    const perContainer = (pss(ours.pids()) - idle.ours) / 50;
-    await removeAll(ours);
-    const other = await fifty(theirs, small);
-    await pause(2000);
-    const perContainerTheirs = (pss(theirs.pids()) - idle.theirs) / 50;
-    await removeAll(theirs);
-    keep({ name: "50 detached starts, 10 at a time", unit: "ms", ours: mine, theirs: other, target: 10 });
-    keep({ name: "per running container, PSS", unit: "MB", ours: perContainer, theirs: perContainerTheirs });
+  if (wants("50 detached starts, 10 at a time")) {
+    const times = { ours: [] as number[], theirs: [] as number[] };
+    const memory = { ours: [] as number[], theirs: [] as number[] };
+    for (let round = 0; round < 3; round++)
+      for (const [who, peer] of [
+        ["ours", ours],
+        ["theirs", theirs],
+      ] as const) {
+        times[who].push(await fifty(peer, small));
+        await pause(2000);
+        memory[who].push((pss(peer.pids()) - idle[who]) / 50);
+        await removeAll(peer);
+      }
+    const medians = (of: typeof times) => ({ ours: median(of.ours), theirs: median(of.theirs) });
+    keep({ name: "50 detached starts, 10 at a time", unit: "ms", ...medians(times), target: 10 });
+    keep({ name: "per running container, PSS", unit: "MB", ...medians(memory) });
   }
 
   const pull = (peer: Peer) => async () => {
     await must([...peer.cli, "pull", "-q", large]);
   };
-  if (wanted.length === 0 || wanted.some((word) => "pull of a 400 MB image".includes(word))) {
+  if (wants("pull of a 400 MB image")) {
     const mine: number[] = [];
     const other: number[] = [];
     for (let round = 0; round < 3; round++) {
@@ -211,7 +221,6 @@ async function main(): Promise<void> {
     runc(["/usr/sbin/runc", "--root", join(root, "runc-theirs")]),
   );
 
-  const wants = (name: string) => wanted.length === 0 || wanted.some((word) => name.includes(word));
   if (wanted.length === 0 || wanted.some((word) => word.startsWith("build")))
     await benchBuilds({ root, ours, theirs, small, compare, wanted: wants });
 

@@ -78,7 +78,11 @@ async function end(child: ChildProcess): Promise<void> {
   child.kill("SIGKILL");
 }
 
-export async function startCorten(root: string, registry: string): Promise<Peer> {
+export async function startCorten(
+  root: string,
+  registry: string,
+  network = ["--bridge", "ctbench0"],
+): Promise<Peer> {
   mkdirSync(root, { recursive: true });
   const socket = join(root, "docker.sock");
   const child = start(
@@ -93,8 +97,7 @@ export async function startCorten(root: string, registry: string): Promise<Peer>
       join(root, "pid"),
       "-H",
       `unix://${socket}`,
-      "--bridge",
-      "ctbench0",
+      ...network,
       "--insecure-registry",
       registry,
     ],
