@@ -47,6 +47,8 @@ export interface CriConfig {
   /** Folders with CDI specifications; none where the devices are not wanted. */
   cdiSpecDirs: string[];
   unsetSeccompProfile: string;
+  /** What a container that asks for nothing may do; absent: containerd's. */
+  defaultCapabilities?: string[];
   enableUnprivilegedPorts: boolean;
   enableUnprivilegedIcmp: boolean;
   ignoreImageDefinedVolumes: boolean;

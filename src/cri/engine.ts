@@ -1,3 +1,5 @@
+import type { ContainerConfig } from "../../proto/gen/runtime/v1/container_config_pb.ts";
+import type { PodSandboxConfig } from "../../proto/gen/runtime/v1/sandbox_config_pb.ts";
 import type { Attachment } from "../monitor/index.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { ImageConfig } from "../oci/image-spec.ts";
@@ -66,6 +68,8 @@ export interface MadeContainer {
   labels: Record<string, string>;
   /** Absent for what holds a pod: it has no image and no writable layer. */
   layer?: { snapshotter: string; image: CriImage };
+  /** What kubelet asked for, for engines that have more to say about the spec. */
+  asked?: { config: ContainerConfig; pod: PodSandboxConfig };
 }
 
 /** What is made within one `making` is kept from being collected until it is referred to. */
@@ -91,7 +95,7 @@ export interface Engine {
   /** As Version tells them. */
   readonly name: string;
   readonly version: string;
-  features(handler: string): { recursiveReadOnlyMounts: boolean };
+  features(handler: string): { recursiveReadOnlyMounts: boolean; userNamespaces?: boolean };
   /** By a name, an id or the beginning of one; throws `not_found`. */
   image(text: string): Promise<CriImage>;
   making<T>(work: (making: Making) => Promise<T>): Promise<T>;

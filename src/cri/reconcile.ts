@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { readExit } from "../monitor/index.ts";
-import { MNT_DETACH, unmountAll } from "../sys/mount.ts";
 import { discardContainer } from "./container/create.ts";
 import { followEnd, handleEnd, unknownEnd } from "./container/end.ts";
 import { removeContainer } from "./container/remove.ts";
@@ -14,6 +13,7 @@ import { type Container, nowNanoseconds } from "./records.ts";
 import { watchHolder } from "./sandbox/holder-task.ts";
 import { mountedNamespaces, removeNamespace } from "./sandbox/namespaces.ts";
 import { discardSandbox, removeSandbox } from "./sandbox/stop.ts";
+import { unmountFiles } from "./sandbox/user-namespace.ts";
 
 /** Brings the records in line with what lives: pods run on while the server is away, however it ended. */
 export async function reconcile(context: Context): Promise<void> {
@@ -100,7 +100,7 @@ function removeOrphans({ config, records, removal }: Context): void {
     for (const kind of ["sandboxes", "containers"] as const)
       for (const id of names(join(root, kind))) {
         if (records[kind].find(id)) continue;
-        unmountAll(join(root, kind, id, "shm"), MNT_DETACH);
+        unmountFiles({ shm: join(root, kind, id, "shm"), mapped: join(root, kind, id, "mapped") });
         place.discard(join(root, kind, id));
       }
 }

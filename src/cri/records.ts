@@ -26,8 +26,8 @@ export interface SandboxRecord {
   runtimeHandler: string;
   hostNetwork: boolean;
   /** Files of the pod's namespaces; absent ones are the host's, or (pid) the holder's. */
-  namespaces: { net?: string; ipc?: string; uts?: string };
-  /** A process that holds the pod's PID namespace, as a task under the pod's id. */
+  namespaces: { user?: string; net?: string; ipc?: string; uts?: string };
+  /** A process that holds the pod's PID namespace, as a task under the pod's id. A user namespace has always come with one. */
   holder: boolean;
   hostname: string;
   ips: string[];

@@ -6,7 +6,7 @@ import type { Context } from "./context.ts";
 export function statusOf(context: Context, verbose: boolean): MessageInitShape<typeof StatusResponseSchema> {
   const { cni, config, engine } = context;
   const network = cni.network;
-  const features = (name: string) => ({ ...engine.features(name), userNamespaces: false });
+  const features = (name: string) => ({ userNamespaces: false, ...engine.features(name) });
   return {
     status: {
       conditions: [

@@ -7,10 +7,9 @@ import { on, scenarios } from "../integration/cri.scenarios.ts";
 const script = join(import.meta.dir, "../integration/cri.scenarios.ts");
 
 /**
- * What is particular to our runtime: recursive read-only and id-mapped mounts, which runc 1.1.5 has not, and the handlers it
- * tells of.
+ * What is particular to our runtime: recursive read-only mounts, which runc 1.1.5 has not, and the handlers it tells of.
  */
-const left = /^(volumes|users:|Version)/;
+const left = /^(volumes|Version)/;
 
 describe("CRI on the real containerd", () => {
   for (const name of Object.keys(scenarios))

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { NamespaceMode, Signal } from "../../../proto/gen/runtime/v1/common_pb.ts";
 import type { ContainerConfig } from "../../../proto/gen/runtime/v1/container_config_pb.ts";
 import { ContainerEventType } from "../../../proto/gen/runtime/v1/event_pb.ts";
@@ -15,7 +15,8 @@ import type { CriImage } from "../engine.ts";
 import { type Container, type ContainerRecord, nowNanoseconds, type Sandbox } from "../records.ts";
 import { publishEvent } from "../sandbox/events.ts";
 import { filesOf } from "../sandbox/paths.ts";
-import { containerSpec, refuseUserNamespace } from "../spec/container.ts";
+import { idMappingsOf, mappedPath, ownWritableLayer } from "../sandbox/user-namespace.ts";
+import { containerSpec } from "../spec/container.ts";
 import { bind } from "../spec/mounts.ts";
 import { cgroupsPathOf } from "../spec/resources.ts";
 import { accountsOf, processUser } from "../spec/user.ts";
@@ -44,7 +45,9 @@ export async function createContainer(
     throw alreadyExists(
       `failed to reserve container name ${JSON.stringify(key)}: name is reserved for ${JSON.stringify(before.record.id)}`,
     );
-  refuseUserNamespace(config.linux?.securityContext?.namespaceOptions?.usernsOptions?.mode);
+  const mappings = idMappingsOf(sandbox.config.linux?.securityContext?.namespaceOptions);
+  if (!mappings && idMappingsOf(config.linux?.securityContext?.namespaceOptions))
+    throw invalid("a container cannot have a user namespace in a pod that has none");
   const devices = requestedNames(config.CDIDevices, config.annotations);
   const image = await context.engine.image(config.image?.image ?? "");
   const id = randomBytes(32).toString("hex");
@@ -81,6 +84,7 @@ export async function createContainer(
   if (record.logPath !== "") mkdirSync(dirname(record.logPath), { recursive: true, mode: 0o755 });
   await context.engine.making(async (making) => {
     const mounts = await making.prepare(record, image);
+    if (mappings) ownWritableLayer(mappings, mounts);
     record.user = processUser(
       config.linux?.securityContext,
       image.config.config?.User ?? "",
@@ -98,11 +102,15 @@ export async function createContainer(
       user: record.user,
       hostname: sandbox.record.hostname,
       ...(await namespacesFor(context, sandbox, config)),
+      idMappings: mappings,
       podMounts: podMounts(context, sandbox, config),
       volumes,
       cgroupsPath: record.cgroupsPath,
       sysctls: sysctlsOf(context, sandbox),
       unsetSeccompProfile: context.config.unsetSeccompProfile,
+      ...(context.config.defaultCapabilities
+        ? { defaultCapabilities: context.config.defaultCapabilities }
+        : {}),
     });
     const spec = injectDevices(plain, devices, context.config.cdiSpecDirs);
     record.mounts = (spec.mounts ?? []).map(({ destination, source }) => ({
@@ -119,6 +127,7 @@ export async function createContainer(
       runtime: handler,
       spec,
       layer: { snapshotter: record.snapshotter, image },
+      asked: { config, pod },
     });
   });
   record.state = "created";
@@ -140,7 +149,7 @@ async function namespacesFor(context: Context, sandbox: Sandbox, config: Contain
   const { namespaces, hostNetwork, holder, id } = sandbox.record;
   const options = config.linux?.securityContext?.namespaceOptions;
   const mode = options?.pid ?? NamespaceMode.POD;
-  const joined: { net?: string; ipc?: string; uts?: string; pid?: string } = { ...namespaces };
+  const joined: { user?: string; net?: string; ipc?: string; uts?: string; pid?: string } = { ...namespaces };
   if (mode === NamespaceMode.POD) {
     if (!holder) throw invalid("the pod has no PID namespace of its own to share");
     joined.pid = `/proc/${await context.engine.holderPid(id)}/ns/pid`;
@@ -158,13 +167,20 @@ async function namespacesFor(context: Context, sandbox: Sandbox, config: Contain
 
 /** What the pod's containers share as files. */
 function podMounts(context: Context, sandbox: Sandbox, config: ContainerConfig): Mount[] {
-  const files = filesOf(context, sandbox.record.id);
+  const { id, namespaces } = sandbox.record;
+  const own = filesOf(context, id);
+  const seen = (path: string) =>
+    namespaces.user === undefined ? path : mappedPath(context, id, namespaces.user, path);
+  const dir = seen(own.dir);
+  const files = Object.fromEntries(
+    (["hostname", "hosts", "resolvConf"] as const).map((name) => [name, join(dir, basename(own[name]))]),
+  ) as Record<"hostname" | "hosts" | "resolvConf", string>;
   const writable = !(config.linux?.securityContext?.readonlyRootfs ?? false);
   return [
     bind(files.hostname, "/etc/hostname", writable),
     bind(files.hosts, "/etc/hosts", writable),
     bind(files.resolvConf, "/etc/resolv.conf", writable),
-    bind(sandbox.record.namespaces.ipc === undefined ? "/dev/shm" : files.shm, "/dev/shm", true),
+    bind(namespaces.ipc === undefined ? "/dev/shm" : seen(own.shm), "/dev/shm", true),
   ];
 }
 
@@ -177,7 +193,12 @@ function sysctlsOf({ config }: Context, sandbox: Sandbox): Record<string, string
   const own: Record<string, string> = {};
   if (sandbox.record.namespaces.net !== undefined) {
     if (config.enableUnprivilegedPorts) own["net.ipv4.ip_unprivileged_port_start"] = "0";
-    if (config.enableUnprivilegedIcmp) own["net.ipv4.ping_group_range"] = "0 2147483647";
+    // Groups that a user namespace does not have are not taken.
+    const groups = idMappingsOf(sandbox.config.linux?.securityContext?.namespaceOptions)?.gids.find(
+      ({ containerID }) => containerID === 0,
+    );
+    if (config.enableUnprivilegedIcmp)
+      own["net.ipv4.ping_group_range"] = `0 ${groups ? groups.size - 1 : 2 ** 31 - 1}`;
   }
   return { ...own, ...Object.fromEntries(asked) };
 }

@@ -1,5 +1,6 @@
 import { closeSync, mkdirSync, openSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import type { Mount as CriMount } from "../../../proto/gen/runtime/v1/common_pb.ts";
 import { invalid } from "../../base/errors.ts";
 import type { Mount } from "../../oci/runtime-spec.ts";
@@ -8,6 +9,7 @@ import { openInRoot } from "../../sys/rootfs/index.ts";
 import type { Context } from "../context.ts";
 import type { CriImage, Making } from "../engine.ts";
 import type { Container } from "../records.ts";
+import { idMappingsOf, linuxMappings, mapLayers, mappedPath } from "../sandbox/user-namespace.ts";
 import { bind, volumeMount } from "../spec/mounts.ts";
 import { containerDir } from "./paths.ts";
 
@@ -20,13 +22,24 @@ export async function volumesOf(
 ): Promise<Mount[]> {
   const { config, record } = container;
   const mounts: Mount[] = [];
+  const sandbox = context.records.sandboxes.get(record.sandboxId);
+  const { user } = sandbox.record.namespaces;
+  const mappings = idMappingsOf(sandbox.config.linux?.securityContext?.namespaceOptions);
   for (const mount of config.mounts) {
     if (!mount.containerPath.startsWith("/"))
       throw invalid(`mount path ${JSON.stringify(mount.containerPath)} is not absolute`);
-    if (mount.uidMappings.length > 0 || mount.gidMappings.length > 0)
-      throw invalid("mounts with id mappings are not implemented");
+    const uidMappings = linuxMappings(mount.uidMappings);
+    const gidMappings = linuxMappings(mount.gidMappings);
+    const isMapped = uidMappings.length > 0 || gidMappings.length > 0;
     const source = mount.image?.image ? await imageVolume(context, making, container, mount) : undefined;
-    mounts.push(volumeMount(mount, source));
+    const volume = volumeMount(mount, source);
+    // An image's layers are mapped where they are mounted.
+    if (isMapped && source === undefined) {
+      if (user === undefined || !isDeepStrictEqual({ uids: uidMappings, gids: gidMappings }, mappings))
+        throw invalid(`the id mappings of mount ${JSON.stringify(mount.containerPath)} are not the pod's`);
+      volume.source = mappedPath(context, record.sandboxId, user, volume.source!);
+    }
+    mounts.push(volume);
   }
   if (context.config.ignoreImageDefinedVolumes) return mounts;
   const taken = new Set(mounts.map(({ destination }) => destination));
@@ -34,7 +47,9 @@ export async function volumesOf(
     if (taken.has(path)) continue;
     const source = join(containerDir(context, record.id).dir, "volumes", String(index));
     mkdirSync(source, { recursive: true, mode: 0o755 });
-    mounts.push(bind(source, path, true));
+    mounts.push(
+      bind(user === undefined ? source : mappedPath(context, sandbox.record.id, user, source), path, true),
+    );
   }
   return mounts;
 }
@@ -53,7 +68,7 @@ async function imageVolume(
   record.views.push(key);
   const root = join(containerDir(context, record.id).runtimeDir, "volumes", String(record.views.length));
   mkdirSync(root, { recursive: true, mode: 0o700 });
-  mountAll(mounts, root);
+  mountAll(mapLayers(context, record.sandboxId, mounts), root);
   if (mount.imageSubPath === "") return root;
   const rootFd = openSync(root, "r");
   try {

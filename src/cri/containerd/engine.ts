@@ -1,8 +1,10 @@
+import { basename } from "node:path";
 import { Status } from "../../../proto/gen/containerd/v1/types/task_pb.ts";
 import { isCode, messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
 import { type ContainerdClient, packSpec, subscribe, withLease } from "../../containerd/client/index.ts";
 import { connectMonitor, readExit } from "../../monitor/index.ts";
+import { runtimeNamed } from "../config.ts";
 import type { Engine, MadeContainer, Making } from "../engine.ts";
 import { getImage } from "../images/store.ts";
 import { snapshotterRoot } from "../images/usage.ts";
@@ -28,9 +30,16 @@ export function containerdEngine(context: ContainerdParts, version: string): Eng
     name: "containerd",
     version,
     // Recursive read-only mounts need mount_setattr (Linux 5.12), which our runtime has; of others we do not know.
-    features: (handler) => ({
-      recursiveReadOnlyMounts: context.own && context.config.runtimes[handler]?.binaryName === undefined,
-    }),
+    features: (handler) => {
+      const { type, binaryName } = runtimeNamed(context.config, handler)!;
+      return {
+        recursiveReadOnlyMounts: context.own && binaryName === undefined,
+        // They only join the namespace: what is mapped is mounted by us.
+        userNamespaces:
+          type === "io.containerd.runc.v2" &&
+          (binaryName === undefined || /^(runc|crun|youki)$/.test(basename(binaryName))),
+      };
+    },
     image: (text) => getImage(client, text),
     making: (work) => withLease(client, (leased) => work(makingOf(leased))),
     async discard(record) {

@@ -7,6 +7,7 @@ import { unknownEnd } from "../container/end.ts";
 import { containerDir } from "../container/paths.ts";
 import type { End } from "../engine.ts";
 import { type Container, nowNanoseconds } from "../records.ts";
+import { mapLayers } from "../sandbox/user-namespace.ts";
 import type { ContainerdParts } from "./context.ts";
 import { abandonStdio, makeStdio } from "./stdio.ts";
 
@@ -19,7 +20,8 @@ export async function startTask(
   const { client } = context;
   const { id } = record;
   await using undo = new Cleanup();
-  const { mounts } = await client.snapshots.mounts({ snapshotter: record.snapshotter, key: id });
+  const layer = await client.snapshots.mounts({ snapshotter: record.snapshotter, key: id });
+  const mounts = mapLayers(context, record.sandboxId, layer.mounts);
   record.monitorDir = join(containerDir(context, id).runtimeDir, "init");
   const stdio = await makeStdio(context, {
     dir: record.monitorDir,

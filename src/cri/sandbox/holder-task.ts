@@ -6,20 +6,27 @@ import type { Sandbox } from "../records.ts";
 import { cgroupsPathOf, oomScoreAdjustment } from "../spec/resources.ts";
 import { publishEvent } from "./events.ts";
 import { holderRoot } from "./holder.ts";
+import type { IdMappings } from "./user-namespace.ts";
 
 /** Below what containers get, so that the kernel takes the pod's own process last. */
 const holderOomScore = -998;
 
-/** Starts the task whose only process is PID 1 of the pod. */
-export async function startHolder(context: Context, sandbox: Sandbox): Promise<void> {
+/** Starts the task whose only process is PID 1 of the pod; with `mappings` it makes the pod's namespaces as well. Gives its pid. */
+export async function startHolder(
+  context: Context,
+  sandbox: Sandbox,
+  mappings: IdMappings | undefined,
+): Promise<number> {
   const { record, config } = sandbox;
   const { id } = record;
   const handler = runtimeNamed(context.config, record.runtimeHandler)!;
   const { net, ipc, uts } = record.namespaces;
   const namespaces: LinuxNamespace[] = [{ type: "mount" }, { type: "pid" }];
-  if (net !== undefined) namespaces.push({ type: "network", path: net });
-  if (ipc !== undefined) namespaces.push({ type: "ipc", path: ipc });
-  if (uts !== undefined) namespaces.push({ type: "uts", path: uts });
+  const joined = (path: string) => (mappings ? {} : { path });
+  if (mappings) namespaces.push({ type: "user" });
+  if (net !== undefined) namespaces.push({ type: "network", ...joined(net) });
+  if (ipc !== undefined) namespaces.push({ type: "ipc", ...joined(ipc) });
+  if (uts !== undefined) namespaces.push({ type: "uts", ...joined(uts) });
   const spec: Spec = {
     ociVersion: "1.0.2",
     process: {
@@ -32,12 +39,26 @@ export async function startHolder(context: Context, sandbox: Sandbox): Promise<v
       oomScoreAdj: oomScoreAdjustment(holderOomScore),
     },
     root: { path: holderRoot(context.config.state), readonly: true },
-    mounts: [{ destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] }],
+    mounts: [
+      { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
+      // The runtime's default devices have their places made by the pod's root, to whom the holder's files do not belong.
+      ...(mappings
+        ? [
+            {
+              destination: "/dev",
+              type: "tmpfs",
+              source: "tmpfs",
+              options: ["nosuid", "mode=755", "size=64k"],
+            },
+          ]
+        : []),
+    ],
     annotations: { "io.kubernetes.cri.container-type": "sandbox", "io.kubernetes.cri.sandbox-id": id },
     linux: {
       resources: { devices: [{ allow: false, access: "rwm" }], cpu: { shares: 2 } },
       cgroupsPath: cgroupsPathOf(config.linux?.cgroupParent ?? "", id, handler.systemdCgroup ?? false),
       namespaces,
+      ...(mappings ? { uidMappings: mappings.uids, gidMappings: mappings.gids } : {}),
     },
   };
   const pid = await context.engine.startHolder({
@@ -47,6 +68,7 @@ export async function startHolder(context: Context, sandbox: Sandbox): Promise<v
     spec,
   });
   if (pid === 0) throw new Error("the pod's process has no pid");
+  return pid;
 }
 
 /** A holder that is killed takes all of the pod's processes with it: the pod is not ready any more. */

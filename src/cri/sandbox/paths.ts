@@ -12,5 +12,7 @@ export function filesOf({ config }: Pick<Context, "config">, id: string) {
     /** Gone after a reboot, like all shared memory. */
     runtimeDir: join(config.state, "sandboxes", id),
     shm: join(config.state, "sandboxes", id, "shm"),
+    /** Directories and files of the node as the users of a pod with a user namespace see them. */
+    mapped: join(config.state, "sandboxes", id, "mapped"),
   };
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { hostname as ownHostname } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
@@ -7,24 +7,31 @@ import { NamespaceMode, PodSandboxMetadataSchema } from "../../../proto/gen/runt
 import { ContainerEventType } from "../../../proto/gen/runtime/v1/event_pb.ts";
 import type { PodSandboxConfig } from "../../../proto/gen/runtime/v1/sandbox_config_pb.ts";
 import { Cleanup } from "../../base/cleanup.ts";
-import { alreadyExists, CortenError, invalid, messageOf, notFound } from "../../base/errors.ts";
+import {
+  alreadyExists,
+  CortenError,
+  invalid,
+  messageOf,
+  notFound,
+  unimplemented,
+} from "../../base/errors.ts";
 import { span } from "../../base/trace.ts";
 import { mountAll } from "../../sys/mount.ts";
 import { setLink } from "../../sys/netlink/link.ts";
 import { NETLINK_ROUTE } from "../../sys/netlink/socket.ts";
-import { createNetns, openNetlinkIn } from "../../sys/netns.ts";
+import { bindNetns, createNetns, openNetlinkIn } from "../../sys/netns.ts";
 import { addressesOf } from "../cni/cni.ts";
 import { podNetworkRequest } from "../cni/request.ts";
 import { runtimeNamed } from "../config.ts";
 import type { Context } from "../context.ts";
 import { nowNanoseconds, type Sandbox, type SandboxRecord } from "../records.ts";
-import { refuseUserNamespace } from "../spec/container.ts";
 import { publishEvent } from "./events.ts";
 import { startHolder, watchHolder } from "./holder-task.ts";
 import { createUtsAndIpc } from "./namespaces.ts";
 import { filesOf } from "./paths.ts";
 import { resolvConf } from "./resolv-conf.ts";
 import { releaseSandbox } from "./stop.ts";
+import { idMappingsOf } from "./user-namespace.ts";
 
 /** A metadata's text: what makes two pods the same. */
 export const sandboxKey = ({ metadata = create(PodSandboxMetadataSchema) }: PodSandboxConfig): string =>
@@ -47,7 +54,11 @@ export async function runSandbox(
       `failed to reserve sandbox name ${JSON.stringify(key)}: name is reserved for ${JSON.stringify(before.record.id)}`,
     );
   const options = config.linux?.securityContext?.namespaceOptions;
-  refuseUserNamespace(options?.usernsOptions?.mode);
+  const mappings = idMappingsOf(options);
+  if (mappings && !context.engine.features(handler).userNamespaces)
+    throw unimplemented(
+      `the runtime of ${JSON.stringify(handler)} is not known to have user namespaces with mapped mounts`,
+    );
   const hostNetwork = options?.network === NamespaceMode.NODE;
   const id = randomBytes(32).toString("hex");
   const namespace = (name: string) => join(context.config.state, "namespaces", `${name}-${id}`);
@@ -58,10 +69,11 @@ export async function runSandbox(
     runtimeHandler: handler,
     hostNetwork,
     namespaces: {
+      ...(mappings ? { user: namespace("user") } : {}),
       ...(hostNetwork ? {} : { net: namespace("net"), uts: namespace("uts") }),
       ...(options?.ipc === NamespaceMode.NODE ? {} : { ipc: namespace("ipc") }),
     },
-    holder: (options?.pid ?? NamespaceMode.POD) === NamespaceMode.POD,
+    holder: mappings !== undefined || (options?.pid ?? NamespaceMode.POD) === NamespaceMode.POD,
     hostname: config.hostname || (hostNetwork ? ownHostname() : id.slice(0, 12)),
     ips: [],
   };
@@ -72,13 +84,16 @@ export async function runSandbox(
   records.saveSandbox(sandbox);
   undo.add("forget the sandbox", () => records.dropSandbox(id));
   undo.add("release the sandbox", () => releaseSandbox(context, sandbox));
-  span("cri", "make namespaces", () => makeNamespaces(record));
+  if (!mappings) span("cri", "make namespaces", () => makeNamespaces(record));
   makeFiles(context, sandbox);
   if (config.logDirectory !== "") mkdirSync(config.logDirectory, { recursive: true, mode: 0o755 });
-  await Promise.all([
-    span("cri", "add to network", () => addToNetwork(context, sandbox)),
-    record.holder ? span("cri", "start holder", () => startHolder(context, sandbox)) : undefined,
-  ]);
+  const addition = () => span("cri", "add to network", () => addToNetwork(context, sandbox));
+  const holder = () => span("cri", "start holder", () => startHolder(context, sandbox, mappings));
+  if (mappings) {
+    // Namespaces belong to the user namespace they are made in: a process in it makes them all.
+    bindNamespaces(record, await holder());
+    await addition();
+  } else await Promise.all([addition(), record.holder ? holder() : undefined]);
   record.state = "ready";
   records.saveSandbox(sandbox);
   undo.release();
@@ -92,14 +107,31 @@ function makeNamespaces({ namespaces }: SandboxRecord): void {
   const { net, uts, ipc } = namespaces;
   if (net !== undefined) {
     createNetns(net);
-    const socket = openNetlinkIn(net, NETLINK_ROUTE);
-    try {
-      socket.transact([setLink(1, { up: true })]);
-    } finally {
-      socket.close();
-    }
+    setLoopbackUp(net);
   }
   createUtsAndIpc({ ...(uts === undefined ? {} : { uts }), ...(ipc === undefined ? {} : { ipc }) });
+}
+
+function setLoopbackUp(net: string): void {
+  const socket = openNetlinkIn(net, NETLINK_ROUTE);
+  try {
+    socket.transact([setLink(1, { up: true })]);
+  } finally {
+    socket.close();
+  }
+}
+
+/** The namespaces a pod's process has made, kept by their files. */
+function bindNamespaces({ namespaces }: SandboxRecord, pid: number): void {
+  for (const [name, path] of Object.entries(namespaces)) {
+    const fd = openSync(`/proc/${pid}/ns/${name}`, "r");
+    try {
+      bindNetns(fd, path);
+    } finally {
+      closeSync(fd);
+    }
+  }
+  if (namespaces.net !== undefined) setLoopbackUp(namespaces.net);
 }
 
 /** hostname, hosts and resolv.conf, which all of the pod's containers see, and its shared memory. */

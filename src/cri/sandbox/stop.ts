@@ -1,7 +1,6 @@
 import { ContainerEventType } from "../../../proto/gen/runtime/v1/event_pb.ts";
 import { messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
-import { MNT_DETACH, unmountAll } from "../../sys/mount.ts";
 import { removeContainer } from "../container/remove.ts";
 import { stopContainer } from "../container/stop.ts";
 import type { Context } from "../context.ts";
@@ -9,6 +8,7 @@ import type { Sandbox } from "../records.ts";
 import { publishEvent } from "./events.ts";
 import { mountedNamespaces, removeNamespace } from "./namespaces.ts";
 import { filesOf } from "./paths.ts";
+import { unmountFiles } from "./user-namespace.ts";
 
 /** Ends all of a pod's processes and gives its network back. What is stopped already is left as it is. */
 export async function stopSandbox(context: Context, sandbox: Sandbox): Promise<void> {
@@ -31,13 +31,13 @@ export async function stopSandbox(context: Context, sandbox: Sandbox): Promise<v
 /** Holder, network, namespaces and shared memory. A network that cannot be given back is an error, to be tried again. */
 async function releaseNamespaces(context: Context, { record }: Sandbox): Promise<void> {
   if (record.holder) await context.engine.endHolder(record.id);
-  const { net, ipc, uts } = record.namespaces;
+  const { user, net, ipc, uts } = record.namespaces;
   if (record.network && net !== undefined) {
     await context.cni.remove(record.network, record.id, mountedNamespaces().has(net) ? net : "");
     delete record.network;
   }
-  for (const path of [net, ipc, uts]) if (path !== undefined) removeNamespace(path);
-  unmountAll(filesOf(context, record.id).shm, MNT_DETACH);
+  for (const path of [net, ipc, uts, user]) if (path !== undefined) removeNamespace(path);
+  unmountFiles(filesOf(context, record.id));
 }
 
 /** All a pod has on this machine, whatever state its making was in. */
@@ -47,7 +47,7 @@ export async function releaseSandbox(context: Context, sandbox: Sandbox): Promis
     await releaseNamespaces(context, sandbox);
   } finally {
     const files = filesOf(context, record.id);
-    unmountAll(files.shm, MNT_DETACH);
+    unmountFiles(files);
     context.removal.data.discard(files.dir);
     context.removal.runtime.discard(files.runtimeDir);
   }

@@ -38,6 +38,8 @@ export interface CapabilityWish {
   privileged: boolean;
   add: readonly string[];
   drop: readonly string[];
+  /** What is there before; absent: containerd's. */
+  defaults?: readonly string[];
 }
 
 /** `ALL` counts first, single names after it, whichever list they are in; what we have not ourselves is left out. */
@@ -48,7 +50,7 @@ export function capabilitiesOf(
   if (wish.privileged) return names.filter((name) => available.has(name));
   const add = wish.add.map(fullName);
   const drop = wish.drop.map(fullName);
-  let set = new Set(defaults);
+  let set = new Set(wish.defaults?.map(fullName) ?? defaults);
   if (add.includes("ALL")) set = new Set(names);
   if (drop.includes("ALL")) set = new Set();
   for (const name of add) if (name !== "ALL") set.add(name);

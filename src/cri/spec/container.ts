@@ -1,9 +1,8 @@
-import { NamespaceMode } from "../../../proto/gen/runtime/v1/common_pb.ts";
 import type { ContainerConfig } from "../../../proto/gen/runtime/v1/container_config_pb.ts";
 import type { PodSandboxConfig } from "../../../proto/gen/runtime/v1/sandbox_config_pb.ts";
-import { invalid, unimplemented } from "../../base/errors.ts";
+import { invalid } from "../../base/errors.ts";
 import type { ImageConfig } from "../../oci/image-spec.ts";
-import type { LinuxNamespace, Mount, Spec } from "../../oci/runtime-spec.ts";
+import type { LinuxIDMapping, LinuxNamespace, Mount, Spec } from "../../oci/runtime-spec.ts";
 import { cgroupLayout } from "../../sys/cgroup/index.ts";
 import type { RuntimeHandlerConfig } from "../config.ts";
 import { capabilitiesOf } from "./capabilities.ts";
@@ -23,7 +22,9 @@ export interface ContainerSpecInput {
   user: { uid: number; gid: number; additionalGids: number[] };
   hostname: string;
   /** Files of the namespaces to join; what is absent is the host's, or for `pid` a new one. */
-  namespaces: { net?: string; ipc?: string; uts?: string; pid?: string };
+  namespaces: { user?: string; net?: string; ipc?: string; uts?: string; pid?: string };
+  /** Of the user namespace that is joined. */
+  idMappings: { uids: LinuxIDMapping[]; gids: LinuxIDMapping[] } | undefined;
   hostPid: boolean;
   hostNetwork: boolean;
   /** The pod's files and shared memory, and the volumes. */
@@ -32,6 +33,7 @@ export interface ContainerSpecInput {
   cgroupsPath: string;
   sysctls: Record<string, string>;
   unsetSeccompProfile: string;
+  defaultCapabilities?: readonly string[];
 }
 
 const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -47,6 +49,7 @@ export function containerSpec(input: ContainerSpecInput): Spec {
     privileged,
     add: security?.capabilities?.addCapabilities ?? [],
     drop: security?.capabilities?.dropCapabilities ?? [],
+    ...(input.defaultCapabilities ? { defaults: input.defaultCapabilities } : {}),
   });
   const ambient =
     (security?.capabilities?.addAmbientCapabilities ?? []).length > 0
@@ -101,6 +104,7 @@ export function containerSpec(input: ContainerSpecInput): Spec {
       },
       cgroupsPath: input.cgroupsPath,
       namespaces: namespacesOf(input, privileged),
+      ...(input.idMappings ? { uidMappings: input.idMappings.uids, gidMappings: input.idMappings.gids } : {}),
       ...(hostDevices
         ? { devices: [...devicesBelow("/dev", "/dev"), ...requested.devices] }
         : requested.devices.length > 0
@@ -140,6 +144,7 @@ function environmentOf({ config, image, hostname }: ContainerSpecInput): string[
 
 function namespacesOf({ namespaces, hostPid }: ContainerSpecInput, privileged: boolean): LinuxNamespace[] {
   const out: LinuxNamespace[] = [{ type: "mount" }];
+  if (namespaces.user !== undefined) out.push({ type: "user", path: namespaces.user });
   if (namespaces.net !== undefined) out.push({ type: "network", path: namespaces.net });
   if (namespaces.uts !== undefined) out.push({ type: "uts", path: namespaces.uts });
   if (namespaces.ipc !== undefined) out.push({ type: "ipc", path: namespaces.ipc });
@@ -176,9 +181,4 @@ function annotationsOf({ sandboxId, config, pod, imageName }: ContainerSpecInput
     "io.kubernetes.cri.container-name": config.metadata?.name ?? "",
     "io.kubernetes.cri.image-name": imageName,
   };
-}
-
-/** Refuses what is not there yet, instead of doing something else in silence. */
-export function refuseUserNamespace(mode: NamespaceMode | undefined): void {
-  if (mode === NamespaceMode.POD) throw unimplemented("user namespaces of pods are not implemented");
 }
