@@ -20,6 +20,7 @@ import { MNT_DETACH, type Mount, mountAll, unmountAll } from "../sys/mount.ts";
 import { taskEvents } from "./events.ts";
 import { adopt, endUnrecorded } from "./exit.ts";
 import { removeLeftCgroups } from "./leftovers.ts";
+import { shareWithMapped } from "./mapped-bundle.ts";
 import { Bundles, type ProcessRecord, type TaskRecord } from "./record.ts";
 import { chooseRuntime, openRuntime } from "./runtimes/choose.ts";
 import { memoryCgroupOf } from "./stats.ts";
@@ -121,6 +122,7 @@ export class Shim {
     this.bundles.save(record);
     const rootfs = join(bundle, "rootfs");
     mkdirSync(rootfs, { recursive: true, mode: 0o711 });
+    shareWithMapped(bundle, spec);
     if (request.rootfs.length > 0) {
       span("shim", "mount rootfs", () => mountAll(request.rootfs, rootfs));
       undo.add(`unmount ${rootfs}`, () => unmountAll(rootfs, MNT_DETACH));
