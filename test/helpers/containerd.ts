@@ -31,11 +31,19 @@ export interface TestContainerd extends AsyncDisposable {
   log(): string;
 }
 
-export async function startContainerd(kind: "corten" | "debian" = "corten"): Promise<TestContainerd> {
+/** `config` is a config.toml for ours. */
+export async function startContainerd(
+  kind: "corten" | "debian" = "corten",
+  config?: string,
+): Promise<TestContainerd> {
   const root = mkdtempSync(join(tmpdir(), "corten-ctrd-"));
   const socket = join(root, "run/containerd.sock");
   const argv = kind === "corten" ? [...corten, "containerd", "--log-level", "debug"] : ["containerd"];
   argv.push("--root", join(root, "lib"), "--state", join(root, "run"), "--address", socket);
+  if (config !== undefined) {
+    writeFileSync(join(root, "config.toml"), config);
+    argv.push("--config", join(root, "config.toml"));
+  }
   if (kind === "debian") {
     // Its default plugins want places of the machine (CNI, /opt, a TTRPC socket): only what the API needs.
     writeFileSync(

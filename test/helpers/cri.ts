@@ -52,7 +52,8 @@ export interface TestCri extends AsyncDisposable {
 
 let networks = 0;
 
-export async function startCri(kind: "debian" | "corten"): Promise<TestCri> {
+/** `more` is added to config.toml. */
+export async function startCri(kind: "debian" | "corten", more = ""): Promise<TestCri> {
   const root = mkdtempSync(join(tmpdir(), "corten-cri-"));
   const registry = await startTestRegistry();
   // Tests run side by side: the number of the process and of the call make the network their own.
@@ -112,7 +113,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "${join(root, "cni")}"
-`,
+${more}`,
   );
   const argv = kind === "corten" ? [...corten, "containerd", "--log-level", "debug"] : ["containerd"];
   argv.push("--config", join(root, "config.toml"));
