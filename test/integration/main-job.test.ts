@@ -80,4 +80,8 @@ test("a second engine builds the same digest from the same packages, named in an
   await must(engine, "pull", "deb:netbase,busybox-static");
   const ids = (await must(engine, "images", "--no-trunc", "-q")).split("\n").filter(Boolean);
   expect(new Set(ids).size).toBe(1);
+  // The name it was pulled by is a name everywhere.
+  await must(engine, "tag", "deb:busybox-static,netbase", "both:1");
+  expect(await must(engine, "inspect", "-f", "{{.Id}}", "deb:busybox-static,netbase")).toBe(`${ids[0]}\n`);
+  expect(await must(engine, "rmi", "deb:busybox-static,netbase")).toStartWith("Untagged: deb:busybox-static");
 }, 180_000);

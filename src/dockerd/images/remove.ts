@@ -1,14 +1,9 @@
 import { conflict, isCode, notFound } from "../../base/errors.ts";
 import type { DeleteImageEntry } from "../../engine/types.ts";
-import {
-  familiarName,
-  familiarReference,
-  formatReference,
-  looksLikeIdentifier,
-  parseImageName,
-} from "../../oci/reference.ts";
+import { familiarName, familiarReference, looksLikeIdentifier } from "../../oci/reference.ts";
 import type { Container } from "../container/container.ts";
 import type { Daemon, Handler } from "../daemon.ts";
+import { recordName } from "./name.ts";
 import { danglingName, type ImageInfo, isDangling, noSuchImage, parseRecord } from "./store.ts";
 import { keepDangling } from "./tag.ts";
 
@@ -88,7 +83,7 @@ function inUse(what: string, container: Container, state: string, hard: boolean)
 /** The record a reference names; undefined when it is an id. */
 function recordOf(reference: string, image: ImageInfo): string | undefined {
   try {
-    const name = formatReference(parseImageName(reference));
+    const name = recordName(reference);
     if (image.records.includes(name)) return name;
   } catch {
     if (looksLikeIdentifier(reference)) return undefined;

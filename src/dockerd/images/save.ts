@@ -1,8 +1,9 @@
 import { invalid, notFound } from "../../base/errors.ts";
 import { type ImageContent, writeImageArchive } from "../../containerd/client/index.ts";
 import type { Descriptor } from "../../oci/image-spec.ts";
-import { familiarReference, parseImageName, parseReference, repositoryName } from "../../oci/reference.ts";
+import { familiarReference, parseReference, repositoryName } from "../../oci/reference.ts";
 import type { Call, Daemon, Handler } from "../daemon.ts";
+import { recordName } from "./name.ts";
 import { type ImageInfo, parseRecord, repoTags } from "./store.ts";
 
 /** `GET /images/get?names=`: an OCI layout that is Docker's archive as well. */
@@ -95,7 +96,7 @@ function bareRepository(reference: string): string | undefined {
 /** False for an image asked for by its id: it is saved without names. */
 function isName(reference: string, record: string): boolean {
   try {
-    return familiarReference(parseImageName(reference)) === familiarReference(parseReference(record));
+    return recordName(reference) === record;
   } catch {
     return false;
   }

@@ -13,13 +13,13 @@ import type { Descriptor, Platform } from "../../oci/image-spec.ts";
 import {
   familiarName,
   familiarReference,
-  formatReference,
   looksLikeIdentifier,
   parseImageName,
   parseReference,
   type Reference,
   repositoryName,
 } from "../../oci/reference.ts";
+import { recordName } from "./name.ts";
 
 /** An image as Docker sees it: an id, and the names that lead to it. */
 export interface ImageInfo {
@@ -100,7 +100,7 @@ export class ImageStore {
   async #byName(text: string, platform?: Platform): Promise<ImageInfo | undefined> {
     let name: string;
     try {
-      name = formatReference(parseImageName(text));
+      name = recordName(text);
     } catch (error) {
       if (looksLikeIdentifier(text)) return undefined;
       throw invalid(
