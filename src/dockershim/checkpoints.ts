@@ -25,6 +25,8 @@ export interface OwnPart {
   /** `making` until the pod is on its network; `released` when it has given it back. */
   state: "making" | "ready" | "released";
   ips: string[];
+  /** Its containers may be. */
+  privileged?: boolean;
   network?: AddedNetwork;
 }
 

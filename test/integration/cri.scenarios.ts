@@ -26,6 +26,7 @@ import { type ContainerEventResponse, ContainerEventType } from "../../proto/gen
 import { PodSandboxState } from "../../proto/gen/runtime/v1/sandbox_pb.ts";
 import { corten, run, until } from "../helpers/engine.ts";
 import { freePort } from "../helpers/images.ts";
+import { replayKubelet } from "./cri.kubelet.ts";
 import type { ServerName } from "./cri.servers.ts";
 import { type Pod, sh, World } from "./cri.world.ts";
 
@@ -824,6 +825,8 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
     await world.runtime.removePodSandbox({ podSandboxId: pod.id });
     assert.deepEqual(world.held(), []);
   },
+
+  "the calls of a kubelet are answered as they were": replayKubelet,
 
   async "CDI devices are found by their names, in the field and in annotations"(world) {
     await world.pull();

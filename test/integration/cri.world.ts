@@ -233,10 +233,7 @@ export class World implements AsyncDisposable {
   /** What pods have on the machine. */
   held(): string[] {
     const names = (dir: string) => (existsSync(dir) ? readdirSync(dir) : []);
-    const mounts = readFileSync("/proc/self/mountinfo", "utf8")
-      .split("\n")
-      .map((line) => line.split(" ")[4] ?? "")
-      .filter((path) => path.startsWith(`${this.dir}/`))
+    const mounts = this.#mounts()
       // A Docker daemon has mounts of its own.
       .filter((path) => !this.server.docker || /\/(merged|rootfs|mounts|shm)(\/|$)/.test(path));
     const addresses = names(join(this.dir, "ipam/corten-test")).filter((name) => /^\d/.test(name));
@@ -245,8 +242,16 @@ export class World implements AsyncDisposable {
         /^[0-9a-f]{64}$/.test(name),
       ),
     );
-    const veths = sh("ip", "-br", "link", "show", "type", "veth").split("\n").filter(Boolean);
+    const veths = names("/sys/class/net/cri0/brif");
     return [...this.server.held(), ...mounts, ...addresses, ...cgroups, ...veths];
+  }
+
+  /** Below the world's directory, in the order of their making. */
+  #mounts(): string[] {
+    return readFileSync("/proc/self/mountinfo", "utf8")
+      .split("\n")
+      .map((line) => line.split(" ")[4] ?? "")
+      .filter((path) => path.startsWith(`${this.dir}/`));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -264,6 +269,8 @@ export class World implements AsyncDisposable {
     this.#sessions?.abort();
     await this.registry?.[Symbol.asyncDispose]();
     await until("the end of what ran", () => leftovers(this.dir).length === 0, 5).catch(() => {});
+    // The real dockerd leaves the mounts of its network namespaces.
+    if (this.server.docker) for (const path of this.#mounts().toReversed()) sh("umount", "-l", path);
     const left = leftovers(this.dir);
     for (const controller of readdirSync("/sys/fs/cgroup"))
       for (const parent of [this.cgroupParent, "k8s.io"])

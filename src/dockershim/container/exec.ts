@@ -120,7 +120,15 @@ export async function execSync(
     output.catch(() => {});
     const ended = await Promise.race([output, aborted(over)]);
     const exitCode = ended && (await Promise.race([exec.exitCode(), aborted(over)]));
-    if (exitCode !== undefined) return { ...ended!, exitCode };
+    if (exitCode !== undefined) {
+      const { stdout, stderr } = ended!;
+      // What could not be started has its reason where its output would be.
+      const said = exitCode >= 126 ? `${stdout}\n${stderr}` : "";
+      const reason = /^OCI runtime exec failed: .*/m.exec(said)?.[0];
+      if (reason !== undefined)
+        throw new CortenError("unknown", `failed to exec in container: ${reason.trim()}`);
+      return { stdout, stderr, exitCode };
+    }
     await exec.kill();
     throw new CortenError(
       "deadline_exceeded",
@@ -138,9 +146,7 @@ const aborted = (signal: AbortSignal): Promise<undefined> =>
     else signal.addEventListener("abort", () => resolve(undefined), { once: true });
   });
 
-async function collect(
-  output: AsyncIterable<Uint8Array>,
-): Promise<{ stdout: Uint8Array; stderr: Uint8Array }> {
+async function collect(output: AsyncIterable<Uint8Array>): Promise<{ stdout: Buffer; stderr: Buffer }> {
   const chunks = { stdout: [] as Uint8Array[], stderr: [] as Uint8Array[] };
   const left = { stdout: outputLimit, stderr: outputLimit };
   for await (const { stream, bytes } of demultiplex(output)) {

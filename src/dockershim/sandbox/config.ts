@@ -28,12 +28,10 @@ export function sandboxRequest(
     [typeLabel]: sandboxType,
     [containerNameLabel]: sandboxContainerName,
   };
-  const privileged = security?.privileged ?? false;
   const host: Partial<HostConfig> = {
     IpcMode: namespaces?.ipc === NamespaceMode.NODE ? "host" : "shareable",
     PidMode: namespaces?.pid === NamespaceMode.NODE ? "host" : "",
     NetworkMode: hostNetwork ? "host" : options.networkPlugin === "cni" ? "none" : "default",
-    Privileged: privileged,
     ReadonlyRootfs: security?.readonlyRootfs ?? false,
     GroupAdd: (security?.supplementalGroups ?? []).map(String),
     OomScoreAdj: oomScoreAdjustment(oomScore),
@@ -41,10 +39,10 @@ export function sandboxRequest(
     CgroupParent: options.cgroupParent,
     Runtime: options.runtime,
     Sysctls: sysctlsOf(config),
-    // The daemon's own seccomp profile is what a holder gets.
+    // The daemon's own seccomp profile, and no privileges: a holder needs none, also where its pod's containers have them.
     SecurityOpt: [
       ...selinuxOptions(security?.selinuxOptions),
-      ...apparmorOption(security?.apparmor, "", privileged),
+      ...apparmorOption(security?.apparmor, "", false),
       "no-new-privileges",
     ],
   };

@@ -47,7 +47,13 @@ export async function runSandbox(
     name: metadata.name,
     namespace: metadata.namespace,
     data: checkpointData(config),
-    own: { uid: metadata.uid, attempt: metadata.attempt, state: "making", ips: [] },
+    own: {
+      uid: metadata.uid,
+      attempt: metadata.attempt,
+      state: "making",
+      ips: [],
+      privileged: security?.privileged ?? false,
+    },
   };
   // Before anything outside the daemon is touched: whoever finds it can undo it.
   context.checkpoints.save(id, checkpoint);
