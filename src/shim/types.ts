@@ -24,6 +24,8 @@ export interface OciRuntime {
   pause(id: string): Promise<void>;
   resume(id: string): Promise<void>;
   update(id: string, resources: LinuxResources): Promise<void>;
+  /** `created`, `running`, `paused` or `stopped`; fails with `not_found` when the runtime does not know the container. */
+  status(id: string): Promise<string>;
   /** True when the freezer holds the container. */
   isPaused(id: string): Promise<boolean>;
   processes(id: string): Promise<number[]>;

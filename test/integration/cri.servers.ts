@@ -25,7 +25,10 @@ export type ServerName =
   | "corten containerd"
   | "the real containerd"
   | "dockershim and corten dockerd"
-  | "dockershim and the real dockerd";
+  | "dockershim and the real dockerd"
+  | "crio"
+  | "crio with conmon and runc"
+  | "crio with runc";
 
 const names = (dir: string) => (existsSync(dir) ? readdirSync(dir) : []);
 
@@ -35,6 +38,10 @@ export const servers: Record<ServerName, (dir: string) => Server> = {
   "the real containerd": (dir) => onContainerd(dir, true),
   "dockershim and corten dockerd": (dir) => onDocker(dir, false),
   "dockershim and the real dockerd": (dir) => onDocker(dir, true),
+  crio: (dir) => crio(dir, ""),
+  "crio with conmon and runc": (dir) =>
+    crio(dir, 'runtime_path = "/usr/sbin/runc"\nmonitor_path = "/usr/bin/conmon"'),
+  "crio with runc": (dir) => crio(dir, 'runtime_path = "/usr/sbin/runc"'),
 };
 
 /** Our containerd with its CRI, or Debian's with `corten cri` beside it. */
@@ -113,5 +120,59 @@ function onDocker(dir: string, foreign: boolean): Server {
     program: { argv: [...corten, "dockershim", ...shim], socket },
     docker: true,
     held: () => [...names(join(root, "sandbox")), ...names(join(data, "containers"))],
+  };
+}
+
+/** `corten crio` with settings of its own for its one runtime. */
+function crio(dir: string, runtime: string): Server {
+  const socket = join(dir, "crio.sock");
+  const config = join(dir, "crio.conf");
+  writeFileSync(
+    config,
+    `[crio]
+root = "${join(dir, "lib")}"
+runroot = "${join(dir, "run")}"
+version_file = "${join(dir, "run/version")}"
+clean_shutdown_file = "${join(dir, "lib/clean.shutdown")}"
+[crio.api]
+listen = "${socket}"
+[crio.runtime]
+log_level = "debug"
+cgroup_manager = "cgroupfs"
+cdi_spec_dirs = ["${join(dir, "cdi")}"]
+hooks_dir = ["${join(dir, "hooks.d")}"]
+container_exits_dir = "${join(dir, "exits")}"
+container_attach_socket_dir = "${join(dir, "att")}"
+[crio.runtime.runtimes.runc]
+${runtime}
+[crio.network]
+network_dir = "${join(dir, "net.d")}"
+plugin_dirs = ["/usr/lib/cni"]
+`,
+  );
+  const state = join(dir, "run/corten/crio");
+  const root = join(dir, "lib/corten/crio");
+  return {
+    socket,
+    below: [],
+    program: {
+      argv: [
+        ...corten,
+        "crio",
+        ...["--config", config, "--config-dir", join(dir, "crio.conf.d")],
+        ...["--registries-conf", join(dir, "registries.conf")],
+      ],
+      socket,
+    },
+    docker: false,
+    held: () => [
+      ...["namespaces", "sandboxes", "containers"].flatMap((kind) => [
+        ...names(join(state, kind)),
+        ...names(join(root, kind)),
+      ]),
+      ...["runc"].flatMap((name) => names(join(state, "runtimes", name))),
+      ...names(join(dir, "exits")),
+      ...names(join(dir, "att")),
+    ],
   };
 }

@@ -99,8 +99,11 @@ export function foreignRuntime(choice: RuntimeChoice, binary: string): OciRuntim
       writeFileSync(file, JSON.stringify(resources), { mode: 0o600 });
       await run(["update", "--resources", file, id]);
     },
+    async status(id) {
+      return (JSON.parse(await run(["state", id])) as { status?: string }).status ?? "";
+    },
     async isPaused(id) {
-      return (JSON.parse(await run(["state", id])) as { status?: string }).status === "paused";
+      return (await this.status(id)) === "paused";
     },
     async processes(id) {
       return JSON.parse(await run(["ps", "--format", "json", id])) as number[];

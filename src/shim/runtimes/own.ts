@@ -84,6 +84,9 @@ export function ownRuntime(choice: RuntimeChoice, discard: (path: string) => voi
     async update(id, resources) {
       await (await load()).update(root, id, resources);
     },
+    async status(id) {
+      return (await load()).state(root, id).status;
+    },
     async isPaused(id) {
       return (await load()).state(root, id).status === "paused";
     },

@@ -1,0 +1,110 @@
+/** What CRI-O's settings say about a container's spec, beyond what kubelet asked for. */
+import { existsSync, readFileSync } from "node:fs";
+import { messageOf } from "../base/errors.ts";
+import { log } from "../base/log.ts";
+import type { MadeContainer } from "../cri/engine.ts";
+import { bind } from "../cri/spec/mounts.ts";
+import type { Mount, Spec } from "../oci/runtime-spec.ts";
+import type { CrioConfig, RuntimeTable } from "./config/types.ts";
+import { injectHooks } from "./hooks/match.ts";
+import { readHooks } from "./hooks/read.ts";
+
+/** `table` is the runtime handler's. */
+export function adaptSpec(made: MadeContainer, config: CrioConfig, table: RuntimeTable): Spec {
+  const { runtime } = config;
+  const spec = structuredClone(made.spec);
+  const { asked } = made;
+  if (asked) {
+    if (runtime.read_only && spec.root) {
+      spec.root.readonly = true;
+      // A root that nobody can write to still has places for what does not last.
+      addMounts(spec, temporary);
+    }
+    addMounts(spec, defaultMounts(runtime.default_mounts_file));
+    addDefaultEnv(spec, runtime.default_env);
+    addSysctls(spec, runtime.default_sysctls);
+    if (runtime.pids_limit > 0) {
+      const resources = { ...spec.linux?.resources, pids: { limit: runtime.pids_limit } };
+      spec.linux = { ...spec.linux, resources };
+    }
+    if (runtime.default_ulimits.length > 0 && spec.process)
+      spec.process.rlimits = runtime.default_ulimits.map(ulimit);
+    if (runtime.add_inheritable_capabilities && spec.process?.capabilities?.bounding)
+      spec.process.capabilities.inheritable = spec.process.capabilities.bounding;
+  }
+  const annotations = { ...asked?.pod.annotations, ...asked?.config.annotations };
+  spec.annotations = { ...table.default_annotations, ...allowed(annotations, table), ...spec.annotations };
+  const hooks = readHooks(runtime.hooks_dir, (file, error) =>
+    log.warn("a hook is left out", { file, error: messageOf(error) }),
+  );
+  if (asked)
+    injectHooks(spec, hooks, {
+      annotations: { ...annotations, ...spec.annotations },
+      command: spec.process?.args?.[0] ?? "",
+      hasBindMounts: asked.config.mounts.length > 0,
+    });
+  return spec;
+}
+
+const temporary: Mount[] = ["/run", "/tmp", "/var/tmp"].map((destination) => ({
+  destination,
+  type: "tmpfs",
+  source: "tmpfs",
+  options: ["rw", "nosuid", "nodev", "mode=1777"],
+}));
+
+/** Annotations that the runtime's table lets through to the runtime, by their beginnings. */
+const allowed = (annotations: Record<string, string>, { allowed_annotations }: RuntimeTable) =>
+  Object.fromEntries(
+    Object.entries(annotations).filter(([name]) =>
+      allowed_annotations.some((start) => name.startsWith(start)),
+    ),
+  );
+
+/** Mounts for destinations that have none. */
+function addMounts(spec: Spec, mounts: readonly Mount[]): void {
+  const taken = new Set(spec.mounts?.map(({ destination }) => destination));
+  spec.mounts = [...(spec.mounts ?? []), ...mounts.filter(({ destination }) => !taken.has(destination))];
+}
+
+/** Lines `SOURCE:DESTINATION`; a source that is not there is left out with a word. */
+export function defaultMounts(path: string): Mount[] {
+  if (path === "" || !existsSync(path)) return [];
+  return readFileSync(path, "utf8")
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "" && !line.startsWith("#"))
+    .flatMap((line) => {
+      const [source = "", destination = source] = line.split(":");
+      if (existsSync(source)) return [bind(source, destination, false)];
+      log.warn("a default mount is left out: its source does not exist", { file: path, source });
+      return [];
+    });
+}
+
+/** A variable that the image or the pod sets is left as it is. */
+function addDefaultEnv(spec: Spec, entries: readonly string[]): void {
+  if (!spec.process || entries.length === 0) return;
+  const env = spec.process.env ?? [];
+  const names = new Set(env.map((entry) => entry.split("=", 1)[0]));
+  spec.process.env = [...env, ...entries.filter((entry) => !names.has(entry.split("=", 1)[0]))];
+}
+
+/** Only those of a namespace that the container does not share with the machine. */
+function addSysctls(spec: Spec, entries: readonly string[]): void {
+  const own = new Set(spec.linux?.namespaces?.map(({ type }) => type));
+  for (const entry of entries) {
+    const at = entry.indexOf("=");
+    if (at < 0) continue;
+    const name = entry.slice(0, at).trim().replaceAll("/", ".");
+    const needed = name.startsWith("net.") ? "network" : "ipc";
+    if (!own.has(needed)) continue;
+    spec.linux = { ...spec.linux, sysctl: { [name]: entry.slice(at + 1), ...spec.linux?.sysctl } };
+  }
+}
+
+function ulimit(entry: string) {
+  const [name = "", value = ""] = entry.split("=");
+  const [soft, hard] = value.split(":").map(Number);
+  return { type: `RLIMIT_${name.toUpperCase()}`, soft: soft!, hard: hard ?? soft! };
+}
