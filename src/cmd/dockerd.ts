@@ -160,7 +160,8 @@ async function openMonitors(): Promise<Monitors> {
 }
 
 async function readFacts(): Promise<HostFacts> {
-  const { capabilitiesOfMask, hostDevice } = await import("../dockerd/index.ts");
+  const { hostDevice } = await import("../dockerd/index.ts");
+  const { capabilitiesOfMask } = await import("../oci/capabilities.ts");
   const { cgroupLayout } = await import("../sys/cgroup/index.ts");
   const layout = cgroupLayout();
   const mask = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0";

@@ -39,7 +39,6 @@ export {
 } from "./config.ts";
 export type { Daemon, Monitors } from "./daemon.ts";
 export type { FileChange, FileInfo, Host, RootfsTree, SnapshotMount } from "./host.ts";
-export { capabilitiesOfMask } from "./spec/capabilities.ts";
 export { hostDevice } from "./spec/devices.ts";
 export type { HostFacts };
 

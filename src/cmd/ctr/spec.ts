@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { invalid } from "../../base/errors.ts";
+import { capabilitiesOfMask, defaultCapabilities } from "../../oci/capabilities.ts";
 import type { ImageConfig } from "../../oci/image-spec.ts";
 import type { LinuxNamespaceType, Mount, Process, Spec, User } from "../../oci/runtime-spec.ts";
 import { cgroupLayout } from "../../sys/cgroup/index.ts";
@@ -8,22 +9,6 @@ import type { Flags } from "./flags.ts";
 import { pair } from "./images.ts";
 
 const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-const defaultCapabilities = [
-  "CHOWN",
-  "DAC_OVERRIDE",
-  "FSETID",
-  "FOWNER",
-  "MKNOD",
-  "NET_RAW",
-  "SETGID",
-  "SETUID",
-  "SETFCAP",
-  "SETPCAP",
-  "NET_BIND_SERVICE",
-  "SYS_CHROOT",
-  "KILL",
-  "AUDIT_WRITE",
-].map((name) => `CAP_${name}`);
 
 /** Flags that shape the specification, for `run` and `containers create`. */
 export const specFlags = {
@@ -119,16 +104,10 @@ function chooseCapabilities(flags: Flags): string[] {
   return [...new Set([...base, ...flags.list("cap-add")])].filter((name) => !drop.has(name));
 }
 
-const allCapabilities =
-  "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE".split(
-    " ",
-  );
-
 /** All capabilities this machine lets a process have. */
 function boundingSet(): string[] {
   const status = readFileSync("/proc/self/status", "utf8");
-  const set = BigInt(`0x${status.match(/^CapBnd:\s*([0-9a-f]+)/m)?.[1] ?? "0"}`);
-  return allCapabilities.filter((_, bit) => (set >> BigInt(bit)) & 1n).map((name) => `CAP_${name}`);
+  return [...capabilitiesOfMask(status.match(/^CapBnd:\s*([0-9a-f]+)/m)?.[1] ?? "0")];
 }
 
 function limits(flags: Flags): NonNullable<NonNullable<Spec["linux"]>["resources"]> {

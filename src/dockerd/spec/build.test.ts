@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { resolveUser } from "../../base/accounts.ts";
 import type { CreateContainerRequest } from "../../engine/types.ts";
+import { capabilityNames } from "../../oci/capabilities.ts";
 import type { Mount, Process, Spec } from "../../oci/runtime-spec.ts";
 import { defaultConfig } from "../config.ts";
 import { completeHost, fullConfig, fullHostConfig, mergeImage } from "../container/defaults.ts";
@@ -9,7 +10,6 @@ import type { ContainerStore } from "../container/store.ts";
 import { validateConfig, validateHost } from "../container/validate.ts";
 import recorded from "./build.golden.json";
 import { buildSpec } from "./build.ts";
-import { allCapabilities } from "./capabilities.ts";
 import { parseSecurityOptions } from "./security.ts";
 
 /**
@@ -87,7 +87,7 @@ function specFor(request: CreateContainerRequest): Spec {
     defaultUlimits: {},
     facts: {
       // What 20.10 knows of, all of it granted.
-      capabilities: new Set(allCapabilities.slice(0, 38)),
+      capabilities: new Set(capabilityNames.slice(0, 38)),
       cgroupVersion: 1,
       blkioWeight: false,
       device: (path) =>
