@@ -58,11 +58,11 @@ export function resourcesOf(resources: LinuxContainerResources | undefined): Lin
   const out: LinuxResources = {};
   if (Object.keys(cpu).length > 0) out.cpu = cpu;
   if (Object.keys(memory).length > 0) out.memory = memory;
-  if (resources.hugepageLimits.length > 0 && hugePagesAreCounted())
-    out.hugepageLimits = resources.hugepageLimits.map(({ pageSize, limit }) => {
-      if (!/^\d+[KMGT]B$/.test(pageSize)) throw invalid(`invalid huge page size ${JSON.stringify(pageSize)}`);
-      return { pageSize, limit: Number(limit) };
-    });
+  const hugePages = resources.hugepageLimits.map(({ pageSize, limit }) => {
+    if (!/^\d+[KMGT]B$/.test(pageSize)) throw invalid(`invalid huge page size ${JSON.stringify(pageSize)}`);
+    return { pageSize, limit: Number(limit) };
+  });
+  if (hugePages.length > 0 && hugePagesAreCounted()) out.hugepageLimits = hugePages;
   if (Object.keys(resources.unified).length > 0) out.unified = { ...resources.unified };
   return out;
 }
