@@ -31,11 +31,11 @@ import {
   newUserNetwork,
 } from "./definitions.ts";
 import { Firewall } from "./firewall.ts";
-import { hasDefaultRoute, plugVeth, setDefaultRoute, unplug } from "./interface.ts";
+import { hasDefaultRoute, plugVeth, setDefaultRoute, unplug, type Veth } from "./interface.ts";
 import { macOf } from "./ipam.ts";
 import { type KernelNames, kernelNames, newId, newVethName } from "./names.ts";
 import { Ports, publishedPorts } from "./publish.ts";
-import { openInside, Sandboxes } from "./sandbox.ts";
+import { openInside, type PreparedLink, Sandboxes } from "./sandbox.ts";
 import { ipv4Text, parseCidr, subnetText } from "./subnet.ts";
 import type {
   AttachRequest,
@@ -93,7 +93,7 @@ export class NetworkManager implements Networks {
     this.#sandboxes = new Sandboxes(
       join(options.execRoot, "netns"),
       options.pool ?? DEFAULT_POOL,
-      (netns, inside) => this.#plug(this.inspect("bridge"), inside, netns, "eth0", true),
+      (netns, inside) => this.#plug(this.inspect("bridge"), inside, netns, "eth0", { loopback: true }),
     );
     try {
       withNamespaceLock(() => {
@@ -293,7 +293,8 @@ export class NetworkManager implements Networks {
     wire(this.#host, endpoint, {
       prepared: this.#sandboxes.takePrepared(containerId),
       onDefaultBridge: network.name === "bridge",
-      plug: (inside, netns, name) => this.#plug(network, inside, netns, name),
+      plug: (inside, netns, name, settings) =>
+        this.#plug(network, inside, netns, name, settings ? { settings, loopback: true } : {}),
     });
     undo.add("remove interface", () => unplug(this.#host, endpoint.hostInterface));
 
@@ -308,12 +309,18 @@ export class NetworkManager implements Networks {
     return endpoint;
   }
 
-  #plug(network: NetworkRecord, inside: NetlinkSocket, netns: number, name: string, loopback = false) {
+  #plug(
+    network: NetworkRecord,
+    inside: NetlinkSocket,
+    netns: number,
+    name: string,
+    also: Pick<Veth, "loopback" | "settings">,
+  ): PreparedLink {
     const bridge = this.#bridges.get(network.id);
     if (bridge === undefined) throw new CortenError("internal", `network ${network.name} has no bridge`);
     const hostInterface = newVethName(this.#names.vethPrefix);
     const mtu = mtuOf(network, this.#mtu);
-    const veth = { hostName: hostInterface, name, bridge, netns, mtu, loopback };
+    const veth = { hostName: hostInterface, name, bridge, netns, mtu, ...also };
     const index = plugVeth(this.#host, inside, veth);
     return { hostInterface, index };
   }

@@ -10,11 +10,19 @@ const LOOPBACK = 1;
 /** Long enough not to compete with the start that just took one. */
 const REFILL_DELAY = 3;
 
-/** A namespace with a veth already on the default bridge and both ends up: it lacks only MAC, address and route. */
+/** A namespace for a container on the default bridge. */
 export interface Prepared {
   netns: number;
   /** A socket bound to the namespace. */
   inside: NetlinkSocket;
+  /**
+   * A veth already on the default bridge, both ends up: it lacks only MAC, address and route. Absent when none was in
+   * store: then it is made when these are known, and `loopback` is down still.
+   */
+  link?: PreparedLink;
+}
+
+export interface PreparedLink {
   hostInterface: string;
   /** Index of eth0 inside. */
   index: number;
@@ -32,7 +40,7 @@ export const openInside = (path: string): NetlinkSocket => openNetlinkIn(path, N
 export class Sandboxes {
   readonly #dir: string;
   readonly #size: number;
-  readonly #make: (netns: number, inside: NetlinkSocket) => { hostInterface: string; index: number };
+  readonly #make: (netns: number, inside: NetlinkSocket) => PreparedLink;
   readonly #pool: Prepared[] = [];
   /** Prepared namespaces given to a container whose veth is not yet taken into use. */
   readonly #unused = new Map<string, Prepared>();
@@ -42,11 +50,7 @@ export class Sandboxes {
   #refilling: NodeJS.Timeout | undefined;
   #filling = false;
 
-  constructor(
-    dir: string,
-    poolSize: number,
-    make: (netns: number, inside: NetlinkSocket) => { hostInterface: string; index: number },
-  ) {
+  constructor(dir: string, poolSize: number, make: (netns: number, inside: NetlinkSocket) => PreparedLink) {
     this.#dir = dir;
     this.#size = poolSize;
     this.#make = make;
@@ -60,7 +64,7 @@ export class Sandboxes {
   create(containerId: string, prepared: boolean): Sandbox {
     const path = this.pathOf(containerId);
     this.remove(containerId);
-    const ready = prepared ? (this.#pool.shift() ?? this.#prepare()) : undefined;
+    const ready = prepared ? (this.#pool.shift() ?? openEmpty()) : undefined;
     if (ready) {
       try {
         bindNetns(ready.netns, path);
@@ -121,19 +125,18 @@ export class Sandboxes {
   }
 
   #prepare(): Prepared {
-    const { fd, socket: inside } = openNewNetns(NETLINK_ROUTE);
+    const ready = openEmpty();
     try {
-      return { netns: fd, inside, ...this.#make(fd, inside) };
+      return { ...ready, link: this.#make(ready.netns, ready.inside) };
     } catch (error) {
-      inside.close();
-      closeSync(fd);
+      discard(ready);
       throw error;
     }
   }
 
   /** Veths of this process' pool that no container has. */
   get spareInterfaces(): string[] {
-    return [...this.#pool, ...this.#unused.values()].map(({ hostInterface }) => hostInterface);
+    return [...this.#pool, ...this.#unused.values()].flatMap(({ link }) => link?.hostInterface ?? []);
   }
 
   /** Removes the files of all sandboxes but these. */
@@ -160,6 +163,11 @@ export class Sandboxes {
   }
 }
 
+function openEmpty(): Prepared {
+  const { fd, socket } = openNewNetns(NETLINK_ROUTE);
+  return { netns: fd, inside: socket };
+}
+
 /** A new namespace with its loopback up. */
 function openBare(): number {
   const { fd, socket } = openNewNetns(NETLINK_ROUTE);
@@ -179,7 +187,8 @@ export function discard(ready: Prepared): void {
   closeSync(ready.netns);
 }
 
-/** Removes the unused eth0 of a prepared sandbox, for a container that after all does not go on the default bridge. */
+/** Makes of a prepared sandbox an empty one, for a container that after all does not go on the default bridge. */
 export function removePreparedLink(ready: Prepared): void {
-  if (findLink(ready.inside, "eth0")) ready.inside.transact([deleteLink("eth0")]);
+  if (!ready.link) ready.inside.transact([setLink(LOOPBACK, { up: true })]);
+  else if (findLink(ready.inside, "eth0")) ready.inside.transact([deleteLink("eth0")]);
 }

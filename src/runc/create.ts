@@ -158,12 +158,16 @@ async function openDescriptors(
     const fifo = keep(makeFifo(join(directory, fifoName), spec));
     const joinFiles: CreateDescriptors["joinFiles"] = [];
     let unified: number | undefined;
+    const inUser = new Namespaces(spec).has("user");
     for (const [controller, path] of Object.entries(cgroups)) {
       if (controller === "") {
         unified = keep(openSync(path, pathOnly | constants.O_DIRECTORY));
       } else {
         const file = joinFile(layout, controller, path);
-        joinFiles.push({ path: file, fd: keep(openSync(file, constants.O_WRONLY)) });
+        // In a user namespace of its own a process has no rights on the host's files.
+        joinFiles.push(
+          inUser ? { path: file, fd: keep(openSync(file, constants.O_WRONLY)) } : { path: file },
+        );
       }
     }
     const agent = spec.linux?.seccomp?.listenerPath;

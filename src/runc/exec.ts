@@ -6,8 +6,10 @@ import type { LaunchedProcess } from "../monitor/index.ts";
 import { cgroupDirectoriesOf, cgroupLayout, readControlIfPresent } from "../sys/cgroup/index.ts";
 import { syscall } from "../sys/libc.ts";
 import { type Directories, joinFile } from "./cgroup/manager.ts";
+import type { JoinFile } from "./compile/create.ts";
 import { environmentOf, readInside } from "./compile/environment.ts";
 import { compileExecPlan } from "./compile/exec.ts";
+import { Namespaces } from "./compile/namespaces.ts";
 import { connectAgent, connectUnix, filterCache, writePidFile } from "./create.ts";
 import { describeFailure } from "./failure.ts";
 import { cachedFilter } from "./seccomp/cache.ts";
@@ -43,14 +45,15 @@ async function execProcess(options: ExecOptions): Promise<LaunchedProcess> {
     if (!isAlive(state)) throw conflict("cannot exec in a stopped container");
     const cgroups = execCgroups(state, options.cgroups ?? []);
     let unified: number | undefined;
-    const joinFiles: { path: string; fd: number }[] = [];
+    const joinFiles: JoinFile[] = [];
+    const inUser = new Namespaces(state.spec).has("user");
     for (const [controller, directory] of Object.entries(cgroups)) {
       if (controller === "") {
         unified = keep(openSync(directory, pathOnly | constants.O_DIRECTORY));
         continue;
       }
       const file = joinFile(layout, controller, directory);
-      joinFiles.push({ path: file, fd: keep(openSync(file, constants.O_WRONLY)) });
+      joinFiles.push(inUser ? { path: file, fd: keep(openSync(file, constants.O_WRONLY)) } : { path: file });
     }
     const seccomp = state.spec.linux?.seccomp;
     const filter = seccomp && (await cachedFilter(seccomp, filterCache()));

@@ -30,10 +30,7 @@ export function explain(bundle: string, id = "example", warn: Warn = () => {}): 
       fifo: placeholder,
       joinFiles: Object.entries(cgroups)
         .filter(([controller]) => controller !== "")
-        .map(([controller, directory]) => ({
-          path: joinFile(layout, controller, directory),
-          fd: placeholder,
-        })),
+        .map(([controller, directory]) => ({ path: joinFile(layout, controller, directory) })),
       ...unified,
       ...(spec.process?.terminal && { console: placeholder }),
       ...(seccomp?.listenerPath && { listener: placeholder }),

@@ -1,9 +1,11 @@
-import { closeSync, constants, existsSync, openSync, readSync, rmSync } from "node:fs";
+import { closeSync, constants, existsSync, openSync, rmSync } from "node:fs";
+import { constants as os } from "node:os";
 import { join } from "node:path";
 import { sleep } from "../base/async.ts";
 import { conflict } from "../base/errors.ts";
 import { span } from "../base/trace.ts";
 import { errnoOf } from "../sys/cgroup/index.ts";
+import { rawSyscall, SyscallError } from "../sys/libc.ts";
 import { hookState } from "./compile/hooks.ts";
 import { runHooks } from "./hooks.ts";
 import { containerDirectory, fifoName, isAlive, isPaused, readState, statusOf } from "./state-store.ts";
@@ -20,6 +22,8 @@ export function start(root: string, id: string, warn: Warn = () => {}): Promise<
     await runHooks(state.spec.hooks?.poststart, "poststart", context, warn);
   });
 }
+
+const { EAGAIN } = os.errno;
 
 /** So often the byte is looked for at once, before a millisecond is waited each time. */
 const eager = 20;
@@ -65,12 +69,9 @@ async function openGate(path: string, state: State, refuseStart: () => never): P
   }
 }
 
-/** False while nobody has opened the other end (read of 0), or has and not written yet (EAGAIN). */
+/** False while nobody has opened the other end (read of 0), or has and not written yet (EAGAIN: not worth an exception). */
 function takeByte(fd: number): boolean {
-  try {
-    return readSync(fd, Buffer.alloc(1)) === 1;
-  } catch (error) {
-    if (errnoOf(error) === "EAGAIN") return false;
-    throw error;
-  }
+  const taken = rawSyscall("read", fd, new Uint8Array(1), 1);
+  if (taken < 0 && taken !== -EAGAIN) throw new SyscallError("read", -taken, fifoName);
+  return taken === 1;
 }

@@ -95,6 +95,7 @@ export function dottedSysctl(name: string): string {
 
 /** /proc/sys is namespaced in parts only: anything else would change the host. */
 function checkSysctl(sysctl: Record<string, string>, namespaces: Namespaces, planned: boolean): void {
+  let ownNetwork: boolean | undefined;
   for (const key of Object.keys(sysctl)) {
     const name = dottedSysctl(key);
     const quoted = JSON.stringify(name);
@@ -104,8 +105,8 @@ function checkSysctl(sysctl: Record<string, string>, namespaces: Namespaces, pla
       if (!namespaces.has("ipc")) throw invalid(`sysctl ${quoted} is not allowed in the hosts ipc namespace`);
     } else if (name.startsWith("net.")) {
       const path = namespaces.pathOf("network");
-      if (!namespaces.has("network") || (path && isOwnNetwork(path, planned)))
-        throw invalid(`sysctl ${quoted} not allowed in host network namespace`);
+      ownNetwork ??= !namespaces.has("network") || (path !== undefined && isOwnNetwork(path, planned));
+      if (ownNetwork) throw invalid(`sysctl ${quoted} not allowed in host network namespace`);
     } else if (name === "kernel.hostname" && namespaces.has("uts")) {
       throw invalid(`sysctl ${quoted} is not allowed as it conflicts with the OCI "hostname" field`);
     } else if (!(name === "kernel.domainname" && namespaces.has("uts"))) {

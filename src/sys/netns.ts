@@ -8,6 +8,7 @@ const CLONE_NEWNET = 0x40000000;
 const MS_BIND = 4096;
 const MNT_DETACH = 2;
 const SIOCGSKNS = 0x894c;
+const AT_FDCWD = -100;
 const EINVAL = 22;
 const ENOENT = 2;
 
@@ -136,9 +137,6 @@ export function removeNetns(path: string): void {
     if (result === -EINVAL || result === -ENOENT) break;
     throw new SyscallError("umount2", -result, path);
   }
-  try {
-    unlinkSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-  }
+  const result = rawSyscall("unlinkat", AT_FDCWD, path, 0);
+  if (result < 0 && result !== -ENOENT) throw new SyscallError("unlink", -result, path);
 }

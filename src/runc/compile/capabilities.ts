@@ -30,9 +30,12 @@ export function capabilityMask(
   return mask;
 }
 
-/** A set of /proc/self/status (`CapBnd`, `CapEff` …). */
+let status: string | undefined;
+
+/** A set of /proc/self/status (`CapBnd`, `CapEff` …). None of ours ever changes its own. */
 export function ownCapabilities(set: "CapBnd" | "CapEff" | "CapPrm"): bigint {
-  const line = readFileSync("/proc/self/status", "utf8").match(new RegExp(`^${set}:\\s*([0-9a-f]+)`, "m"));
+  status ??= readFileSync("/proc/self/status", "utf8");
+  const line = status.match(new RegExp(`^${set}:\\s*([0-9a-f]+)`, "m"));
   return BigInt(`0x${line?.[1] ?? "0"}`);
 }
 

@@ -2,8 +2,9 @@ import { expect, test } from "bun:test";
 import { defaultSpec } from "../../oci/default-spec.ts";
 import type { Spec } from "../../oci/runtime-spec.ts";
 import { parseLayout } from "../../sys/cgroup/index.ts";
+import { PlanBuilder } from "../plan/encode.ts";
 import { capabilityMasks } from "./capabilities.ts";
-import { compileCreate, kernelMountsOutside } from "./create.ts";
+import { compileCreate, joinCgroups, kernelMountsOutside } from "./create.ts";
 import { homeOf } from "./environment.ts";
 import { stateAround } from "./hooks.ts";
 import { parseMountOptions } from "./mount-options.ts";
@@ -178,4 +179,16 @@ test("without pivot_root every procfs and sysfs outside of the rootfs goes, inne
 5 1 0:4 / /b/rootfs2/proc rw - proc proc rw
 `;
   expect(kernelMountsOutside("/b/rootfs", mountinfo)).toEqual(["/b/rootfs2/proc", "/a b/sys", "/proc"]);
+});
+
+test("cgroups are joined by path, and by descriptor where the process has no rights of its own on them", () => {
+  const joins = (fd?: number) => {
+    const builder = new PlanBuilder();
+    const file = { path: "/sys/fs/cgroup/pids/c1/tasks", ...(fd === undefined ? {} : { fd }) };
+    const [join] = joinCgroups(builder, [file]);
+    builder.add(join!);
+    return { join, fds: builder.encode().fds };
+  };
+  expect(joins()).toMatchObject({ join: { path: "/sys/fs/cgroup/pids/c1/tasks" }, fds: [] });
+  expect(joins(11)).toMatchObject({ join: { file: 0 }, fds: [11] });
 });

@@ -27,12 +27,18 @@ import {
   compileScheduling,
 } from "./process.ts";
 
+/** A control file that a process joins a cgroup by. */
+export interface JoinFile {
+  path: string;
+  fd?: number;
+}
+
 /** Descriptors of ours that the plan gets; each is opened by the caller and stays its to close. */
 export interface CreateDescriptors {
   /** exec.fifo, O_PATH. */
   fifo: number;
-  /** Files through which the process joins its v1 cgroups, open for writing, by their path. */
-  joinFiles: { path: string; fd: number }[];
+  /** Files through which the process joins its v1 cgroups: open for writing where it could not open them itself. */
+  joinFiles: JoinFile[];
   /** The container's v2 directory, to be cloned into. */
   unified?: number;
   /** Console socket, connected. */
@@ -101,9 +107,7 @@ export function compileCreate(input: CreateInput): PlanBuilder {
         ]
       : []),
     ...(process ? compileOomScore(process, warn) : []),
-    ...slots.joinFiles.map(({ path, fd }) =>
-      child(`linux.cgroupsPath: ${dirname(path)}`, { op: "joinCgroup", file: fd }),
-    ),
+    ...slots.joins,
     ...joined.child,
     ...(namespaces.has("user")
       ? [child("linux.namespaces: user", { op: "user", uid: 0, gid: 0, setGroups: setGroups ? 1 : 0 })]
@@ -229,7 +233,7 @@ function compileSeccompStep(
 
 interface PassedSlots {
   fifo: Slot;
-  joinFiles: { path: string; fd: Slot }[];
+  joins: PlannedOperation[];
   unified: Slot | undefined;
   console: Slot | undefined;
   listener: Slot | undefined;
@@ -237,11 +241,21 @@ interface PassedSlots {
   filled: CompileContext["filledTmpfs"];
 }
 
+/** By path where the process can: a descriptor costs the caller an open, a close, and a place in the new table. */
+export function joinCgroups(builder: PlanBuilder, files: readonly JoinFile[]): PlannedOperation[] {
+  return files.map(({ path, fd }) =>
+    child(
+      `linux.cgroupsPath: ${dirname(path)}`,
+      fd === undefined ? { op: "joinCgroup", path } : { op: "joinCgroup", file: builder.fd(fd) },
+    ),
+  );
+}
+
 function passDescriptors(builder: PlanBuilder, spec: Spec, given: CreateDescriptors): PassedSlots {
   const optional = (fd: number | undefined) => (fd === undefined ? undefined : builder.fd(fd));
   return {
     fifo: builder.fd(given.fifo),
-    joinFiles: given.joinFiles.map(({ path, fd }) => ({ path, fd: builder.fd(fd) })),
+    joins: joinCgroups(builder, given.joinFiles),
     unified: optional(given.unified),
     console: optional(given.console),
     listener: optional(given.listener),

@@ -1,5 +1,4 @@
 /** One more process in a container → a plan: join what the first one has, then become the process. */
-import { dirname } from "node:path";
 import type { Slot } from "../../monitor/ops.gen.ts";
 import type { Process } from "../../oci/runtime-spec.ts";
 import { PlanBuilder, type PlannedOperation } from "../plan/encode.ts";
@@ -7,6 +6,7 @@ import type { CompiledFilter } from "../seccomp/compile.ts";
 import type { State, Warn } from "../types.ts";
 import { ownCapabilities } from "./capabilities.ts";
 import { child, inStage } from "./context.ts";
+import { type JoinFile, joinCgroups } from "./create.ts";
 import { hookState, stateAround } from "./hooks.ts";
 import { Namespaces, namespaceFlag } from "./namespaces.ts";
 import {
@@ -26,7 +26,7 @@ export interface ExecInput {
   env: readonly string[];
   descriptors: {
     pidfd: number;
-    joinFiles: { path: string; fd: number }[];
+    joinFiles: JoinFile[];
     unified?: number;
     console?: number;
     listener?: number;
@@ -41,7 +41,7 @@ export function compileExecPlan(input: ExecInput): PlanBuilder {
   const { spec } = state;
   const builder = new PlanBuilder();
   const pidfd = builder.fd(descriptors.pidfd);
-  const joinFiles = descriptors.joinFiles.map(({ path, fd }) => ({ path, slot: builder.fd(fd) }));
+  const joins = joinCgroups(builder, descriptors.joinFiles);
   const optional = (fd: number | undefined): Slot | undefined =>
     fd === undefined ? undefined : builder.fd(fd);
   const unified = optional(descriptors.unified);
@@ -77,9 +77,7 @@ export function compileExecPlan(input: ExecInput): PlanBuilder {
       : []),
     inStage("exec", { op: "clone", flags: 0, ...(unified !== undefined && { cgroup: unified }) }),
     ...compileOomScore(process, warn),
-    ...joinFiles.map(({ path, slot }) =>
-      child(`linux.cgroupsPath: ${dirname(path)}`, { op: "joinCgroup", file: slot }),
-    ),
+    ...joins,
     ...(after.length > 0
       ? [child(`linux.namespaces: ${after.join(", ")}`, { op: "setns", fd: pidfd, flags: flags(after) })]
       : []),

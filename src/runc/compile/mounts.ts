@@ -63,7 +63,7 @@ function filesystemMount(
   const { root } = context;
   if (type === "none" && !mount.source) throw invalid("mount without type or source");
   const strict = type === "proc" || type === "sysfs";
-  if (!strict) refuseInsideProc(path, type === "proc");
+  if (!strict) refuseInsideProc(path, () => type === "proc");
   // What is inside a tmpfs (and /dev) is made first; it becomes read-only at the end.
   const sealed = (options.set & attribute.ro) !== 0 && (type === "tmpfs" || path === "/dev");
   const attributes = sealed ? options.set & ~attribute.ro : options.set;
@@ -187,9 +187,9 @@ const allowedInProc = new Set(
     .map((name) => `/proc/${name}`),
 );
 
-function refuseInsideProc(path: string, isProc: boolean): void {
+function refuseInsideProc(path: string, isProc: () => boolean): void {
   if (path !== "/proc" && !path.startsWith("/proc/")) return;
-  if (path === "/proc" ? isProc : allowedInProc.has(path)) return;
+  if (path === "/proc" ? isProc() : allowedInProc.has(path)) return;
   throw invalid(
     path === "/proc"
       ? `${JSON.stringify(path)} cannot be mounted because it is not of type proc`
@@ -205,7 +205,7 @@ function checkBindSource(source: string, path: string, planned: boolean): void {
     throw new CortenError("not_found", `stat ${source}: ${errnoText(error)}`, { cause: error });
   }
   // A bind of another procfs at /proc is fine: its root has inode 1 and a `self` link to a number.
-  refuseInsideProc(path, isProcfs(source));
+  refuseInsideProc(path, () => isProcfs(source));
 }
 
 function isProcfs(path: string): boolean {

@@ -103,19 +103,21 @@ export class NetlinkSocket implements Disposable {
   /** As `transact`, but returns each request's refusal in its place. */
   attempt(requests: readonly NetlinkRequest[]): Array<NetlinkError | undefined> {
     if (requests.length === 0) return [];
-    const first = this.#send(requests, NLM_F_REQUEST);
+    const last = requests.length - 1;
+    // Where all ask for an answer, that of the last says that all are done: refusals are answered in any case.
+    const lastAnswers = requests.every(({ flags }) => flags & NLM_F_ACK);
+    const first = this.#send(requests, NLM_F_REQUEST, lastAnswers ? last : undefined);
     const results = new Array<NetlinkError | undefined>(requests.length);
-    let pending = requests.reduce((count, { flags }) => count + (flags & NLM_F_ACK ? 1 : 0), 0);
-    const answersEach = pending === requests.length;
+    let pending = lastAnswers ? 1 : requests.filter(({ flags }) => flags & NLM_F_ACK).length;
     for (const message of this.receive()) {
       if (message.type !== NLMSG_ERROR) continue;
       const index = message.sequence - first;
       const request = requests[index];
       if (!request) continue;
-      if (request.flags & NLM_F_ACK) pending--;
+      if (lastAnswers ? index === last : request.flags & NLM_F_ACK) pending--;
       results[index] ??= errorIn(message, request.what);
       // One read less: nothing follows the last answer.
-      if (answersEach && pending === 0) break;
+      if (lastAnswers && pending === 0) break;
     }
     // An aborted nf_tables batch answers for the refused requests only.
     if (pending > 0 && !results.some(Boolean))
@@ -142,12 +144,19 @@ export class NetlinkSocket implements Disposable {
     return found;
   }
 
-  /** What a request that failed half way left in the queue has an older number, and is skipped with the answers. */
-  #send(requests: readonly NetlinkRequest[], flags: number): number {
+  /**
+   * What a request that failed half way left in the queue has an older number, and is skipped with the answers.
+   * With `answering`, only the request at that place asks for an answer.
+   */
+  #send(requests: readonly NetlinkRequest[], flags: number, answering?: number): number {
     const out = new MessageWriter();
     const first = this.#sequence + 1;
-    for (const request of requests) {
-      out.message({ ...request, flags: request.flags | flags, body: request.body }, ++this.#sequence);
+    for (const [index, request] of requests.entries()) {
+      const silent = answering !== undefined && index !== answering ? NLM_F_ACK : 0;
+      out.message(
+        { ...request, flags: (request.flags | flags) & ~silent, body: request.body },
+        ++this.#sequence,
+      );
     }
     const bytes = out.bytes;
     if (bytes.length > 128 << 10) this.enlargeBuffers();
