@@ -17,12 +17,15 @@ node_modules/.stamp: package.json package-lock.json
 
 build: dist/corten ## one executable: dist/corten
 
-native: dist/corten-native ## the native init and monitor (static)
+native: dist/corten-native dist/corten-agent ## the native init and monitor, and the agent of machines (static)
 
 dist/corten-native: node_modules/.stamp $(NATIVE_SRC)
 	$(MAKE) -C native ../dist/corten-native
 
-dist/corten: dist/corten-native $(SRC) package.json
+dist/corten-agent: node_modules/.stamp $(NATIVE_SRC)
+	$(MAKE) -C native ../dist/corten-agent
+
+dist/corten: dist/corten-native dist/corten-agent $(SRC) package.json
 	$(BUN) build --compile --splitting --bytecode --minify-syntax --minify-whitespace --format=esm --compile-jit-policy 50 --no-compile-autoload-dotenv --no-compile-autoload-bunfig src/main.ts --outfile dist/corten
 
 generate: node_modules/.stamp ## regenerate the operation table from native/ops.json

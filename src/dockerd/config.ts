@@ -58,13 +58,15 @@ export interface RuntimeConfig {
 
 /** The runtime that is part of this program. */
 export const builtinRuntime = "corten";
+/** Each container in a virtual machine (docs/vm.md): no path either, but the name by which the shim knows it. */
+export const vmRuntime = "vm";
 
 export function defaultConfig(): DaemonConfig {
   return {
     dataRoot: "/var/lib/corten",
     execRoot: "/run/corten",
     hosts: [],
-    runtimes: { [builtinRuntime]: {} },
+    runtimes: { [builtinRuntime]: {}, [vmRuntime]: { path: "vm" } },
     defaultRuntime: builtinRuntime,
     snapshotter: "overlayfs",
     debug: false,

@@ -57,7 +57,8 @@ export function monitorProgram(spec: MonitorSpec): MonitorOperation[] {
   return program;
 }
 
-function encodeProgram(spec: MonitorSpec): Uint8Array {
+/** The same, as the native monitor reads it. */
+export function encodeProgram(spec: MonitorSpec): Uint8Array {
   return encodeOperations(
     monitorProgram(spec).map((operation) => ({
       name: operation.op,

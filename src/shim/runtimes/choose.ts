@@ -7,6 +7,7 @@ import type { OciRuntime, RuntimeChoice } from "../types.ts";
 import { unpackAny } from "../typeurl.ts";
 import { foreignRuntime } from "./foreign.ts";
 import { ownRuntime } from "./own.ts";
+import { vmRuntime, vmRuntimeName } from "./vm.ts";
 
 /**
  * Reads the options of `io.containerd.runc.v2`: a `binary_name` chooses another OCI runtime, none ours.
@@ -24,6 +25,7 @@ export function chooseRuntime(options: Any | undefined, defaultRoot: string): Ru
   };
   const name = chosen?.binaryName ?? "";
   if (name === "") return choice;
+  if (name === vmRuntimeName) return { ...choice, binary: vmRuntimeName };
   const binary = findBinary(name);
   if (binary) return { ...choice, binary };
   if (name === "runc") return choice;
@@ -31,8 +33,10 @@ export function chooseRuntime(options: Any | undefined, defaultRoot: string): Ru
 }
 
 /** `discard` takes the state directories of removed containers away. */
-export const openRuntime = (choice: RuntimeChoice, discard: (path: string) => void): OciRuntime =>
-  choice.binary === undefined ? ownRuntime(choice, discard) : foreignRuntime(choice, choice.binary);
+export function openRuntime(choice: RuntimeChoice, discard: (path: string) => void): OciRuntime {
+  if (choice.binary === undefined) return ownRuntime(choice, discard);
+  return choice.binary === vmRuntimeName ? vmRuntime(choice, discard) : foreignRuntime(choice, choice.binary);
+}
 
 function findBinary(name: string): string | undefined {
   const candidates = name.includes("/")

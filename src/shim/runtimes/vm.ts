@@ -1,0 +1,49 @@
+import { log } from "../../base/log.ts";
+import type * as Runc from "../../runc/index.ts";
+import type * as Vm from "../../vm/runtime.ts";
+import { packStats } from "../stats.ts";
+import type { OciRuntime, RuntimeChoice } from "../types.ts";
+import { ownRuntime } from "./own.ts";
+
+/** The name by which clients ask for a machine: `binary_name` of the options, as of other runtimes. */
+export const vmRuntimeName = "vm";
+
+let loading: Promise<typeof Vm> | undefined;
+const load = () => {
+  loading ??= import("../../vm/runtime.ts");
+  return loading;
+};
+const runc = (): Promise<typeof Runc> => import("../../runc/index.ts");
+
+/**
+ * Each container in a small virtual machine. The machine's program is a container of our own runtime, so that cgroups, network, hooks,
+ * signals, the freezer and the end of it all are that one's; what is the container's goes through the agent inside.
+ */
+export function vmRuntime(choice: RuntimeChoice, discard: (path: string) => void): OciRuntime {
+  const outer = ownRuntime(choice, discard);
+  const warn = (id: string) => (message: string) => log.warn(message, { container: id });
+  const stateOf = async (id: string) => (await runc()).readState(choice.root, id);
+  return {
+    ...outer,
+    async create({ id, bundle, spec, monitor }) {
+      const machine = await (await load()).prepare(id, bundle, spec);
+      return outer.create({ id, bundle, spec: machine, monitor });
+    },
+    async start(id) {
+      const { bundle, pid } = await stateOf(id);
+      await (await load()).startMachine({ id, bundle, pid, warn: warn(id) }, () => outer.start(id));
+    },
+    async exec({ id, bundle, process, monitor }) {
+      return (await load()).execInMachine({ id, bundle, process, warn: warn(id) }, (proxy) =>
+        outer.exec({ id, bundle, process: proxy, monitor }),
+      );
+    },
+    async update(id, resources) {
+      const { bundle } = await stateOf(id);
+      await (await load()).updateMachine(bundle, resources, (changes) => outer.update(id, changes));
+    },
+    async stats(id) {
+      return packStats(await (await load()).machineStats((await stateOf(id)).bundle), true);
+    },
+  };
+}
