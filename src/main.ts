@@ -16,6 +16,7 @@ const programs: Record<string, () => Promise<{ main: Program }>> = {
   dockershim: () => import("./cmd/dockershim.ts"),
   runc: () => import("./cmd/runc.ts"),
   ctr: () => import("./cmd/ctr.ts"),
+  shim: () => import("./cmd/shim.ts"),
   crictl: () => import("./cmd/crictl.ts"),
   // Not for people: a layer is unpacked in a process of its own, and hashed on a thread of that.
   "store-unpack": () => import("./store/layer/unpack-process.ts"),
@@ -38,6 +39,8 @@ const staying: ReadonlySet<string> = new Set([
 /** argv[0] as the caller gave it: a symlink named `runc` makes a runc. */
 function calledAs(): string {
   const name = basename(process.argv0);
+  // containerd makes its shims' names of the runtime's: io.containerd.corten.v2.
+  if (name === "containerd-shim-corten-v2") return "shim";
   return name.startsWith("corten-") ? name.slice("corten-".length) : name;
 }
 

@@ -31,8 +31,11 @@ export class MemoryKeeper {
   #sinceSleep = 0;
   readonly #forgetCode: () => void;
 
-  constructor(forgetCode: () => void = () => {}) {
+  readonly #asleep: number;
+
+  constructor(forgetCode: () => void = () => {}, asleepAfter = asleep) {
     this.#forgetCode = forgetCode;
+    this.#asleep = asleepAfter;
     engine?.unsafe.setJITPolicy(patient);
   }
 
@@ -62,7 +65,7 @@ export class MemoryKeeper {
     if (this.#pieces > burst) sleep();
     else {
       this.#forgetCode();
-      this.#later = setTimeout(sleep, asleep);
+      this.#later = setTimeout(sleep, this.#asleep);
       this.#later.unref();
     }
     this.#pieces = 0;

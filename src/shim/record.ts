@@ -8,7 +8,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { messageOf } from "../base/errors.ts";
+import { asCortenError, invalid, isCode, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { Removal } from "../base/removal.ts";
 import type { ExitRecord } from "../monitor/index.ts";
@@ -64,9 +64,9 @@ export class Bundles {
   readonly specs = new Map<string, Spec>();
   /** The sizes of the records written by this process. */
   readonly #sizes = new Map<string, number>();
-  constructor(state: string) {
+  constructor(state: string, removed = join(state, "removed")) {
     this.root = join(state, "io.containerd.runtime.v2.task");
-    this.removal = new Removal(join(state, "removed"));
+    this.removal = new Removal(removed);
   }
 
   path(namespace: string, id: string): string {
@@ -106,10 +106,37 @@ export class Bundles {
     this.#sizes.set(path, line.length);
   }
 
+  /** The runtime's state directory: `asked` is what the request's options say. */
+  runtimeRoot(state: string, namespace: string): (asked: string) => string {
+    return (asked) => join(asked || join(state, "runc"), namespace);
+  }
+
+  /** Fails for a bundle that is not where those of this place are. */
+  claim(namespace: string, id: string, bundle: string): void {
+    if (bundle !== this.path(namespace, id))
+      throw invalid(`bundle ${bundle} of ${id} is not below ${this.root}`);
+  }
+
   remove(namespace: string, id: string): void {
     const path = this.path(namespace, id);
-    this.#sizes.delete(join(path, "task.json"));
+    this.forget(path);
     this.removal.discard(path);
+  }
+
+  /** The record of this bundle is about to go. */
+  protected forget(bundle: string): void {
+    this.#sizes.delete(join(bundle, "task.json"));
+  }
+
+  /** The record of one task; undefined when there is none that can be read. */
+  read(namespace: string, id: string): TaskRecord | undefined {
+    try {
+      return lastRecord(readFileSync(join(this.path(namespace, id), "task.json"), "utf8"));
+    } catch (error) {
+      if (!isCode(asCortenError(error), "not_found"))
+        log.warn(`task ${id} of ${namespace} has no readable record`, { error: messageOf(error) });
+      return undefined;
+    }
   }
 
   /** All records; a bundle without a readable one is reported with `undefined`. */

@@ -3,15 +3,7 @@ import { dirname, join } from "node:path";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { KeyedMutex, sleep } from "../base/async.ts";
 import { Cleanup } from "../base/cleanup.ts";
-import {
-  alreadyExists,
-  CortenError,
-  conflict,
-  invalid,
-  isCode,
-  messageOf,
-  notFound,
-} from "../base/errors.ts";
+import { alreadyExists, CortenError, conflict, isCode, messageOf, notFound } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { span } from "../base/trace.ts";
 import type { ExitRecord } from "../monitor/index.ts";
@@ -32,6 +24,8 @@ export interface ShimOptions {
   /** Runtime directory; bundles and runtimes' state live below it. */
   state: string;
   publish: Publish;
+  /** Where bundles are, when they are somebody else's. */
+  bundles?: Bundles;
 }
 
 export interface CreateRequest {
@@ -63,7 +57,7 @@ export class Shim {
 
   constructor(options: ShimOptions) {
     this.#state = options.state;
-    this.bundles = new Bundles(options.state);
+    this.bundles = options.bundles ?? new Bundles(options.state);
     this.events = taskEvents(options.publish);
     this.#observer = {
       changed: (task) => this.bundles.save(task.record),
@@ -80,6 +74,11 @@ export class Shim {
 
   has(namespace: string, id: string): boolean {
     return this.#tasks.has(`${namespace}/${id}`);
+  }
+
+  /** How many tasks there are in all namespaces. */
+  get size(): number {
+    return this.#tasks.size;
   }
 
   list(namespace: string): Task[] {
@@ -101,11 +100,10 @@ export class Shim {
     const { namespace, id, spec, stdio } = request;
     if (this.#tasks.has(`${namespace}/${id}`)) throw alreadyExists(`task ${id}: already exists`);
     const { bundle } = request;
-    if (bundle !== this.bundles.path(namespace, id))
-      throw invalid(`bundle ${bundle} of ${id} is not below ${this.bundles.root}`);
+    this.bundles.claim(namespace, id, bundle);
     await using undo = new Cleanup();
     undo.add(`remove bundle ${bundle}`, () => this.#removeBundle(namespace, id));
-    const runtime = chooseRuntime(request.options, join(this.#state, "runc", namespace));
+    const runtime = chooseRuntime(request.options, this.bundles.runtimeRoot(this.#state, namespace));
     const place = destinationOf(stdio, join(bundle, "init"));
     const process: ProcessRecord = { execId: "", stdio, monitorDir: place.dir, pid: 0, started: false };
     const pid = spec.linux?.namespaces?.find((entry) => entry.type === "pid");
@@ -323,6 +321,27 @@ export class Shim {
     await Promise.all(known);
     if (!task.init.exit && (await task.runtime.isPaused(id))) task.setPaused();
     log.info(`task ${id} of ${namespace} ${task.init.exit ? "had ended" : "adopted"}`);
+  }
+
+  /**
+   * Ends and removes a task that no process serves any more (its shim was killed), and tells how it ended; undefined
+   * when there is no record of it.
+   */
+  async removeDead(namespace: string, id: string): Promise<{ pid: number; exit: ExitRecord } | undefined> {
+    const record = this.bundles.read(namespace, id);
+    const init = record?.processes[0];
+    if (!record || !init) return undefined;
+    for (const { monitorDir } of record.processes) await endUnrecorded(monitorDir);
+    const { exited, over } = await adopt(init.monitorDir, init.pid, init.startTime);
+    if (!over && init.pid > 0)
+      try {
+        globalThis.process.kill(init.pid, 9);
+      } catch (error) {
+        log.debug("cannot kill", { task: id, error: messageOf(error) });
+      }
+    const exit = init.exit ?? (await Promise.race([exited, sleep(killWait).then(neverRan)]));
+    await this.#cleanUp(namespace, id, record);
+    return { pid: init.pid, exit };
   }
 
   /** What a daemon killed in the middle of create or delete left behind. */

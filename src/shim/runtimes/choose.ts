@@ -2,6 +2,7 @@ import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { OptionsSchema } from "../../../proto/gen/containerd/runc/v1/oci_pb.ts";
+import { OptionsSchema as GenericOptions } from "../../../proto/gen/runtimeoptions/v1/api_pb.ts";
 import { invalid, notFound } from "../../base/errors.ts";
 import type { OciRuntime, RuntimeChoice } from "../types.ts";
 import { unpackAny } from "../typeurl.ts";
@@ -13,12 +14,12 @@ import { vmRuntime, vmRuntimeName } from "./vm.ts";
  * Reads the options of `io.containerd.runc.v2`: a `binary_name` chooses another OCI runtime, none ours.
  * Docker asks for "runc" by name; on a machine without one that is us as well.
  */
-export function chooseRuntime(options: Any | undefined, defaultRoot: string): RuntimeChoice {
+export function chooseRuntime(options: Any | undefined, rootOf: (asked: string) => string): RuntimeChoice {
   const chosen = unpackAny(OptionsSchema, options);
-  if (options && options.typeUrl !== "" && !chosen)
+  if (options && options.typeUrl !== "" && !chosen && !isEmptyGeneric(options))
     throw invalid(`unsupported option type "${options.typeUrl}": invalid argument`);
   const choice: RuntimeChoice = {
-    root: chosen?.root || defaultRoot,
+    root: rootOf(chosen?.root ?? ""),
     systemdCgroup: chosen?.systemdCgroup ?? false,
     noPivotRoot: chosen?.noPivotRoot ?? false,
     noNewKeyring: chosen?.noNewKeyring ?? false,
@@ -30,6 +31,12 @@ export function chooseRuntime(options: Any | undefined, defaultRoot: string): Ru
   if (binary) return { ...choice, binary };
   if (name === "runc") return choice;
   throw notFound(`exec: "${name}": executable file not found in $PATH: not found`);
+}
+
+/** CRI sends these for runtimes whose options it does not know; without a configuration they say nothing. */
+function isEmptyGeneric(options: Any): boolean {
+  const generic = unpackAny(GenericOptions, options);
+  return generic !== undefined && generic.configPath === "";
 }
 
 /** `discard` takes the state directories of removed containers away. */

@@ -58,8 +58,11 @@ export class TtrpcServer {
     return this;
   }
 
-  /** Listens on a socket that only root can use; a file that is in the way is the caller's to remove. */
-  listen(path: string): void {
+  /**
+   * Listens on a socket that only root can use; a file that is in the way is the caller's to remove. `metadata` is what
+   * its calls have whatever they say themselves: a socket of a namespace, for one.
+   */
+  listen(path: string, metadata: Readonly<Record<string, string>> = {}): void {
     const connections = new WeakMap<object, ServerConnection>();
     const mask = process.umask(0o177);
     try {
@@ -67,7 +70,7 @@ export class TtrpcServer {
         unix: path,
         socket: {
           open: (socket) => {
-            const connection = this.#accept();
+            const connection = this.#accept(metadata);
             connections.set(socket, connection);
             connection.wire.opened(socket);
           },
@@ -87,7 +90,7 @@ export class TtrpcServer {
 
   /** Serves one connection that we were given as a descriptor (a socket on standard input, for one). */
   async serve(fd: number): Promise<void> {
-    const connection = this.#accept();
+    const connection = this.#accept({});
     const options = { fd, socket: connection.wire.handlers() };
     await Bun.connect(options as unknown as import("bun").UnixSocketOptions);
   }
@@ -105,9 +108,10 @@ export class TtrpcServer {
     for (const connection of [...this.#connections]) connection.wire.close();
   }
 
-  #accept(): ServerConnection {
+  #accept(metadata: Readonly<Record<string, string>>): ServerConnection {
     const connection = new ServerConnection(
       (name) => this.#services.get(name),
+      metadata,
       () => {
         this.#connections.delete(connection);
         this.#options.onConnections?.(this.#connections.size);
@@ -123,12 +127,18 @@ export class TtrpcServer {
 class ServerConnection {
   readonly wire: Connection;
   readonly #find: (service: string) => Published | undefined;
+  readonly #metadata: Readonly<Record<string, string>>;
   readonly #running = new Map<number, Running>();
   #last = 0;
   #held = false;
 
-  constructor(find: (service: string) => Published | undefined, onClose: () => void) {
+  constructor(
+    find: (service: string) => Published | undefined,
+    metadata: Readonly<Record<string, string>>,
+    onClose: () => void,
+  ) {
     this.#find = find;
+    this.#metadata = metadata;
     this.wire = new Connection({
       frame: (frame) => {
         this.#received(frame);
@@ -239,7 +249,7 @@ class ServerConnection {
         if (flags & frameFlags.remoteClosed) inbox.end();
       }
       const input = inbox ?? fromBinary(method.input, request.payload);
-      const answer = implementation(input, contextOf(request, method, abort.signal));
+      const answer = implementation(input, contextOf(request, method, abort.signal, this.#metadata));
       if (method.methodKind === "unary" || method.methodKind === "client_streaming") {
         const message = encode(method, (await answer) as MessageInitShape<typeof method.output>);
         if (this.#running.get(stream) === running) this.#respond(stream, undefined, message);
@@ -320,7 +330,7 @@ function encode(method: DescMethod, message: object): Uint8Array {
 }
 
 /** Metadata whose names or values no header can have are left out: nobody asks for them. */
-function headersOf(request: Request): Headers {
+function headersOf(request: Request, metadata: Readonly<Record<string, string>>): Headers {
   const headers = new Headers();
   for (const { key, value } of request.metadata)
     try {
@@ -328,10 +338,16 @@ function headersOf(request: Request): Headers {
     } catch (error) {
       log.debug("metadata left out", { key, error: messageOf(error) });
     }
+  for (const [key, value] of Object.entries(metadata)) headers.set(key, value);
   return headers;
 }
 
-function contextOf(request: Request, method: DescMethod, signal: AbortSignal): HandlerContext {
+function contextOf(
+  request: Request,
+  method: DescMethod,
+  signal: AbortSignal,
+  metadata: Readonly<Record<string, string>>,
+): HandlerContext {
   const until = request.timeoutNano > 0n ? Date.now() + Number(request.timeoutNano) / 1e6 : undefined;
   return {
     service: method.parent,
@@ -341,7 +357,7 @@ function contextOf(request: Request, method: DescMethod, signal: AbortSignal): H
     protocolName: "ttrpc",
     requestMethod: "POST",
     url: `/${request.service}/${request.method}`,
-    requestHeader: headersOf(request),
+    requestHeader: headersOf(request, metadata),
     responseHeader: new Headers(),
     responseTrailer: new Headers(),
     values: createContextValues(),

@@ -1,0 +1,55 @@
+import { configureLog } from "../../base/log.ts";
+import { parseArguments } from "./arguments.ts";
+
+/** What the program of the other shims prints; ours has no Go in it. */
+const versionText = (version: string) =>
+  `containerd-shim-corten-v2:\n  Version:  ${version}\n  Revision: corten\n`;
+
+/**
+ * `containerd-shim-corten-v2`: the commands by which containerd starts and removes shims, and the shim server itself.
+ * `program` is our own executable, `version` its version.
+ */
+export async function shimCommand(argv: string[], program: string, version: string): Promise<number> {
+  const args = parseArguments(argv);
+  configureLog({ level: args.debug ? "debug" : "warn" });
+  if (args.version) {
+    process.stdout.write(versionText(version));
+    return 0;
+  }
+  if (args.info) {
+    const { writeInfo } = await import("./info.ts");
+    await writeInfo(version);
+    return 0;
+  }
+  if (args.action === "serve") {
+    const { serve } = await import("./server.ts");
+    const { placeAt } = await import("./place.ts");
+    const { dirname } = await import("node:path");
+    await serve(placeAt(dirname(args.socket), args.bundle), args.debug, () =>
+      process.stdout.write("ready\n"),
+    );
+    // Monitors' connections would keep us.
+    process.exit(0);
+  }
+  if (args.namespace === "") return fail("shim namespace cannot be empty");
+  if (args.id === "") return fail("shim id cannot be empty");
+  if (args.action === "start") {
+    const { start } = await import("./start.ts");
+    process.stdout.write(await start(args, process.cwd(), program));
+    return 0;
+  }
+  if (args.action === "delete") {
+    const { deleteTask, encodeDeleted } = await import("./delete.ts");
+    const { placeOf } = await import("./place.ts");
+    const bundle = args.bundle || process.cwd();
+    const response = await deleteTask(placeOf(bundle, program), bundle, args.namespace, args.id);
+    process.stdout.write(encodeDeleted(response));
+    return 0;
+  }
+  return fail(args.action === "" ? "no action: start or delete" : `unknown action "${args.action}"`);
+}
+
+function fail(text: string): number {
+  process.stderr.write(`containerd-shim-corten-v2: ${text}\n`);
+  return 1;
+}

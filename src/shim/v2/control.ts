@@ -1,0 +1,90 @@
+import type { Callback } from "./publisher.ts";
+
+/**
+ * What `start` asks the shim server: one line of JSON there, one back. Not ttrpc: a command that containerd runs for every
+ * container loads as little as it can.
+ */
+export interface ControlRequest {
+  /** Is to be served from now on. */
+  namespace: string;
+  callback: Callback;
+}
+
+export interface ControlAnswer {
+  pid: number;
+}
+
+const longestLine = 1 << 16;
+const patienceMilliseconds = 20_000;
+
+/** The server's answer; undefined when nobody answers at the socket. */
+export async function askServer(socket: string, request: ControlRequest): Promise<ControlAnswer | undefined> {
+  const answer = Promise.withResolvers<ControlAnswer | undefined>();
+  let text = "";
+  const nobody = () => answer.resolve(undefined);
+  const timer = setTimeout(nobody, patienceMilliseconds);
+  const decoder = new TextDecoder();
+  let open: { end(): void } | undefined;
+  try {
+    open = await Bun.connect({
+      unix: socket,
+      socket: {
+        open: (connection) => void connection.write(`${JSON.stringify(request)}\n`),
+        data: (_, data) => {
+          text += decoder.decode(data, { stream: true });
+          if (text.includes("\n")) answer.resolve(answerIn(text));
+        },
+        end: nobody,
+        close: nobody,
+        error: nobody,
+      },
+    });
+    return await answer.promise;
+  } catch {
+    return undefined;
+  } finally {
+    clearTimeout(timer);
+    open?.end();
+  }
+}
+
+function answerIn(text: string): ControlAnswer | undefined {
+  try {
+    const { pid } = JSON.parse(text) as Partial<ControlAnswer>;
+    return typeof pid === "number" ? { pid } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Serves the questions at a socket that only root can use. */
+export function serveControl(
+  path: string,
+  handle: (request: ControlRequest) => void,
+): { stop(closeActive?: boolean): void } {
+  const asked = new WeakMap<object, string>();
+  const mask = process.umask(0o177);
+  try {
+    return Bun.listen<undefined>({
+      unix: path,
+      socket: {
+        data(connection, data) {
+          const text = (asked.get(connection) ?? "") + data.toString("utf8");
+          asked.set(connection, text);
+          if (!text.includes("\n")) {
+            if (text.length > longestLine) connection.end();
+            return;
+          }
+          try {
+            handle(JSON.parse(text) as ControlRequest);
+            connection.write(`${JSON.stringify({ pid: process.pid })}\n`);
+          } finally {
+            connection.end();
+          }
+        },
+      },
+    });
+  } finally {
+    process.umask(mask);
+  }
+}

@@ -1,0 +1,108 @@
+import { chmodSync, mkdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { Sandbox } from "../../../proto/gen/containerd/runtime/sandbox/v1/sandbox_pb.ts";
+import { Task } from "../../../proto/gen/containerd/task/v2/shim_pb.ts";
+import { isCode, messageOf } from "../../base/errors.ts";
+import { configureLog, log } from "../../base/log.ts";
+import { MemoryKeeper } from "../../base/memory.ts";
+import { taskService } from "../service.ts";
+import { Shim } from "../shim.ts";
+import { TtrpcServer } from "../ttrpc/index.ts";
+import { GuestBundles } from "./bundles.ts";
+import { serveControl } from "./control.ts";
+import { namespaceSocket, type Place } from "./place.ts";
+import { Publisher } from "./publisher.ts";
+import { sandboxService } from "./sandbox.ts";
+import { tryLock } from "./start.ts";
+
+/** Milliseconds without a start or an end after which memory is given back: what it has to do comes rarely. */
+const asleepAfter = 3000;
+
+/** How long a server without tasks and clients stays, for the next container. */
+const idleMilliseconds = Number(process.env["CORTEN_SHIM_IDLE"] ?? 10_000);
+
+/**
+ * The shim server: the tasks of all namespaces of one containerd, until the last has gone and nobody has come for a while.
+ * Resolves when it is to end. `ready` is called once the socket answers.
+ */
+export async function serve(place: Place, debug: boolean, ready: () => void): Promise<void> {
+  configureLog({ level: debug ? "debug" : "warn" });
+  process.on("unhandledRejection", (error) => log.error("unhandled", { error: messageOf(error) }));
+  mkdirSync(place.directory, { recursive: true, mode: 0o700 });
+  chmodSync(place.directory, 0o700);
+  const memory = new MemoryKeeper(() => {}, asleepAfter);
+  const publisher = new Publisher({ ttrpcAddress: "", grpcAddress: "", publishBinary: "" });
+  const bundles = new GuestBundles(place.state, join(place.directory, "removed"));
+  const shim = new Shim({
+    state: place.state,
+    bundles,
+    publish: (namespace, topic, event) => {
+      publisher.publish(namespace, topic, event());
+      if (topic === "/tasks/start" || topic === "/tasks/delete") memory.worked();
+    },
+  });
+  const end = Promise.withResolvers<void>();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const idle = () => server.connections === 0 && shim.size === 0;
+  /** With the lock that whoever starts a server takes, until we have gone: nobody finds half a place. */
+  const tryEnd = () => {
+    timer = undefined;
+    if (!idle()) return;
+    if (tryLock(place) === undefined) settle();
+    else end.resolve();
+  };
+  const settle = () => {
+    clearTimeout(timer);
+    timer = idle() ? setTimeout(tryEnd, idleMilliseconds) : undefined;
+  };
+  const server = new TtrpcServer({ onConnections: () => settle() });
+  const served = new Set<string>();
+  const serveNamespace = (namespace: string) => {
+    if (served.has(namespace)) return;
+    const path = namespaceSocket(place, namespace);
+    rmSync(path, { force: true });
+    server.listen(path, { "containerd-namespace": namespace });
+    served.add(namespace);
+  };
+  const tasks = taskService(shim);
+  const service: typeof tasks = {
+    ...tasks,
+    connect({ id }, context) {
+      // Nobody has to have created it: containerd asks for the process's own pid, too.
+      const namespace = context.requestHeader.get("containerd-namespace") ?? "";
+      const taskPid = shim.has(namespace, id) ? shim.find(namespace, id).init.record.pid : 0;
+      return { shimPid: process.pid, taskPid };
+    },
+  };
+  server
+    .service(Task, service)
+    .service(Task, service, "containerd.task.v3.Task")
+    .service(Sandbox, sandboxService(shim));
+  const control = serveControl(place.socket, ({ namespace, callback }) => {
+    publisher.use(callback);
+    serveNamespace(namespace);
+    settle();
+  });
+  writeFileSync(join(place.directory, "pid"), `${process.pid}\n`, { mode: 0o600 });
+  settle();
+  ready();
+  // containerd's service may be stopped with all that is in its group; containers go on as with Go's shim.
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, tryEnd);
+  await end.promise;
+  control.stop(true);
+  server.close();
+  await Promise.race([publisher.settled(), Bun.sleep(2000)]);
+  publisher.close();
+  await shim.close();
+  leave(place);
+}
+
+/** Takes away what a server has at its place; the directory above goes with the last. */
+export function leave(place: Place): void {
+  try {
+    rmSync(place.directory, { recursive: true, force: true });
+    rmdirSync(dirname(place.directory));
+  } catch (error) {
+    if (!isCode(error, "not_found")) log.debug("something stays", { error: messageOf(error) });
+  }
+}

@@ -1,0 +1,181 @@
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { CortenError, messageOf } from "../../base/errors.ts";
+import { rawSyscall, syscall } from "../../sys/libc.ts";
+import type { Arguments } from "./arguments.ts";
+import { askServer, type ControlRequest } from "./control.ts";
+import { namespaceSocket, type Place, placeIn, placeOf } from "./place.ts";
+
+/** The name by which containerd finds us for `io.containerd.corten.v2`. */
+export const programName = "containerd-shim-corten-v2";
+
+/**
+ * `start`: finds the shim server of this containerd, or starts it, leaves its address in the bundle, and returns what to
+ * print: the address (version 2 of the protocol), or for a containerd that knows version 3 its JSON form.
+ */
+export async function start(args: Arguments, bundle: string, program: string): Promise<string> {
+  const request: ControlRequest = {
+    namespace: args.namespace,
+    callback: {
+      ttrpcAddress: process.env["TTRPC_ADDRESS"] ?? "",
+      grpcAddress: process.env["GRPC_ADDRESS"] ?? args.address,
+      publishBinary: args.publishBinary,
+    },
+  };
+  const version = protocolVersion(args.publishBinary);
+  const group = groupSocket(bundle);
+  let place = group === undefined ? undefined : placeIn(group, bundle);
+  let pid = place && (await askServer(place.socket, request))?.pid;
+  if (place === undefined || pid === undefined) {
+    place = placeOf(bundle, program);
+    pid = (await askServer(place.socket, request))?.pid ?? (await startServer(place, args, request, program));
+  }
+  const socket = namespaceSocket(place, args.namespace);
+  const address = `unix://${socket}`;
+  writeFileSync(join(bundle, "shim.pid"), String(pid), { mode: 0o644 });
+  writeFileSync(join(bundle, "address"), address, { mode: 0o644 });
+  return version < 3 ? address : JSON.stringify({ version, address, protocol: "ttrpc" });
+}
+
+/** Annotations by which a container says that it belongs to another one's shim, in the order of Go's shim. */
+const groupAnnotations = ["io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"];
+
+/** The socket of the shim of the pod that this bundle's container is of: another build of us may serve that. */
+function groupSocket(bundle: string): string | undefined {
+  let annotations: Record<string, unknown>;
+  try {
+    const spec = JSON.parse(readFileSync(join(bundle, "config.json"), "utf8")) as {
+      annotations?: Record<string, unknown>;
+    };
+    annotations = spec.annotations ?? {};
+  } catch (error) {
+    throw new CortenError("invalid_argument", `${bundle}/config.json cannot be read: ${messageOf(error)}`);
+  }
+  const group = groupAnnotations.map((name) => annotations[name]).find((value) => typeof value === "string");
+  if (typeof group !== "string" || !/^[\w.-]+$/.test(group) || group.startsWith(".")) return undefined;
+  try {
+    return readFileSync(join(bundle, "..", group, "address"), "utf8")
+      .trim()
+      .replace(/^unix:\/\//, "");
+  } catch {
+    return undefined;
+  }
+}
+
+/** One at a time for a place: who comes second finds the first one's server. */
+async function startServer(
+  place: Place,
+  args: Arguments,
+  request: ControlRequest,
+  program: string,
+): Promise<number> {
+  const lock = await lockPlace(place);
+  try {
+    const running = await askServer(place.socket, request);
+    if (running) return running.pid;
+    rmSync(place.socket, { force: true });
+    const log = openSync(place.log, "a", 0o600);
+    const child = Bun.spawn(
+      [
+        program,
+        ...(Bun.isStandaloneExecutable ? [] : [Bun.main]),
+        ...(args.debug ? ["-debug"] : []),
+        ...["-socket", place.socket, "-bundle", place.state, "serve"],
+      ],
+      {
+        argv0: programName,
+        cwd: "/",
+        detached: true,
+        stdio: ["ignore", "pipe", log],
+      },
+    );
+    closeSync(log);
+    const output = child.stdout.getReader();
+    const first = await output.read();
+    // The server goes on, and must not keep us.
+    void output.cancel();
+    child.unref();
+    const answer = first.done ? undefined : await askServer(place.socket, request);
+    if (!answer)
+      throw new CortenError(
+        "unavailable",
+        `the shim server did not start: ${readFileSync(place.log, "utf8").trim().slice(-2000)}`,
+      );
+    return answer.pid;
+  } finally {
+    closeSync(lock);
+  }
+}
+
+const exclusive = 2;
+
+/** Waits for the lock of a place. The last server takes the file along: it must still be the one we have opened. */
+async function lockPlace(place: Place): Promise<number> {
+  for (;;) {
+    mkdirSync(place.directory, { recursive: true, mode: 0o700 });
+    let file: number;
+    try {
+      file = openSync(place.lock, "a", 0o600);
+    } catch {
+      continue;
+    }
+    syscall("flock", [file, exclusive], place.lock);
+    if (isStill(place.lock, file)) return file;
+    closeSync(file);
+  }
+}
+
+/** Takes the lock for a server that wants to leave; undefined while somebody else has it. */
+export function tryLock(place: Place): number | undefined {
+  let file: number;
+  try {
+    file = openSync(place.lock, "a", 0o600);
+  } catch {
+    return undefined;
+  }
+  const withoutWaiting = 4;
+  if (rawSyscall("flock", file, exclusive | withoutWaiting) >= 0 && isStill(place.lock, file)) return file;
+  closeSync(file);
+  return undefined;
+}
+
+function isStill(path: string, file: number): boolean {
+  try {
+    return statSync(path).ino === fstatSync(file).ino;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * The newest version of the protocol that this containerd takes: 3 from 2.0 on. containerd tells every shim that it is 2
+ * (MAX_SHIM_VERSION), so its program is asked, once: the answer stays in our environment's place by the program's file.
+ */
+function protocolVersion(binary: string): number {
+  if (binary === "") return 2;
+  try {
+    const { ino, mtimeMs, dev } = statSync(binary);
+    const directory = "/run/corten-shim/versions";
+    const cache = join(directory, `${dev}-${ino}-${Math.trunc(mtimeMs)}`);
+    try {
+      return Number(readFileSync(cache, "utf8")) === 3 ? 3 : 2;
+    } catch {}
+    const { stdout } = Bun.spawnSync([binary, "--version"], { timeout: 5000, stdin: "ignore" });
+    const major = /\bv?(\d+)\.\d+\.\d+/.exec(stdout.toString())?.[1];
+    const version = Number(major) >= 2 ? 3 : 2;
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    writeFileSync(cache, String(version), { mode: 0o600 });
+    return version;
+  } catch {
+    return 2;
+  }
+}
