@@ -3,15 +3,22 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { basename, join } from "node:path";
-import { startCri, type TestCri } from "./cri.ts";
+import { type CriKind, startCri, type TestCri } from "./cri.ts";
 import { run, until } from "./engine.ts";
 import { freePort } from "./images.ts";
 import { onTerminal } from "./terminal.ts";
 
 const minutes = 60_000;
 
-export function criSuite(kind: "debian" | "corten", lacks: { events?: boolean } = {}): void {
-  describe(`crictl on ${kind === "debian" ? "Debian's" : "our"} containerd`, () => {
+const servers: Record<CriKind, string> = {
+  debian: "Debian's containerd",
+  corten: "our containerd",
+  dockershim: "dockershim and our dockerd",
+  "dockershim on docker": "dockershim and Debian's dockerd",
+};
+
+export function criSuite(kind: CriKind, lacks: { events?: boolean } = {}): void {
+  describe(`crictl on ${servers[kind]}`, () => {
     let cri: TestCri;
     beforeAll(async () => {
       cri = await startCri(kind);

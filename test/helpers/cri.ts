@@ -18,8 +18,11 @@ import { basename, join } from "node:path";
 import { answers, corten, leftovers, type Output, run, until } from "./engine.ts";
 import { startTestRegistry } from "./images.ts";
 
+/** Debian's containerd, ours, or `corten dockershim` on our dockerd or on Debian's. */
+export type CriKind = "debian" | "corten" | "dockershim" | "dockershim on docker";
+
 export interface TestCri extends AsyncDisposable {
-  readonly kind: "debian" | "corten";
+  readonly kind: CriKind;
   readonly root: string;
   readonly socket: string;
   readonly busybox: string;
@@ -53,14 +56,16 @@ export interface TestCri extends AsyncDisposable {
 let networks = 0;
 
 /** `more` is added to config.toml. */
-export async function startCri(kind: "debian" | "corten", more = ""): Promise<TestCri> {
+export async function startCri(kind: CriKind, more = ""): Promise<TestCri> {
   const root = mkdtempSync(join(tmpdir(), "corten-cri-"));
   const registry = await startTestRegistry();
   // Tests run side by side: the number of the process and of the call make the network their own.
   const slot = (process.pid * 7 + networks++) % 16_000;
   const bridge = `ct${slot.toString(36)}${basename(root).slice(-6)}`.slice(0, 15);
   const subnet = `10.${192 + (slot >> 8)}.${slot & 255}.0/24`;
-  const socket = join(root, "run/containerd.sock");
+  const docker = kind.startsWith("dockershim");
+  const socket = join(root, docker ? "cri.sock" : "run/containerd.sock");
+  const below: ChildProcess[] = [];
   let child: ChildProcess | undefined;
   let log = "";
 
@@ -115,29 +120,46 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
     conf_dir = "${join(root, "cni")}"
 ${more}`,
   );
-  const argv = kind === "corten" ? [...corten, "containerd", "--log-level", "debug"] : ["containerd"];
-  argv.push("--config", join(root, "config.toml"));
-  argv.push("--root", join(root, "lib"), "--state", join(root, "run"), "--address", socket);
-  const start = async () => {
+  const containerd = kind === "corten" ? [...corten, "containerd", "--log-level", "debug"] : ["containerd"];
+  containerd.push("--config", join(root, "config.toml"));
+  containerd.push("--root", join(root, "lib"), "--state", join(root, "run"), "--address", socket);
+  const dockerSocket = join(root, "docker.sock");
+  const dockerd = kind === "dockershim" ? [...corten, "dockerd"] : ["/usr/sbin/dockerd"];
+  dockerd.push("--data-root", join(root, "lib"), "--exec-root", join(root, "run"), "-H", `unix://${dockerSocket}`);
+  dockerd.push("--pidfile", join(root, "dockerd.pid"), "--bridge=none", "--iptables=false");
+  const shim = [...corten, "dockershim", "--debug", "--docker-endpoint", `unix://${dockerSocket}`];
+  shim.push("--listen", socket, "--root", join(root, "shim"), "--pod-infra-container-image", pause);
+  shim.push("--cni-bin-dir", "/usr/lib/cni", "--cni-conf-dir", join(root, "cni"));
+  const launch = async (argv: string[], listening: string): Promise<ChildProcess> => {
     const started = spawn(argv[0]!, argv.slice(1), { stdio: ["ignore", "pipe", "pipe"] });
-    child = started;
     const collect = (text: string) => {
       log += text;
     };
     started.stdout.setEncoding("utf8").on("data", collect);
     started.stderr.setEncoding("utf8").on("data", collect);
-    await until(`containerd on ${socket}`, () => {
-      if (started.exitCode !== null) throw new Error(`containerd ended with ${started.exitCode}:\n${log}`);
-      return existsSync(socket) && answers(socket);
+    await until(argv.join(" "), () => {
+      if (started.exitCode !== null) throw new Error(`${argv[0]} ended with ${started.exitCode}:\n${log}`);
+      return existsSync(listening) && answers(listening);
     });
+    return started;
+  };
+  const start = async () => {
+    if (docker && below.length === 0) below.push(await launch(dockerd, dockerSocket));
+    child = await launch(docker ? shim : containerd, socket);
     await until("the CRI service with a network", async () => {
       const { code, stdout } = await cri.crictl("info", "-q");
       return code === 0 && !/"status": false/.test(stdout);
     });
   };
-  const ended = async () => {
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    await new Promise((done) => child!.once("exit", done));
+  const ended = async (one = child) => {
+    if (!one || one.exitCode !== null || one.signalCode !== null) return;
+    await new Promise((done) => one.once("exit", done));
+  };
+  const end = async (one: ChildProcess) => {
+    one.kill("SIGTERM");
+    const timer = setTimeout(() => one.kill("SIGKILL"), 10_000);
+    await ended(one);
+    clearTimeout(timer);
   };
   const configPath = join(root, "crictl.yaml");
   writeFileSync(configPath, `runtime-endpoint: unix://${socket}\ntimeout: 30\nmax-retries: 0\n`);
@@ -214,11 +236,9 @@ ${more}`,
       try {
         if (child && child.exitCode === null && child.signalCode === null) {
           await run([...command, "rmp", "-f", "-a"], { timeout: 60_000 });
-          child.kill("SIGTERM");
-          const timer = setTimeout(() => child?.kill("SIGKILL"), 10_000);
-          await ended();
-          clearTimeout(timer);
+          await end(child);
         }
+        for (const one of below) await end(one);
         const gone = () => leftovers(root).filter((line) => !line.startsWith("mount"));
         await until("the end of what ran", () => gone().length === 0, 5).catch(() => {});
         const left = gone();
