@@ -268,9 +268,10 @@ export class World implements AsyncDisposable {
     }
     this.#sessions?.abort();
     await this.registry?.[Symbol.asyncDispose]();
-    await until("the end of what ran", () => leftovers(this.dir).length === 0, 5).catch(() => {});
     // The real dockerd leaves the mounts of its network namespaces.
-    if (this.server.docker) for (const path of this.#mounts().toReversed()) sh("umount", "-l", path);
+    for (const path of this.#mounts())
+      if (path.startsWith(join(this.dir, "run/netns/"))) sh("umount", "-l", path);
+    await until("the end of what ran", () => leftovers(this.dir).length === 0, 5).catch(() => {});
     const left = leftovers(this.dir);
     for (const controller of readdirSync("/sys/fs/cgroup"))
       for (const parent of [this.cgroupParent, "k8s.io"])

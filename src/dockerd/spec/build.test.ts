@@ -139,3 +139,11 @@ function withoutZeros(resources: NonNullable<NonNullable<Spec["linux"]>["resourc
   if (copy.blockIO && Object.keys(copy.blockIO).length === 0) delete copy.blockIO;
   return copy;
 }
+
+test("a container in another one's network leaves that one's sysctls as they are", () => {
+  const request = Object.values(golden)[0]!.request;
+  const sysctls = (NetworkMode: string) =>
+    specFor({ ...request, HostConfig: { ...request.HostConfig, NetworkMode } }).linux?.sysctl ?? {};
+  expect(Object.keys(sysctls("bridge"))).toContain("net.ipv4.ip_unprivileged_port_start");
+  expect(sysctls(`container:${"a".repeat(64)}`)).toEqual({});
+});

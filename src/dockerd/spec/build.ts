@@ -167,8 +167,8 @@ function namespacesOf({ host, shared, networkNamespace, facts }: SpecInput): Lin
 
 function sysctlOf({ config, host, networkNamespace }: SpecInput): Record<string, string> {
   const out: Record<string, string> = {};
-  // Ping and low ports need no privilege in a network namespace of one's own.
-  if (networkNamespace !== undefined) {
+  // Ping and low ports need no privilege in a network namespace of one's own. Another container's is as that one wants it.
+  if (networkNamespace !== undefined && !host.NetworkMode.startsWith("container:")) {
     out["net.ipv4.ip_unprivileged_port_start"] = "0";
     out["net.ipv4.ping_group_range"] = "0 2147483647";
   }
