@@ -13,7 +13,7 @@ import { request } from "node:http";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 
-export const corten = join(import.meta.dir, "../dist/corten");
+export const corten = process.env["CORTEN_BIN"] ?? join(import.meta.dir, "../dist/corten");
 
 export interface Peer {
   name: "corten" | "docker";
@@ -58,7 +58,7 @@ export async function answers(socket: string): Promise<void> {
 }
 
 /** Pids of every process whose command line or environment names `root`, and of their children. */
-function pidsNaming(root: string): number[] {
+export function pidsNaming(root: string): number[] {
   const found: number[] = [];
   for (const entry of readdirSync("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
@@ -71,7 +71,7 @@ function pidsNaming(root: string): number[] {
   return found;
 }
 
-async function end(child: ChildProcess): Promise<void> {
+export async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null) return;
   child.kill("SIGTERM");
   await Promise.race([new Promise((done) => child.once("exit", done)), pause(15_000)]);
