@@ -1,4 +1,4 @@
-import type { Socket } from "node:net";
+import type { Connection } from "./connection.ts";
 
 /** Above this many unread bytes the socket is paused, so that a fast sender cannot fill our memory. */
 const highWater = 256 * 1024;
@@ -8,7 +8,7 @@ const highWater = 256 * 1024;
  * `ended` is the peer's FIN; `closed` is the end of the whole connection.
  */
 export class SocketInput {
-  readonly #socket: Socket;
+  readonly #socket: Connection;
   #chunks: Uint8Array[] = [];
   #size = 0;
   /** Whoever waits; after the end of a hijacked connection that is also the one who throws the rest away. */
@@ -18,7 +18,7 @@ export class SocketInput {
   /** Called once when the peer sends FIN or the connection breaks. */
   onGone: (() => void) | undefined;
 
-  constructor(socket: Socket) {
+  constructor(socket: Connection) {
     this.#socket = socket;
     socket.on("data", (chunk: Uint8Array) => {
       this.#chunks.push(chunk);

@@ -1,8 +1,10 @@
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, unlinkSync } from "node:fs";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { connect, createServer, type Server } from "node:net";
 import { dirname } from "node:path";
 import { CortenError } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import type { Connection } from "./connection.ts";
+import { listenOnUnix } from "./unix.ts";
 
 /** What a daemon on TCP shows of itself, and whom it lets in. */
 export interface ServerTls {
@@ -15,7 +17,8 @@ export interface ServerTls {
 }
 
 export interface Listener {
-  server: Server;
+  /** No more connections are taken; those there are go on. */
+  close(): void;
   /** The address bound. */
   address: string;
   /** The socket file to remove at the end. */
@@ -32,7 +35,7 @@ export interface ListenOptions {
 export async function listen(
   host: string,
   { tls, group }: ListenOptions,
-  serve: (socket: Socket) => void,
+  serve: (connection: Connection) => void,
 ): Promise<Listener> {
   if (host.startsWith("unix://")) return listenUnix(host, group, serve);
   const tcp = /^tcp:\/\/(\[[0-9a-fA-F:]+\]|[^:/]*)(?::(\d+))?$/.exec(host);
@@ -49,10 +52,10 @@ export async function listen(
   await listening(server, (done) => server.listen(port, name, done));
   const bound = server.address();
   const address = typeof bound === "object" && bound ? `tcp://${tcp[1] || "127.0.0.1"}:${bound.port}` : host;
-  return { server, address };
+  return { close: () => server.close(), address };
 }
 
-async function tlsServer(tls: ServerTls, serve: (socket: Socket) => void): Promise<Server> {
+async function tlsServer(tls: ServerTls, serve: (connection: Connection) => void): Promise<Server> {
   const { createServer: createTlsServer } = await import("node:tls");
   const options = {
     key: tls.key,
@@ -79,22 +82,22 @@ async function tlsServer(tls: ServerTls, serve: (socket: Socket) => void): Promi
 async function listenUnix(
   host: string,
   group: string | undefined,
-  serve: (socket: Socket) => void,
+  serve: (connection: Connection) => void,
 ): Promise<Listener> {
   const path = host.slice("unix://".length);
   await removeStaleSocket(path);
   mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
-  const server = createServer({ allowHalfOpen: true }, (socket) => serve(socket));
   const before = process.umask(0o117);
+  let listener: { close(): void };
   try {
-    await listening(server, (done) => server.listen(path, done));
+    listener = listenOnUnix(path, serve);
   } finally {
     process.umask(before);
   }
   chmodSync(path, 0o660);
   const owner = group === undefined ? undefined : groupId(group);
   if (owner !== undefined && process.getuid?.() === 0) chownSync(path, 0, owner);
-  return { server, address: host, path };
+  return { close: listener.close, address: host, path };
 }
 
 function listening(server: Server, listen: (done: () => void) => void): Promise<void> {

@@ -1,4 +1,4 @@
-import type { Socket } from "node:net";
+import type { Connection } from "./connection.ts";
 import type { SocketInput } from "./input.ts";
 import type { RequestBody, RequestHead } from "./request.ts";
 
@@ -41,7 +41,7 @@ function dateText(): string {
 export type Headers = Record<string, string>;
 
 /** Writes and waits while the peer is slower than we are; false when it is gone. */
-export function writeTo(socket: Socket, data: Uint8Array | string): Promise<boolean> {
+export function writeTo(socket: Connection, data: Uint8Array | string): Promise<boolean> {
   if (socket.destroyed || socket.writableEnded) return Promise.resolve(false);
   if (socket.write(data)) return Promise.resolve(true);
   return new Promise((resolve) => {
@@ -78,7 +78,7 @@ export interface Hijacked {
 
 /** The answer to one request; exactly one of its sending methods is used. */
 export class Reply {
-  readonly #socket: Socket;
+  readonly #socket: Connection;
   readonly #input: SocketInput;
   readonly #request: RequestHead;
   readonly #body: RequestBody;
@@ -91,7 +91,13 @@ export class Reply {
   hijacked = false;
   status = 0;
 
-  constructor(socket: Socket, input: SocketInput, request: RequestHead, body: RequestBody, local: boolean) {
+  constructor(
+    socket: Connection,
+    input: SocketInput,
+    request: RequestHead,
+    body: RequestBody,
+    local: boolean,
+  ) {
     this.#socket = socket;
     this.#input = input;
     this.#request = request;

@@ -1,9 +1,9 @@
 import { unlinkSync } from "node:fs";
-import type { Server, Socket } from "node:net";
 import { messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import type { Connection } from "./connection.ts";
 import { SocketInput } from "./input.ts";
-import { type ListenOptions, listen } from "./listen.ts";
+import { type Listener, type ListenOptions, listen } from "./listen.ts";
 import { Reply, reasonOf } from "./reply.ts";
 import { BadRequest, endOfHead, RequestBody, type RequestHead, readHead } from "./request.ts";
 
@@ -35,12 +35,12 @@ const drainLimit = 256 * 1024;
  */
 export class HttpServer {
   readonly #handle: (incoming: Incoming) => Promise<void>;
-  readonly #servers: Server[] = [];
-  readonly #sockets = new Set<Socket>();
+  readonly #listeners: Listener[] = [];
+  readonly #sockets = new Set<Connection>();
   readonly #paths: string[] = [];
   readonly #limits: HttpLimits;
   /** Connections that owe us a head, the longest waiting first. */
-  readonly #waiting = new Set<Socket>();
+  readonly #waiting = new Set<Connection>();
 
   constructor(handle: (incoming: Incoming) => Promise<void>, limits: HttpLimits = defaultLimits) {
     this.#handle = handle;
@@ -52,12 +52,12 @@ export class HttpServer {
     // A TCP socket that was reset has no address either: only the listener tells where a client is.
     const local = host.startsWith("unix://");
     const listener = await listen(host, options, (socket) => void this.#serve(socket, local));
-    this.#servers.push(listener.server);
+    this.#listeners.push(listener);
     if (listener.path !== undefined) this.#paths.push(listener.path);
     return listener.address;
   }
 
-  async #serve(socket: Socket, local: boolean): Promise<void> {
+  async #serve(socket: Connection, local: boolean): Promise<void> {
     this.#sockets.add(socket);
     socket.on("close", () => this.#sockets.delete(socket));
     const input = new SocketInput(socket);
@@ -70,7 +70,7 @@ export class HttpServer {
   }
 
   /** The next head, in time; a connection that has not begun one may wait for as long as there is room for it. */
-  async #head(socket: Socket, input: SocketInput): Promise<RequestHead | undefined> {
+  async #head(socket: Connection, input: SocketInput): Promise<RequestHead | undefined> {
     this.#waiting.add(socket);
     if (this.#waiting.size > this.#limits.waiting) {
       const [oldest] = this.#waiting;
@@ -97,7 +97,7 @@ export class HttpServer {
   }
 
   /** Serves one request; true when the connection can carry another. */
-  async #one(socket: Socket, input: SocketInput, local: boolean): Promise<boolean> {
+  async #one(socket: Connection, input: SocketInput, local: boolean): Promise<boolean> {
     let head: RequestHead | undefined;
     let body: RequestBody;
     try {
@@ -146,7 +146,7 @@ export class HttpServer {
 
   /** Stops listening and ends every connection. */
   close(): void {
-    for (const server of this.#servers) server.close();
+    for (const listener of this.#listeners) listener.close();
     for (const socket of this.#sockets) socket.destroy();
     for (const path of this.#paths) {
       try {
