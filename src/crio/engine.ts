@@ -1,7 +1,7 @@
 /** Pods on a store and OCI runtimes, without containerd: CRI-O's way. */
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { isCode, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { execProcess } from "../cri/container/exec.ts";
@@ -26,6 +26,9 @@ const keptLogs = 2;
 
 export async function crioEngine(parts: CrioParts, version: string): Promise<Engine> {
   const { processes, store, settings, metrics } = parts;
+  // Root of a user namespace must get through them to its root filesystem.
+  for (const kind of ["containers", "sandboxes"])
+    mkdirSync(join(parts.config.state, kind), { recursive: true, mode: 0o711 });
   await processes.adoptAll(
     new Map([
       ...directoriesIn(join(parts.config.state, "containers")),
@@ -71,10 +74,14 @@ export async function crioEngine(parts: CrioParts, version: string): Promise<Eng
   return {
     name: engineName,
     version,
-    // What our runtime has is known; of others it is not.
+    // Recursive read-only mounts need mount_setattr (Linux 5.12), which our runtime has; of others we do not know.
     features: (handler) => {
-      const ours = parts.config.runtimes[handler || parts.config.defaultRuntime]?.binaryName === undefined;
-      return { recursiveReadOnlyMounts: ours, userNamespaces: ours };
+      const binary = parts.config.runtimes[handler || parts.config.defaultRuntime]?.binaryName;
+      return {
+        recursiveReadOnlyMounts: binary === undefined,
+        // They only join the namespace: what is mapped is mounted by us.
+        userNamespaces: binary === undefined || /^(runc|crun|youki)$/.test(basename(binary)),
+      };
     },
     image: async (text) => getImage(parts, text),
     making: (work) =>

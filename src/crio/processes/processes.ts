@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { sleep } from "../../base/async.ts";
 import { Cleanup } from "../../base/cleanup.ts";
@@ -9,6 +18,7 @@ import type { ExitRecord, Monitor, MonitorLog } from "../../monitor/index.ts";
 import type { Process, Spec } from "../../oci/runtime-spec.ts";
 import { startTimeOf } from "../../shim/exit.ts";
 import { removeLeftCgroups } from "../../shim/leftovers.ts";
+import { shareWithMapped } from "../../shim/mapped-bundle.ts";
 import { MNT_DETACH, type Mount, mountAll, unmountAll } from "../../sys/mount.ts";
 import { openMonitored } from "./open.ts";
 import type { MonitoredRuntime, ProcessChoice, ProcessRecord } from "./types.ts";
@@ -86,11 +96,14 @@ export class Processes {
     const runtime = this.open(choice);
     const record: ProcessRecord = { version: 1, choice, bundle, state: "making", pid: 0 };
     mkdirSync(dir, { recursive: true, mode: 0o711 });
+    // Volumes may have made it first, for root alone.
+    chmodSync(dir, 0o711);
     this.#save(dir, record);
     undo.add("forget the process", () => rmSync(recordFile(dir), { force: true }));
     const rootfs = rootfsOf(dir);
     if (options.mounts.length > 0) {
       mkdirSync(rootfs, { recursive: true, mode: 0o711 });
+      shareWithMapped(dir, spec);
       span("shim", "mount rootfs", () => mountAll(options.mounts, rootfs));
       undo.add(`unmount ${rootfs}`, () => unmountAll(rootfs, MNT_DETACH));
     }
