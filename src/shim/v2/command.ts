@@ -1,3 +1,4 @@
+import { writeSync } from "node:fs";
 import { configureLog } from "../../base/log.ts";
 import { parseArguments } from "./arguments.ts";
 
@@ -35,7 +36,7 @@ export async function shimCommand(argv: string[], program: string, version: stri
   if (args.id === "") return fail("shim id cannot be empty");
   if (args.action === "start") {
     const { start } = await import("./start.ts");
-    process.stdout.write(await start(args, process.cwd(), program));
+    writeSync(1, await start(args, process.cwd(), program));
     return 0;
   }
   if (args.action === "delete") {
@@ -43,8 +44,9 @@ export async function shimCommand(argv: string[], program: string, version: stri
     const { placeOf } = await import("./place.ts");
     const bundle = args.bundle || process.cwd();
     const response = await deleteTask(placeOf(bundle, program), bundle, args.namespace, args.id);
-    process.stdout.write(encodeDeleted(response));
-    return 0;
+    writeSync(1, encodeDeleted(response));
+    // What waited for the task may still wait, for nothing.
+    process.exit(0);
   }
   return fail(args.action === "" ? "no action: start or delete" : `unknown action "${args.action}"`);
 }

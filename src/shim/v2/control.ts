@@ -17,8 +17,11 @@ export interface ControlAnswer {
 const longestLine = 1 << 16;
 const patienceMilliseconds = 20_000;
 
-/** The server's answer; undefined when nobody answers at the socket. */
-export async function askServer(socket: string, request: ControlRequest): Promise<ControlAnswer | undefined> {
+/** The server's answer; undefined when nobody answers at the socket. Without a request only who it is. */
+export async function askServer(
+  socket: string,
+  request: ControlRequest | undefined,
+): Promise<ControlAnswer | undefined> {
   const answer = Promise.withResolvers<ControlAnswer | undefined>();
   let text = "";
   const nobody = () => answer.resolve(undefined);
@@ -29,7 +32,7 @@ export async function askServer(socket: string, request: ControlRequest): Promis
     open = await Bun.connect({
       unix: socket,
       socket: {
-        open: (connection) => void connection.write(`${JSON.stringify(request)}\n`),
+        open: (connection) => void connection.write(`${JSON.stringify(request ?? null)}\n`),
         data: (_, data) => {
           text += decoder.decode(data, { stream: true });
           if (text.includes("\n")) answer.resolve(answerIn(text));
@@ -60,7 +63,7 @@ function answerIn(text: string): ControlAnswer | undefined {
 /** Serves the questions at a socket that only root can use. */
 export function serveControl(
   path: string,
-  handle: (request: ControlRequest) => void,
+  handle: (request: ControlRequest | null) => void,
 ): { stop(closeActive?: boolean): void } {
   const asked = new WeakMap<object, string>();
   const mask = process.umask(0o177);
@@ -76,7 +79,7 @@ export function serveControl(
             return;
           }
           try {
-            handle(JSON.parse(text) as ControlRequest);
+            handle(JSON.parse(text) as ControlRequest | null);
             connection.write(`${JSON.stringify({ pid: process.pid })}\n`);
           } finally {
             connection.end();

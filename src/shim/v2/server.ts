@@ -1,16 +1,17 @@
-import { chmodSync, mkdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, closeSync, mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Sandbox } from "../../../proto/gen/containerd/runtime/sandbox/v1/sandbox_pb.ts";
 import { Task } from "../../../proto/gen/containerd/task/v2/shim_pb.ts";
 import { isCode, messageOf } from "../../base/errors.ts";
 import { configureLog, log } from "../../base/log.ts";
 import { MemoryKeeper } from "../../base/memory.ts";
+import { forgetCode } from "../../sys/text.ts";
 import { taskService } from "../service.ts";
 import { Shim } from "../shim.ts";
 import { TtrpcServer } from "../ttrpc/index.ts";
 import { GuestBundles } from "./bundles.ts";
-import { serveControl } from "./control.ts";
-import { namespaceSocket, type Place } from "./place.ts";
+import { askServer, serveControl } from "./control.ts";
+import { namespaceSocket, type Place, placeAt } from "./place.ts";
 import { Publisher } from "./publisher.ts";
 import { sandboxService } from "./sandbox.ts";
 import { tryLock } from "./start.ts";
@@ -30,7 +31,7 @@ export async function serve(place: Place, debug: boolean, ready: () => void): Pr
   process.on("unhandledRejection", (error) => log.error("unhandled", { error: messageOf(error) }));
   mkdirSync(place.directory, { recursive: true, mode: 0o700 });
   chmodSync(place.directory, 0o700);
-  const memory = new MemoryKeeper(() => {}, asleepAfter);
+  const memory = new MemoryKeeper(forgetCode, asleepAfter);
   const publisher = new Publisher({ ttrpcAddress: "", grpcAddress: "", publishBinary: "" });
   const bundles = new GuestBundles(place.state, join(place.directory, "removed"));
   const shim = new Shim({
@@ -78,7 +79,9 @@ export async function serve(place: Place, debug: boolean, ready: () => void): Pr
     .service(Task, service)
     .service(Task, service, "containerd.task.v3.Task")
     .service(Sandbox, sandboxService(shim));
-  const control = serveControl(place.socket, ({ namespace, callback }) => {
+  const control = serveControl(place.socket, (request) => {
+    if (!request) return;
+    const { namespace, callback } = request;
     publisher.use(callback);
     serveNamespace(namespace);
     settle();
@@ -86,6 +89,7 @@ export async function serve(place: Place, debug: boolean, ready: () => void): Pr
   writeFileSync(join(place.directory, "pid"), `${process.pid}\n`, { mode: 0o600 });
   settle();
   ready();
+  await sweep(place).catch((error) => log.warn("cannot sweep", { error: messageOf(error) }));
   // containerd's service may be stopped with all that is in its group; containers go on as with Go's shim.
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, tryEnd);
   await end.promise;
@@ -95,6 +99,20 @@ export async function serve(place: Place, debug: boolean, ready: () => void): Pr
   publisher.close();
   await shim.close();
   leave(place);
+}
+
+/** Takes away the places of servers that were killed: of other builds, as our own we have just made anew. */
+async function sweep(place: Place): Promise<void> {
+  const above = dirname(place.directory);
+  for (const name of readdirSync(above)) {
+    const other = placeAt(join(above, name), place.state);
+    if (other.directory === place.directory) continue;
+    const lock = tryLock(other);
+    if (lock === undefined) continue;
+    const { pid } = (await askServer(other.socket, undefined)) ?? {};
+    if (pid === undefined) rmSync(other.directory, { recursive: true, force: true });
+    closeSync(lock);
+  }
 }
 
 /** Takes away what a server has at its place; the directory above goes with the last. */

@@ -31,7 +31,6 @@ export async function start(args: Arguments, bundle: string, program: string): P
       publishBinary: args.publishBinary,
     },
   };
-  const version = protocolVersion(args.publishBinary);
   const group = groupSocket(bundle);
   let place = group === undefined ? undefined : placeIn(group, bundle);
   let pid = place && (await askServer(place.socket, request))?.pid;
@@ -39,6 +38,7 @@ export async function start(args: Arguments, bundle: string, program: string): P
     place = placeOf(bundle, program);
     pid = (await askServer(place.socket, request))?.pid ?? (await startServer(place, args, request, program));
   }
+  const version = protocolVersion(place, args.publishBinary);
   const socket = namespaceSocket(place, args.namespace);
   const address = `unix://${socket}`;
   writeFileSync(join(bundle, "shim.pid"), String(pid), { mode: 0o644 });
@@ -158,24 +158,25 @@ function isStill(path: string, file: number): boolean {
 
 /**
  * The newest version of the protocol that this containerd takes: 3 from 2.0 on. containerd tells every shim that it is 2
- * (MAX_SHIM_VERSION), so its program is asked, once: the answer stays in our environment's place by the program's file.
+ * (MAX_SHIM_VERSION), so its program is asked; the answer stays with the server, by the program's file.
  */
-function protocolVersion(binary: string): number {
+function protocolVersion(place: Place, binary: string): number {
   if (binary === "") return 2;
   try {
     const { ino, mtimeMs, dev } = statSync(binary);
-    const directory = "/run/corten-shim/versions";
-    const cache = join(directory, `${dev}-${ino}-${Math.trunc(mtimeMs)}`);
+    const cache = join(place.directory, `version-${dev}-${ino}-${Math.trunc(mtimeMs)}`);
     try {
       return Number(readFileSync(cache, "utf8")) === 3 ? 3 : 2;
     } catch {}
     const { stdout } = Bun.spawnSync([binary, "--version"], { timeout: 5000, stdin: "ignore" });
-    const major = /\bv?(\d+)\.\d+\.\d+/.exec(stdout.toString())?.[1];
-    const version = Number(major) >= 2 ? 3 : 2;
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    const version = takesVersion3(stdout.toString()) ? 3 : 2;
     writeFileSync(cache, String(version), { mode: 0o600 });
     return version;
   } catch {
     return 2;
   }
 }
+
+/** By what `containerd --version` prints: the program's name, where it is from, its version and its commit. */
+export const takesVersion3 = (printed: string): boolean =>
+  Number(/(?:^|\s)v?(\d+)\.\d+\.\d+/.exec(printed)?.[1]) >= 2;
