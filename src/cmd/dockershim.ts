@@ -15,6 +15,7 @@ const usage = `Usage: dockershim [--docker-endpoint unix://SOCKET] [--listen SOC
   --network-plugin             cni, or "" for the daemon's own network (default cni)
   --cni-conf-dir               (default /etc/cni/net.d)
   --cni-bin-dir                comma-separated (default /opt/cni/bin,/usr/lib/cni)
+  --container-logs             link: to the daemon's JSON files; copy: in CRI's format (default link)
   --pod-cidr                   addresses of pods, for a configuration with the capability ipRanges
   --image-pull-progress-deadline  a pull without progress for so long is given up (default 1m0s)
   --streaming-bind-addr        where exec, attach and port-forward are served (default 127.0.0.1:0)
@@ -46,6 +47,7 @@ export async function main(argv: string[]): Promise<number> {
       "network-plugin": { type: "string", default: "cni" },
       "cni-conf-dir": { type: "string", default: "/etc/cni/net.d" },
       "cni-bin-dir": { type: "string", default: "/opt/cni/bin,/usr/lib/cni" },
+      "container-logs": { type: "string", default: "link" },
       "pod-cidr": { type: "string", default: "" },
       "image-pull-progress-deadline": { type: "string", default: "1m0s" },
       "streaming-bind-addr": { type: "string", default: "127.0.0.1:0" },
@@ -76,6 +78,9 @@ export async function main(argv: string[]): Promise<number> {
   const plugin = values["network-plugin"];
   if (plugin !== "cni" && plugin !== "")
     throw invalid(`unknown network plugin ${JSON.stringify(plugin)}: there are "cni" and ""`);
+  const logs = values["container-logs"];
+  if (logs !== "link" && logs !== "copy")
+    throw invalid(`--container-logs is "link" or "copy", not ${JSON.stringify(logs)}`);
   const certificate = values["streaming-tls-cert"];
   const key = values["streaming-tls-key"];
   if ((certificate === undefined) !== (key === undefined))
@@ -89,6 +94,7 @@ export async function main(argv: string[]): Promise<number> {
     pauseImage: values["pod-infra-container-image"],
     networkPlugin: plugin,
     cni: { confDir: values["cni-conf-dir"], binDirs: values["cni-bin-dir"].split(",").filter(Boolean) },
+    copyLogs: logs === "copy",
     podCidr: values["pod-cidr"],
     stream: {
       ...bindAddress(values["streaming-bind-addr"]),

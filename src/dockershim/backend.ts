@@ -25,7 +25,7 @@ export async function openBackend(options: DockershimOptions): Promise<Backend> 
     options,
     checkpoints: new Checkpoints(options.root),
     cni: new Cni(options.cni),
-    logs: new LogCopies(client, closing.signal),
+    logs: new LogCopies(client, closing.signal, options.copyLogs),
     locks: new KeyedMutex(),
     created: new Map(),
     podCidr: options.podCidr,

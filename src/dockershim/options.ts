@@ -18,6 +18,8 @@ export interface DockershimOptions {
     idleTimeout?: number;
     tls?: { certificate: string; key: string };
   };
+  /** Copies of all containers' logs in CRI's format, in place of links to the daemon's. */
+  copyLogs: boolean;
   /** A pull without progress for so many milliseconds is given up. */
   pullDeadline: number;
 }

@@ -37,6 +37,8 @@ interface Copy {
   readonly path: string;
   /** Of the last line that is in the file. */
   last: bigint;
+  /** When all of it is there. */
+  done: Promise<void>;
 }
 
 const pathOf = ({ Config }: ContainerInspect): string => Config.Labels?.[logPathLabel] ?? "";
@@ -44,9 +46,12 @@ const pathOf = ({ Config }: ContainerInspect): string => Config.Labels?.[logPath
 export class LogCopies {
   readonly #client: EngineClient;
   readonly #closing: AbortSignal;
+  readonly #always: boolean;
   readonly #copies = new Map<string, Copy>();
 
-  constructor(client: EngineClient, closing: AbortSignal) {
+  /** With `always` even a log that could be linked to is copied. */
+  constructor(client: EngineClient, closing: AbortSignal, always: boolean) {
+    this.#always = always;
     this.#client = client;
     this.#closing = closing;
   }
@@ -56,7 +61,7 @@ export class LogCopies {
     const path = pathOf(container);
     if (path === "") return;
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-    if (readable(container.LogPath)) {
+    if (!this.#always && readable(container.LogPath)) {
       // A copy that was begun is gone on with.
       if (kindOf(path) === "file" && this.#copies.has(container.Id)) return;
       const temporary = `${path}.corten`;
@@ -97,6 +102,12 @@ export class LogCopies {
     this.#copy(container, freeze(path, container.LogPath));
   }
 
+  /** Waits, though not for long, until all that a container wrote is in its log: for after its end. */
+  async settled(id: string): Promise<void> {
+    const copy = this.#copies.get(id);
+    if (copy) await Promise.race([copy.done, sleep(patience)]);
+  }
+
   #end(id: string): void {
     const copy = this.#copies.get(id);
     if (!copy) return;
@@ -107,9 +118,15 @@ export class LogCopies {
   #copy(container: ContainerInspect, since: bigint): void {
     if (this.#copies.has(container.Id)) return;
     const path = pathOf(container);
-    const copy: Copy = { abort: new AbortController(), fd: openLog(path), path, last: since };
+    const copy: Copy = {
+      abort: new AbortController(),
+      fd: openLog(path),
+      path,
+      last: since,
+      done: Promise.resolve(),
+    };
     this.#copies.set(container.Id, copy);
-    void this.#follow(container, copy)
+    copy.done = this.#follow(container, copy)
       .catch((error) => log.error("a log is not copied", { id: container.Id, error: messageOf(error) }))
       .finally(() => {
         closeSync(copy.fd);
@@ -158,6 +175,7 @@ export class LogCopies {
 }
 
 const newline = Buffer.from("\n");
+const patience = 1000;
 
 const openLog = (path: string): number => {
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });

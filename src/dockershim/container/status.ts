@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { create } from "@bufbuild/protobuf";
-import { Signal } from "../../../proto/gen/runtime/v1/common_pb.ts";
+import { MountPropagation, Signal } from "../../../proto/gen/runtime/v1/common_pb.ts";
 import {
   type ContainerFilter,
   type Container as ContainerItem,
@@ -47,6 +47,7 @@ export async function containerStatus(
     ? ContainerState.CONTAINER_EXITED
     : (states[State.Status] ?? ContainerState.CONTAINER_UNKNOWN);
   const exited = state === ContainerState.CONTAINER_EXITED;
+  if (exited) await context.logs.settled(container.Id);
   const started = nanoseconds(State.StartedAt);
   const digest = image?.RepoDigests?.[0];
   return create(ContainerStatusSchema, {
@@ -64,10 +65,11 @@ export async function containerStatus(
     reason: exited ? reasonOf(container, failed) : "",
     message: State.Error,
     ...criLabels(Config.Labels),
-    mounts: container.Mounts.map(({ Source, Destination, RW }) => ({
+    mounts: container.Mounts.map(({ Source, Destination, RW, Propagation }) => ({
       hostPath: Source,
       containerPath: Destination,
       readonly: !RW,
+      propagation: propagations[Propagation] ?? MountPropagation.PROPAGATION_PRIVATE,
     })),
     logPath: Config.Labels?.[logPathLabel] ?? "",
     resources: { linux: criResources(HostConfig) },
@@ -75,6 +77,13 @@ export async function containerStatus(
     stopSignal: signalOf(Config.StopSignal ?? "SIGTERM"),
   });
 }
+
+const propagations: Record<string, MountPropagation> = {
+  rshared: MountPropagation.PROPAGATION_BIDIRECTIONAL,
+  shared: MountPropagation.PROPAGATION_BIDIRECTIONAL,
+  rslave: MountPropagation.PROPAGATION_HOST_TO_CONTAINER,
+  slave: MountPropagation.PROPAGATION_HOST_TO_CONTAINER,
+};
 
 function reasonOf({ State }: ContainerInspect, failed: boolean): string {
   if (failed) return "ContainerCannotRun";
