@@ -660,6 +660,71 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
     assert.deepEqual(world.held(), []);
   },
 
+  async "fifty pods with a container each are made and removed side by side"(world) {
+    const { runtime } = world;
+    await world.pull();
+    const pods = await Promise.all(Array.from({ length: 50 }, () => world.pod()));
+    const ids = await Promise.all(
+      pods.map((pod) => world.run(pod, ["sh", "-c", "echo hello; exec sleep 1000"])),
+    );
+    const addresses = await Promise.all(
+      pods.map(async ({ id }) => (await runtime.podSandboxStatus({ podSandboxId: id })).status!.network!.ip),
+    );
+    assert.equal(new Set(addresses).size, 50);
+    await Promise.all(
+      ids.map(async (id, at) => {
+        assert.equal((await world.status(id)).state, ContainerState.CONTAINER_RUNNING);
+        await until("its words", () => world.readLog(pods[at]!).includes("stdout F hello"));
+      }),
+    );
+    await Promise.all(pods.map(({ id }) => runtime.removePodSandbox({ podSandboxId: id })));
+    assert.deepEqual(world.held(), []);
+  },
+
+  async "killed again and again while pods come and go, the server finds each whole or not at all"(world) {
+    await world.pull();
+    let over = false;
+    let round = 0;
+    /** What was promised: containers whose start was answered, and not yet asked to end. */
+    const promised = new Set<string>();
+    const worker = async () => {
+      while (!over) {
+        const mine = round;
+        try {
+          const pod = await world.pod();
+          const id = await world.run(pod, forever);
+          promised.add(id);
+          if (Math.random() < 0.5) continue;
+          promised.delete(id);
+          await world.runtime.removePodSandbox({ podSandboxId: pod.id });
+        } catch (error) {
+          // The server is gone: the next one is waited for.
+          if (mine === round && !over) await until("the next server", () => mine !== round || over);
+          else if (over) return;
+          else assert.notEqual(ConnectError.from(error).code, Code.Internal, String(error));
+        }
+      }
+    };
+    const workers = Array.from({ length: 4 }, worker);
+    for (const delay of [300, 700, 1100]) {
+      await new Promise((next) => setTimeout(next, delay));
+      await world.killDaemon();
+      await world.startDaemon();
+      for (const id of promised)
+        assert.equal((await world.status(id)).state, ContainerState.CONTAINER_RUNNING, id);
+      round++;
+    }
+    over = true;
+    await Promise.all(workers);
+    const { runtime } = world;
+    const { items } = await runtime.listPodSandbox({});
+    for (const { containers } of [await runtime.listContainers({})])
+      for (const { podSandboxId } of containers) assert.ok(items.some(({ id }) => id === podSandboxId));
+    await Promise.all(items.map(({ id }) => runtime.removePodSandbox({ podSandboxId: id })));
+    assert.deepEqual((await runtime.listContainers({})).containers, []);
+    assert.deepEqual(world.held(), []);
+  },
+
   async "a pod whose own process is killed is not ready, and is removed without a rest"(world) {
     const { runtime } = world;
     await world.pull();
