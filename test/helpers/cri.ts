@@ -18,8 +18,8 @@ import { basename, join } from "node:path";
 import { answers, corten, leftovers, type Output, run, until } from "./engine.ts";
 import { startTestRegistry } from "./images.ts";
 
-/** Debian's containerd, ours, or `corten dockershim` on our dockerd or on Debian's. */
-export type CriKind = "debian" | "corten" | "dockershim" | "dockershim on docker";
+/** Debian's containerd, ours, `corten cri` on Debian's, or `corten dockershim` on our dockerd or on Debian's. */
+export type CriKind = "debian" | "corten" | "corten on debian" | "dockershim" | "dockershim on docker";
 
 export interface TestCri extends AsyncDisposable {
   readonly kind: CriKind;
@@ -64,7 +64,9 @@ export async function startCri(kind: CriKind, more = ""): Promise<TestCri> {
   const bridge = `ct${slot.toString(36)}${basename(root).slice(-6)}`.slice(0, 15);
   const subnet = `10.${192 + (slot >> 8)}.${slot & 255}.0/24`;
   const docker = kind.startsWith("dockershim");
-  const socket = join(root, docker ? "cri.sock" : "run/containerd.sock");
+  const foreign = kind === "corten on debian";
+  const containerdSocket = join(root, "run/containerd.sock");
+  const socket = docker || foreign ? join(root, "cri.sock") : containerdSocket;
   const below: ChildProcess[] = [];
   let child: ChildProcess | undefined;
   let log = "";
@@ -106,7 +108,7 @@ export async function startCri(kind: CriKind, more = ""): Promise<TestCri> {
   writeFileSync(
     join(root, "config.toml"),
     `version = 2
-disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.internal.v1.opt"]
+disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.internal.v1.opt"${foreign ? ', "io.containerd.grpc.v1.cri"' : ""}]
 [ttrpc]
   address = "${join(root, "run/ttrpc.sock")}"
 [plugins."io.containerd.grpc.v1.cri"]
@@ -122,10 +124,19 @@ ${more}`,
   );
   const containerd = kind === "corten" ? [...corten, "containerd", "--log-level", "debug"] : ["containerd"];
   containerd.push("--config", join(root, "config.toml"));
-  containerd.push("--root", join(root, "lib"), "--state", join(root, "run"), "--address", socket);
+  containerd.push("--root", join(root, "lib"), "--state", join(root, "run"), "--address", containerdSocket);
+  const beside = [...corten, "cri", "--debug", "--config", join(root, "config.toml"), "--listen", socket];
+  beside.push("--containerd", containerdSocket, "--root", join(root, "lib"), "--state", join(root, "run"));
   const dockerSocket = join(root, "docker.sock");
   const dockerd = kind === "dockershim" ? [...corten, "dockerd"] : ["/usr/sbin/dockerd"];
-  dockerd.push("--data-root", join(root, "lib"), "--exec-root", join(root, "run"), "-H", `unix://${dockerSocket}`);
+  dockerd.push(
+    "--data-root",
+    join(root, "lib"),
+    "--exec-root",
+    join(root, "run"),
+    "-H",
+    `unix://${dockerSocket}`,
+  );
   dockerd.push("--pidfile", join(root, "dockerd.pid"), "--bridge=none", "--iptables=false");
   const shim = [...corten, "dockershim", "--debug", "--docker-endpoint", `unix://${dockerSocket}`];
   shim.push("--listen", socket, "--root", join(root, "shim"), "--pod-infra-container-image", pause);
@@ -145,7 +156,8 @@ ${more}`,
   };
   const start = async () => {
     if (docker && below.length === 0) below.push(await launch(dockerd, dockerSocket));
-    child = await launch(docker ? shim : containerd, socket);
+    if (foreign && below.length === 0) below.push(await launch(containerd, containerdSocket));
+    child = await launch(docker ? shim : foreign ? beside : containerd, socket);
     await until("the CRI service with a network", async () => {
       const { code, stdout } = await cri.crictl("info", "-q");
       return code === 0 && !/"status": false/.test(stdout);

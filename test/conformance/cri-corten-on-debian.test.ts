@@ -1,0 +1,4 @@
+/** Our crictl on `corten cri` beside Debian's containerd 1.6. */
+import { criSuite } from "../helpers/cri-suite.ts";
+
+criSuite("corten on debian");
