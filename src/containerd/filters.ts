@@ -14,6 +14,15 @@ export function parseFilters(filters: readonly string[]): Filter {
   return (adaptor) => parsed.some((filter) => filter(adaptor));
 }
 
+/** As `parseFilters`, for the services whose errors containerd wraps once more. */
+export function parseListFilters(filters: readonly string[]): Filter {
+  try {
+    return parseFilters(filters);
+  } catch (error) {
+    throw invalid(`${messageOf(error)}: invalid argument`, error);
+  }
+}
+
 /** An adaptor over plain fields and a label map. */
 export function fields(
   plain: Readonly<Record<string, string | undefined>>,
@@ -57,6 +66,9 @@ class Parser {
     if (this.#at >= this.#text.length || this.#text[this.#at] === ",")
       return (adaptor) => adaptor(path) !== undefined;
     const before = this.#at;
+    // A quote here is read as a literal first, and complained of when it has no end.
+    if (/["/|]/.test(this.#text[before] ?? "")) this.#quoted(before);
+    this.#at = before;
     const operator = this.#take(/[=!~]+/y);
     if (operator !== "==" && operator !== "!=" && operator !== "~=")
       throw this.#error(
@@ -97,7 +109,7 @@ class Parser {
   }
 
   /** A literal in Go's syntax between two of the same quote; unknown escapes stay as they are (for patterns). */
-  #quoted(): string {
+  #quoted(place = this.#at): string {
     const quote = this.#text[this.#at]!;
     let out = "";
     for (let at = this.#at + 1; at < this.#text.length; at++) {
@@ -127,7 +139,7 @@ class Parser {
       else out += escapes[next] ?? `\\${next}`;
       at++;
     }
-    throw this.#error("quoted literal not terminated");
+    throw this.#error("quoted literal not terminated", place);
   }
 
   #space(): void {

@@ -9,6 +9,7 @@ import { span } from "../base/trace.ts";
 import type { ExitRecord } from "../monitor/index.ts";
 import type { LinuxResources, Process, Spec } from "../oci/runtime-spec.ts";
 import { MNT_DETACH, type Mount, mountAll, unmountAll } from "../sys/mount.ts";
+import { isBinaryLog, startLogger } from "./binary-log.ts";
 import { taskEvents } from "./events.ts";
 import { adopt, endUnrecorded } from "./exit.ts";
 import { removeLeftCgroups } from "./leftovers.ts";
@@ -126,6 +127,7 @@ export class Shim {
       undo.add(`unmount ${rootfs}`, () => unmountAll(rootfs, MNT_DETACH));
     }
     const task = new Task(record, bundle, this.#openRuntime(runtime), this.#observer);
+    using _logger = isBinaryLog(stdio) ? await startLogger(stdio, place.dir, { namespace, id }) : undefined;
     const monitor = { ...withSize(place, spec.process?.consoleSize), ...(record.mounted ? { rootfs } : {}) };
     try {
       task.init.took(await span("runc", "create", () => task.runtime.create({ id, bundle, spec, monitor })));
@@ -172,6 +174,10 @@ export class Shim {
     mkdirSync(dirname(place.dir), { recursive: true, mode: 0o711 });
     const { spec } = exec;
     if (!spec) throw new CortenError("internal", `exec ${exec.record.execId} has no process`);
+    const { stdio, execId } = exec.record;
+    using _logger = isBinaryLog(stdio)
+      ? await startLogger(stdio, place.dir, { namespace: task.record.namespace, id: execId })
+      : undefined;
     const monitor = withSize(place, spec.consoleSize);
     try {
       exec.took(await task.runtime.exec({ id: task.id, bundle: task.bundle, process: spec, monitor }));

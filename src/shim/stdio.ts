@@ -1,5 +1,6 @@
 import { invalid, unimplemented } from "../base/errors.ts";
 import type { MonitorSpec } from "../monitor/index.ts";
+import { isBinaryLog, loggerCommand, loggerFifos } from "./binary-log.ts";
 
 /** stdin, stdout and stderr as in a create or exec request. */
 export interface Stdio {
@@ -13,16 +14,21 @@ type Destination = Pick<MonitorSpec, "dir" | "terminal" | "stdin" | "hold" | "lo
 
 /**
  * What a monitor does with a process's streams, out of the request's URIs (docs/architecture.md, Task API and
- * stdio): FIFO paths (with or without `fifo://`), `file:///path` for a raw log of both outputs, or `monitor://`
- * with the directory and log of our own clients. `dir` is where the monitor lives unless the client says so.
+ * stdio): FIFO paths (with or without `fifo://`), `file:///path` for a raw log of both outputs,
+ * `binary:///path` for a program that takes them, or `monitor://` with the directory and log of our own clients.
+ * `dir` is where the monitor lives unless the client says so.
  */
 export function destinationOf(stdio: Stdio, dir: string): Destination {
   const { terminal } = stdio;
   if (stdio.stdout.startsWith("monitor://")) return monitorDestination(stdio);
   const stdin = pathOf(stdio.stdin, "stdin");
+  if (isBinaryLog(stdio)) {
+    loggerCommand(stdio.stdout);
+    const outputs = loggerFifos(dir, terminal);
+    return { dir, terminal, stdin: stdin !== "", fifos: { ...(stdin === "" ? {} : { stdin }), ...outputs } };
+  }
   if (stdio.stdout.startsWith("file://")) {
-    if (stdio.stderr !== "" && stdio.stderr !== stdio.stdout)
-      throw unimplemented(`stderr ${stdio.stderr} differs from stdout ${stdio.stdout}: not implemented`);
+    // As with Go's shim both go there, whatever stderr says.
     const path = pathOf(stdio.stdout.slice("file://".length), "stdout");
     return {
       dir,

@@ -20,7 +20,7 @@ import {
 } from "../../base/errors.ts";
 import { checkIdentifier, checkLabels, mergeLabels, namespaceOf } from "../context.ts";
 import type { Exchange } from "../events/exchange.ts";
-import { fields, parseFilters } from "../filters.ts";
+import { fields, parseListFilters } from "../filters.ts";
 import type { Metadata } from "../metadata/metadata.ts";
 
 const mostCreated = 16;
@@ -58,7 +58,7 @@ export class ContainerStore {
   }
 
   list(namespace: string, filters: readonly string[]): Container[] {
-    const filter = parseFilters(filters);
+    const filter = parseListFilters(filters);
     return this.#metadata.db
       .all("SELECT record FROM containers WHERE namespace = ?", namespace)
       .map((row) => fromBinary(ContainerSchema, row["record"] as Uint8Array))

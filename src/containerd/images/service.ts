@@ -11,7 +11,7 @@ import { alreadyExists, invalid, notFound } from "../../base/errors.ts";
 import { isDigest } from "../../oci/digest.ts";
 import { checkLabels, mergeLabels, namespaceOf } from "../context.ts";
 import type { Exchange } from "../events/exchange.ts";
-import { fields, parseFilters } from "../filters.ts";
+import { fields, parseListFilters } from "../filters.ts";
 import type { Collector } from "../gc/collector.ts";
 import { labelsOf, type Metadata } from "../metadata/metadata.ts";
 
@@ -51,7 +51,7 @@ export function imagesService(
   return {
     get: (request, context) => ({ image: get(namespaceOf(context), request.name) }),
     list(request, context) {
-      const filter = parseFilters(request.filters);
+      const filter = parseListFilters(request.filters);
       const images = db
         .all("SELECT * FROM images WHERE namespace = ?", namespaceOf(context))
         .map(imageOf)

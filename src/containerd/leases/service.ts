@@ -4,7 +4,7 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { Leases } from "../../../proto/gen/containerd/services/leases/v1/leases_pb.ts";
 import { alreadyExists, invalid, notFound, unimplemented } from "../../base/errors.ts";
 import { checkLabels, namespaceOf } from "../context.ts";
-import { fields, parseFilters } from "../filters.ts";
+import { fields, parseListFilters } from "../filters.ts";
 import type { Collector } from "../gc/collector.ts";
 import { labelsOf, type Metadata } from "../metadata/metadata.ts";
 
@@ -39,7 +39,7 @@ export function leasesService(metadata: Metadata, collector: Collector): Service
       return {};
     },
     list(request, context) {
-      const filter = parseFilters(request.filters);
+      const filter = parseListFilters(request.filters);
       const leases = db
         .all("SELECT * FROM leases WHERE namespace = ?", namespaceOf(context))
         .map((row) => ({
