@@ -1,0 +1,23 @@
+/** `corten dockershim` on our dockerd: the scenarios of every CRI server, and what is dockershim's own. */
+import { describe, test } from "bun:test";
+import { join } from "node:path";
+import { inOwnNetwork } from "../helpers/in-own-network.ts";
+import { on, scenarios } from "../integration/cri.scenarios.ts";
+import { scenarios as ownScenarios } from "./dockershim.scenarios.ts";
+
+const server = "dockershim and corten dockerd";
+const shared = join(import.meta.dir, "../integration/cri.scenarios.ts");
+const own = join(import.meta.dir, "dockershim.scenarios.ts");
+
+/**
+ * What the Engine API has no words for (user namespaces, mount options, pods as a whole), what is a daemon's own matter
+ * (mirrors, CDI), and volumes, whose recursive read-only kind our dockerd does not have.
+ */
+const left = /^(users: |volumes|CDI|what a pod is to have|an image of a registry)/;
+
+describe(`CRI on ${server}`, () => {
+  for (const name of Object.keys(scenarios))
+    if (!left.test(name)) test(name, () => inOwnNetwork(shared, on(server, name)), 120_000);
+  for (const name of Object.keys(ownScenarios))
+    test(name, () => inOwnNetwork(own, on(server, name)), 120_000);
+});
