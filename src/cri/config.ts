@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { invalid, messageOf } from "../base/errors.ts";
+import { log } from "../base/log.ts";
 import { type Credentials, credentialsOf } from "./images/credentials.ts";
 
 export interface RuntimeHandlerConfig {
@@ -115,6 +116,9 @@ export function parseConfig(document: Table, defaults: CriConfig): ReadConfig {
   return { config, disabled };
 }
 
+/** The monitor's, and containerd's default. */
+const logLine = 16_384;
+
 function apply(config: CriConfig, plugin: Table): void {
   config.sandboxImage =
     text(plugin, "sandbox_image") ?? text(table(plugin, "pinned_images"), "sandbox") ?? config.sandboxImage;
@@ -128,6 +132,11 @@ function apply(config: CriConfig, plugin: Table): void {
   const key = text(tls, "tls_key_file");
   if (plugin["enable_tls_streaming"] === true && certificate && key)
     config.stream.tls = { certificate: readFileSync(certificate, "utf8"), key: readFileSync(key, "utf8") };
+  const line = plugin["max_container_log_line_size"];
+  if (typeof line === "number" && line !== logLine)
+    log.warn(`max_container_log_line_size is not used: lines of logs are cut after ${logLine} bytes`, {
+      line,
+    });
   config.snapshotter = text(plugin, "snapshotter") ?? config.snapshotter;
   config.unsetSeccompProfile = text(plugin, "unset_seccomp_profile") ?? config.unsetSeccompProfile;
   config.enableUnprivilegedPorts =
