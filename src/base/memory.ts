@@ -8,9 +8,9 @@ const asleep = 60_000;
 const burst = 100;
 /**
  * Until so many pieces of work since the code was forgotten, the JIT waits ten times longer than it would: to compile
- * for a burst of fifty starts costs the second core 4 to 5 ms a start, and does not make them faster. After that it pays.
+ * for a burst of fifty starts costs the second core 3 ms a start, and does not make them faster. After that it pays.
  */
-const warm = 150;
+const warm = 600;
 const patient = 10;
 
 interface Engine {
