@@ -25,6 +25,9 @@ int main(int argc, char **argv) {
 	if (argc == 1 && getpid() == 1) return guest_main();
 	if (argc == 5 && strcmp(argv[1], "host") == 0) return host_main(argv + 2);
 	if (argc == 5 && strcmp(argv[1], "proxy") == 0) return proxy_main(argv + 2);
+	/* The two ends of the stream alone, at descriptor 3: for tests. */
+	if (argc == 3 && strcmp(argv[1], "carry") == 0) return mux_run(3, listen_unix(argv[2]), NULL) < 0;
+	if (argc == 2 && strcmp(argv[1], "serve") == 0) return guest_serve(3) < 0;
 	dprintf(2, "corten-agent is started by corten, not by hand\n");
 	return 125;
 }

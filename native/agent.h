@@ -22,6 +22,7 @@ int mux_run(int stream, int listener, const struct mux_guest *guest);
 int read_exact(int fd, void *data, size_t size);
 int frame_put(int fd, uint8_t type, const void *payload, size_t size);
 int guest_main(void);
+int guest_serve(int stream);
 int host_main(char **argv);
 int proxy_main(char **argv);
 #endif

@@ -255,6 +255,14 @@ static void reap(int number) {
 	errno = saved;
 }
 
+int guest_serve(int stream) {
+	static const struct mux_guest guest = {.opened = opened, .left = left};
+	struct sigaction reaping = {.sa_handler = reap, .sa_flags = SA_RESTART | SA_NOCLDSTOP};
+	signal(SIGPIPE, SIG_IGN);
+	sigaction(SIGCHLD, &reaping, NULL);
+	return mux_run(stream, -1, &guest);
+}
+
 int guest_main(void) {
 	mount_at("devtmpfs", "devtmpfs", "/dev", MS_NOSUID, NULL);
 	auto_fd console = open("/dev/console", O_RDWR);
@@ -269,12 +277,7 @@ int guest_main(void) {
 	change_root();
 	int port = open_port();
 	if (port < 0) fail("the port to the host");
-	signal(SIGPIPE, SIG_IGN);
-	struct sigaction reaping = {.sa_handler = reap, .sa_flags = SA_RESTART | SA_NOCLDSTOP};
-	sigaction(SIGCHLD, &reaping, NULL);
-	static const struct mux_guest guest = {.opened = opened, .left = left};
-	int r = mux_run(port, -1, &guest);
-	errno = -r;
+	errno = -guest_serve(port);
 	fail("the channel to the host");
 	return 1;
 }

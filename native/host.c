@@ -19,6 +19,7 @@
 #define FRAME_BYTES (READ_BYTES + 64)
 
 static int status = -1;
+static char agent[108]; /* the socket for channels, beside the request */
 
 static void tell(uint8_t type, const void *payload, size_t size) {
 	if (status >= 0) frame_put(status, type, payload, size);
@@ -75,7 +76,7 @@ static int tell_result(const char *path) {
 	uint32_t length = (uint32_t)strlen(path);
 	char request[256], bytes[65536];
 	if (length + 6 > sizeof request) return -ENAMETOOLONG;
-	auto_fd sock = connect_unix("/vm/agent.sock");
+	auto_fd sock = connect_unix(agent);
 	TRY(sock);
 	memcpy(request, &length, sizeof length);
 	memcpy(request + sizeof length, path, length + 1);
@@ -205,7 +206,7 @@ static int run_proxy(char **argv, int signals) {
 		cfmakeraw(&raw);
 		tcsetattr(0, TCSANOW, &raw);
 	}
-	p->sock = connect_unix("/vm/agent.sock");
+	p->sock = connect_unix(agent);
 	if (p->sock < 0) return give_up("the machine does not answer", p->sock);
 	int r = send_requests(p->sock, argv[0]);
 	while (r == 0) {
@@ -239,13 +240,15 @@ static int take_signals(void) {
 	return signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static void connect_status(const char *path) {
-	if (*path) status = connect_unix(path);
+static void find_sockets(char **argv) {
+	const char *slash = strrchr(argv[0], '/');
+	snprintf(agent, sizeof agent, "%.*sagent.sock", slash ? (int)(slash + 1 - argv[0]) : 0, argv[0]);
+	if (*argv[1]) status = connect_unix(argv[1]);
 }
 
 int proxy_main(char **argv) {
 	int signals = take_signals();
-	connect_status(argv[1]);
+	find_sockets(argv);
 	return run_proxy(argv, signals);
 }
 
@@ -284,7 +287,7 @@ static pid_t start(const char *file, const char *console, int fd, uid_t user) {
 
 /* The container's data is on the host when its process is known to have ended. */
 static void settle(void) {
-	auto_fd sock = connect_unix("/vm/agent.sock");
+	auto_fd sock = connect_unix(agent);
 	if (sock < 0 || frame_put(sock, REQUEST_SYNC, "", 0) < 0) return;
 	struct pollfd polled = {.fd = sock, .events = POLLIN};
 	poll(&polled, 1, END_PATIENCE);
@@ -292,8 +295,8 @@ static void settle(void) {
 
 int host_main(char **argv) {
 	int signals = take_signals(), pair[2];
-	connect_status(argv[1]);
-	int files = listen_unix("/vm/files.sock"), listener = listen_unix("/vm/agent.sock");
+	find_sockets(argv);
+	int files = listen_unix("/vm/files.sock"), listener = listen_unix(agent);
 	if (files < 0 || listener < 0) return give_up("sockets in /vm", files < 0 ? files : listener);
 	if (chown("/vm/files.sock", NOBODY, NOBODY) < 0) return give_up("/vm/files.sock", -errno);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) return give_up("socketpair", -errno);

@@ -75,6 +75,10 @@ export interface Host {
   changes(lower: readonly SnapshotMount[], upper: readonly SnapshotMount[]): Promise<FileChange[]>;
   /** The filesystem that a running process sees. */
   withProcessTree<T>(pid: number, work: (tree: RootfsTree) => Promise<T> | T): Promise<T>;
+  /** Where the root of a running container is mounted here, for one whose processes are in a machine. */
+  machineRootfs(id: string): string;
+  /** What an administrator should know of machines on this host. */
+  machineWarning(): Promise<string | undefined>;
   /** A path that shows what `subpath` leads to inside of the volume `source`, until `end()`. */
   bindSubpath(source: string, subpath: string): { path: string; end(): void };
   /** A tmpfs for `/dev/shm` shared between containers. */

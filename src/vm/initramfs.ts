@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { nativePath } from "../monitor/binary.ts";
 import { cpio } from "./cpio.ts";
 import { findModules, type GuestKernel, readModule } from "./kernel.ts";
+import { unpackKernel } from "./vmlinux.ts";
 
 /** What machines are started from: files on the host that all of them share, read-only. */
 export interface BootFiles {
@@ -48,14 +49,19 @@ export async function bootFiles(kernel: GuestKernel, cache: string): Promise<Boo
   const digest = createHash("sha256")
     .update(guest)
     .update(native)
-    .update(`${kernel.image}\0${kernel.modules}\0${mtimeMs}\0${size}`)
+    .update(`2\0${kernel.image}\0${kernel.modules}\0${mtimeMs}\0${size}`)
     .digest("hex")
     .slice(0, 24);
   const place = join(cache, digest);
-  const files = { kernel: kernel.image, initramfs: join(place, "initramfs"), agent: join(place, "agent") };
+  const files = {
+    kernel: join(place, "kernel"),
+    initramfs: join(place, "initramfs"),
+    agent: join(place, "agent"),
+  };
   if (existsSync(files.initramfs)) return files;
   mkdirSync(place, { recursive: true, mode: 0o755 });
   write(files.agent, guest, 0o755);
+  write(files.kernel, unpackKernel(readFileSync(kernel.image)), 0o644);
   write(files.initramfs, makeInitramfs(guest, native, kernel), 0o644);
   return files;
 }

@@ -7,8 +7,7 @@ const patience = 5000;
 
 /**
  * Whether KVM runs guests here, which /dev/kvm alone does not tell: where virtualization is nested badly, machines can be
- * made, run their first instructions, and get no further. So our own kernel is started once, without any device, until the
- * agent in it complains of that. The answer is kept until the host is started anew.
+ * made, run their first instructions, and get no further. So our own kernel is started once, without any device, until the agent in it complains of that. The answer is kept until the host is started anew.
  */
 export async function kvmRunsGuests(program: string, boot: BootFiles, cache: string): Promise<boolean> {
   const key = `${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()} ${boot.kernel}`;

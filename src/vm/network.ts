@@ -1,4 +1,5 @@
 import { closeSync, openSync } from "node:fs";
+import { unimplemented } from "../base/errors.ts";
 import { syscall } from "../sys/libc.ts";
 import { linkIndex, listLinks, setLink } from "../sys/netlink/link.ts";
 import { MessageWriter, type NetlinkRequest, NLM_F_REQUEST } from "../sys/netlink/message.ts";
@@ -49,6 +50,10 @@ export function attachNetwork(netns: string, user: number): AttachedNetwork {
   const later: NetlinkRequest[] = [];
   for (const [number, link] of links.entries()) {
     const tap = `vm${number}`;
+    if (links.some(({ name }) => name === tap))
+      throw unimplemented(
+        "--runtime vm: this network has a machine already: a pod in machines has one container, whose machine is the pod's",
+      );
     makeTap(netns, tap, user);
     const index = linkIndex(socket, tap);
     if (index === undefined) throw new Error(`tap ${tap} vanished while it was set up`);

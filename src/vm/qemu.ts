@@ -61,7 +61,9 @@ function kernelArguments(kvm: boolean): string {
   const common =
     "console=ttyS0 quiet loglevel=3 panic=-1 reboot=t edd=off net.ifnames=0 no_timer_check random.trust_cpu=on";
   // Emulated, the clocks that the kernel would measure itself against are the slow part of the start.
-  return kvm ? common : `${common} tsc=reliable tsc_early_khz=${clockRate()} mitigations=off`;
+  return kvm
+    ? common
+    : `${common} tsc=reliable tsc_early_khz=${clockRate()} mitigations=off cryptomgr.notests`;
 }
 
 /** The time stamp counter of an emulated processor is the host's: its rate in kHz. */

@@ -48,7 +48,8 @@ export function checkForMachine(spec: Spec): void {
     throw unimplemented(
       "--runtime vm: processes of the host or of another container cannot be seen from a machine",
     );
-  for (const type of ["ipc", "mount", "user", "cgroup"] as const)
+  // A pod's containers share their IPC and host name; of a pod in a machine there is only the one container.
+  for (const type of ["mount", "user", "cgroup"] as const)
     if (types.get(type)?.path)
       throw unimplemented(`--runtime vm: a machine cannot join another container's ${type} namespace`);
   for (const kind of ["createContainer", "startContainer"] as const)

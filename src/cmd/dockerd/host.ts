@@ -42,6 +42,9 @@ export function makeHost(config: DaemonConfig): Host {
       using tree = new Tree(`/proc/${pid}/root`);
       return await work(tree);
     },
+    machineRootfs: (id) =>
+      join(config.execRoot, "containerd", "io.containerd.runtime.v2.task", "moby", id, "rootfs"),
+    machineWarning: async () => (await import("../../vm/warning.ts")).machineWarning(),
     bindSubpath(source, subpath) {
       const root = join(mountRoot, `${process.pid}-${counter++}`);
       const end = () => {

@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { vmRuntime } from "../config.ts";
 import type { Daemon } from "../daemon.ts";
 import type { RootfsTree } from "../host.ts";
 import { byDepth } from "../spec/mounts.ts";
@@ -29,10 +30,7 @@ export function withFilesystem<T>(
   work: (tree: RootfsTree) => Promise<T> | T,
 ): Promise<T> {
   const { state, snapshotter, id } = container.record;
-  if (state.running && !state.restarting && state.pid > 0)
-    return daemon.host.withProcessTree(state.pid, work);
-  return daemon.locks.run(id, async () => {
-    const { mounts } = await daemon.containerd.snapshots.mounts({ snapshotter, key: id });
+  const binds = () => {
     const volumes = byDepth(container.record.mounts)
       .filter((mount) => mount.type !== "tmpfs" && existsSync(mount.source))
       .map(({ source, subpath, destination, writable }) => ({
@@ -41,16 +39,30 @@ export function withFilesystem<T>(
         destination,
         readonly: !writable,
       }));
+    return [...volumes, ...ownFiles(daemon, container, volumes)];
+  };
+  if (state.running && !state.restarting && state.pid > 0) {
+    if (!inMachine(daemon, container)) return daemon.host.withProcessTree(state.pid, work);
+    // The process outside has the machine's files; the container's are where the shim has mounted them.
+    const source = daemon.host.machineRootfs(id);
+    return daemon.host.withTree([{ type: "bind", source, options: ["rbind"] }], work, binds());
+  }
+  return daemon.locks.run(id, async () => {
+    const { mounts } = await daemon.containerd.snapshots.mounts({ snapshotter, key: id });
     return daemon.host.withTree(
       mounts,
       (tree) => {
         makePlaceholders(tree);
         return work(tree);
       },
-      [...volumes, ...ownFiles(daemon, container, volumes)],
+      binds(),
     );
   });
 }
+
+/** Whether the container runs in a virtual machine (docs/vm.md). */
+export const inMachine = (daemon: Daemon, { record }: Container): boolean =>
+  daemon.config.runtimes[record.host.Runtime]?.path === vmRuntime;
 
 /** The three files made for a container when it started first; a volume over one of them goes before ours. */
 function ownFiles(daemon: Daemon, container: Container, volumes: ReadonlyArray<{ destination: string }>) {

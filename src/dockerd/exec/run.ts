@@ -7,6 +7,7 @@ import type { Attachment } from "../../monitor/index.ts";
 import type { Process } from "../../oci/runtime-spec.ts";
 import type { Container } from "../container/container.ts";
 import { containerEvent } from "../container/events.ts";
+import { withFilesystem } from "../container/filesystem.ts";
 import { execDirectory } from "../container/paths.ts";
 import { withLinks } from "../container/spec-input.ts";
 import { abandonStdio, makeStdio } from "../container/stdio.ts";
@@ -100,7 +101,7 @@ async function processOf(daemon: Daemon, container: Container, exec: Exec): Prom
   const security = parseSecurityOptions(host.SecurityOpt ?? [], {
     noNewPrivileges: daemon.config.noNewPrivileges,
   });
-  const accounts = await daemon.host.withProcessTree(record.state.pid, (tree) => ({
+  const accounts = await withFilesystem(daemon, container, (tree) => ({
     passwd: tree.readText("/etc/passwd", accountsLimit) ?? "",
     group: tree.readText("/etc/group", accountsLimit) ?? "",
   }));

@@ -92,10 +92,13 @@ export const info: Handler = async ({ daemon, reply }) => {
     RuncCommit: { ID: product.version },
     InitCommit: { ID: "" },
     SecurityOptions: ["name=seccomp,profile=builtin", ...(v2 ? ["name=cgroupns"] : [])],
-    Warnings: exposure(daemon.config),
+    Warnings: warnings(exposure(daemon.config), await daemon.host.machineWarning()),
   };
   reply.json(200, answer);
 };
+
+const warnings = (some: string[] | null, more: string | undefined): string[] | null =>
+  more === undefined ? some : [...(some ?? []), more];
 
 /** Docker's words for an API that others than root can reach. */
 function exposure({ hosts, tls }: DaemonConfig): string[] | null {
