@@ -189,6 +189,27 @@ export class Records implements Disposable {
   }
 }
 
-/** Nanoseconds since 1970, now. */
-export const nowNanoseconds = (): string =>
-  String(BigInt(Date.now()) * 1_000_000n + (process.hrtime.bigint() % 1_000_000n));
+/** What to add to the monotonic clock to have the time of day. */
+let offset =
+  BigInt(Math.round(performance.timeOrigin * 1e6)) +
+  BigInt(Math.round(performance.now() * 1e6)) -
+  process.hrtime.bigint();
+let latest = 0n;
+
+/**
+ * Nanoseconds since 1970, each time more than before: kubelet takes what it is told by the time of it, and leaves aside what
+ * is not newer than what it knows. The clock of the day is read in milliseconds; the monotonic one tells what is between.
+ */
+export function nowNanoseconds(): string {
+  const floor = BigInt(Date.now()) * 1_000_000n;
+  let now = process.hrtime.bigint() + offset;
+  if (now < floor) {
+    offset += floor - now;
+    now = floor;
+  } else if (now >= floor + 1_000_000n) {
+    offset -= now - floor - 999_999n;
+    now = floor + 999_999n;
+  }
+  latest = now > latest ? now : latest + 1n;
+  return String(latest);
+}
