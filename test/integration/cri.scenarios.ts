@@ -674,7 +674,7 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
     await Promise.all(
       ids.map(async (id, at) => {
         assert.equal((await world.status(id)).state, ContainerState.CONTAINER_RUNNING);
-        await until("its words", () => world.readLog(pods[at]!).includes("stdout F hello"));
+        await until("its words", () => world.readLog(pods[at]!).includes("hello"));
       }),
     );
     await Promise.all(pods.map(({ id }) => runtime.removePodSandbox({ podSandboxId: id })));
