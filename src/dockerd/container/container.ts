@@ -2,6 +2,7 @@ import type { ContainerConfig, EndpointSettings, Health, HostConfig } from "../.
 import type { Attachment } from "../../monitor/index.ts";
 import type { Descriptor } from "../../oci/image-spec.ts";
 import type { Exec } from "../exec/exec.ts";
+import type { SnapshotMount } from "../host.ts";
 import { never } from "../time.ts";
 
 /** A mount point as decided at create; volumes carry the name of theirs. */
@@ -122,6 +123,8 @@ export class Container {
   stopHealth: (() => void) | undefined;
   /** Set while the image is known to be unchanged below the container, to save mounting it for a lookup. */
   pristine = false;
+  /** Until the first start: its root filesystem, as it was made. */
+  rootfs: SnapshotMount[] | undefined;
   /** True between the user's stop or kill and the exit. */
   stopping = false;
   /** The exit that is being waited for has been taken care of when this resolves. */

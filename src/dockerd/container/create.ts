@@ -47,6 +47,7 @@ export async function createContainer(
   undo.add("remove snapshot", () =>
     daemon.containerd.snapshots.remove({ snapshotter: record.snapshotter, key: record.id }),
   );
+  container.rootfs = mounts;
   await makeMounts(daemon, container, prepared.mountPlans, mounts, undo);
   daemon.containers.add(container);
   undo.release();

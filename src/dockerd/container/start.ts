@@ -85,7 +85,8 @@ async function run(daemon: Daemon, container: Container): Promise<void> {
   const client = daemon.containerd;
   state.error = "";
   daemon.containers.settle(container);
-  const { mounts } = await client.snapshots.mounts({ snapshotter: record.snapshotter, key: id });
+  const mounts =
+    container.rootfs ?? (await client.snapshots.mounts({ snapshotter: record.snapshotter, key: id })).mounts;
   const accounts = await span("dockerd", "read accounts", () =>
     readAccounts(daemon, record, container.pristine, mounts),
   );
@@ -168,6 +169,7 @@ async function run(daemon: Daemon, container: Container): Promise<void> {
   state.startedAt = now();
   record.startedBefore = true;
   container.pristine = false;
+  container.rootfs = undefined;
   container.stopping = false;
   daemon.containers.save(container);
   containerEvent(daemon, container, "start");

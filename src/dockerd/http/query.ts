@@ -8,17 +8,24 @@ export function isTrue(value: string | null | undefined): boolean {
 
 /** The query of a request, read as Docker reads it. */
 export class Query {
-  readonly #values: URLSearchParams;
+  readonly #search: string;
+  #parsed: URLSearchParams | undefined;
   constructor(search: string) {
-    this.#values = new URLSearchParams(search);
+    this.#search = search;
+  }
+
+  /** Most calls have no query, and the others read it. */
+  get #values(): URLSearchParams {
+    this.#parsed ??= new URLSearchParams(this.#search);
+    return this.#parsed;
   }
 
   has(name: string): boolean {
-    return this.#values.has(name);
+    return this.#search !== "" && this.#values.has(name);
   }
 
   string(name: string, fallback = ""): string {
-    return this.#values.get(name) ?? fallback;
+    return this.has(name) ? this.#values.get(name)! : fallback;
   }
 
   all(name: string): string[] {
@@ -26,13 +33,13 @@ export class Query {
   }
 
   bool(name: string, fallback = false): boolean {
-    return this.#values.has(name) ? isTrue(this.#values.get(name)) : fallback;
+    return this.has(name) ? isTrue(this.#values.get(name)) : fallback;
   }
 
   /** A whole number, or undefined when absent or empty. */
   int(name: string): number | undefined {
-    const text = this.#values.get(name);
-    if (text === null || text === "") return undefined;
+    const text = this.string(name);
+    if (text === "") return undefined;
     if (!/^[+-]?\d{1,15}$/.test(text))
       throw invalid(`strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`);
     return Number(text);

@@ -62,11 +62,29 @@ export const atLeast = (call: Call<unknown>, version: string): boolean =>
   compareVersions(call.version, version) >= 0;
 
 interface Compiled<D> {
-  method: Method;
-  pattern: RegExp;
+  /** The path's parts; a name is in braces. */
+  parts: readonly string[];
+  /** Only where a part takes slashes: then the parts are not compared one by one. */
+  pattern: RegExp | undefined;
   names: string[];
   handler: Handler<D>;
   text: string;
+}
+
+/** The values of a route's names in a path that fits it, in their order. */
+function fit<D>(route: Compiled<D>, path: string, parts: readonly string[]): string[] | undefined {
+  if (route.pattern) return route.pattern.exec(path)?.slice(1);
+  const wanted = route.parts;
+  if (wanted.length !== parts.length) return undefined;
+  const values: string[] = [];
+  for (let index = wanted.length - 1; index > 0; index--) {
+    const part = parts[index]!;
+    if (wanted[index]!.startsWith("{")) {
+      if (part === "") return undefined;
+      values.unshift(part);
+    } else if (wanted[index] !== part) return undefined;
+  }
+  return values;
 }
 
 /** Finds the handler of a request by method and first path segment, then pattern. */
@@ -88,7 +106,8 @@ export class Router<D> {
       });
       const key = `${method} ${path.split("/")[1]}`;
       const list = this.#routes.get(key) ?? [];
-      list.push({ method, pattern: new RegExp(`^${source}/?$`), names, handler, text });
+      const pattern = path.includes("...}") ? new RegExp(`^${source}/?$`) : undefined;
+      list.push({ parts: path.split("/"), pattern, names, handler, text });
       this.#routes.set(key, list);
     }
   }
@@ -109,18 +128,20 @@ export class Router<D> {
     if (versioned) {
       version = versioned[1]!;
       path = versioned[2]!;
-      if (compareVersions(version, apiVersion) > 0)
+      if (version !== apiVersion && compareVersions(version, apiVersion) > 0)
         throw invalid(`client version ${version} is too new. Maximum supported API version is ${apiVersion}`);
       if (compareVersions(version, minApiVersion) < 0)
         throw new TooOld(
           `client version ${version} is too old. Minimum supported API version is ${minApiVersion}, please upgrade your client to a newer version`,
         );
     }
-    for (const route of this.#routes.get(`${head.method} ${path.split("/")[1]}`) ?? []) {
-      const match = route.pattern.exec(path);
-      if (!match) continue;
+    const parts = path.split("/");
+    if (parts.length > 2 && parts.at(-1) === "") parts.pop();
+    for (const route of this.#routes.get(`${head.method} ${parts[1]}`) ?? []) {
+      const values = fit(route, path, parts);
+      if (!values) continue;
       const params: Record<string, string> = {};
-      for (const [index, name] of route.names.entries()) params[name] = decodePart(match[index + 1]!);
+      for (const [index, name] of route.names.entries()) params[name] = decodePart(values[index]!);
       const query = new Query(mark < 0 ? "" : target.slice(mark + 1));
       const call = {
         daemon: this.#daemon,
