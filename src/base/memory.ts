@@ -5,7 +5,7 @@ const quiet = 1000;
 /** How long until the compiled code goes as well: the next request compiles what it needs anew, some 20 ms for a start. */
 const asleep = 60_000;
 /** After so many pieces of work it goes at once: there is much of it then. */
-const burst = 100;
+const burst = 80;
 /**
  * Until so many pieces of work since the code was forgotten, the JIT waits ten times longer than it would: to compile
  * for a burst of fifty starts costs the second core 3 ms a start, and does not make them faster. After that it pays.
