@@ -8,7 +8,7 @@ import { ContainerConfigSchema } from "../../proto/gen/runtime/v1/container_conf
 import { PodSandboxConfigSchema, Protocol } from "../../proto/gen/runtime/v1/sandbox_config_pb.ts";
 import { Checkpoints, formatCheckpoint, parseCheckpoint } from "./checkpoints.ts";
 import { containerRequest } from "./container/config.ts";
-import { lastTime } from "./container/log-copies.ts";
+import { positionOf } from "./container/log-copies.ts";
 import { type LogMessage, logMessages } from "./container/log-messages.ts";
 import { seccompOption, userOf } from "./container/security.ts";
 import { imagesSize } from "./images/calls.ts";
@@ -235,15 +235,18 @@ test("log messages come apart wherever the chunks are cut", async () => {
   }
 });
 
-test("the last line's time is found in either format; half a line is cut off", () => {
+test("the end of a log is found in either format; half a line is cut off", () => {
   const path = join(dir, "log");
   writeFileSync(path, "2026-01-01T00:00:00.5Z stdout F one\n2026-01-01T00:00:07Z stdo");
-  expect(lastTime(path)).toBe(nanoseconds("2026-01-01T00:00:00.5Z"));
+  expect(positionOf(path)).toEqual({ time: nanoseconds("2026-01-01T00:00:00.5Z"), count: 1 });
   expect(readFileSync(path, "utf8")).toBe("2026-01-01T00:00:00.5Z stdout F one\n");
   writeFileSync(path, `{"log":"a\\n","stream":"stdout","time":"2026-01-01T00:00:03.000000001Z"}\n`);
-  expect(lastTime(path)).toBe(nanoseconds("2026-01-01T00:00:03.000000001Z"));
+  expect(positionOf(path)).toEqual({ time: nanoseconds("2026-01-01T00:00:03.000000001Z"), count: 1 });
+  const [earlier, later] = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:05Z"];
+  writeFileSync(path, `${earlier} stdout F a\n${later} stdout P b\n${later} stdout F c\n`);
+  expect(positionOf(path)).toEqual({ time: nanoseconds(later), count: 2 });
   writeFileSync(path, "nothing");
-  expect(lastTime(path)).toBe(0n);
+  expect(positionOf(path)).toEqual({ time: 0n, count: 0 });
 });
 
 test("what images share is counted once, where the daemon tells", () => {

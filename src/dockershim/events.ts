@@ -29,9 +29,12 @@ export async function* events(context: Context, signal: AbortSignal): AsyncGener
         ...(since === undefined ? {} : { since }),
         signal,
       });
+      // What was told before the connection was lost comes again, to the resolution of a number.
+      let again = since !== undefined;
       for await (const message of stream) {
         delay = 100;
-        if (message.timeNano <= last) continue;
+        again &&= message.timeNano <= last;
+        if (again) continue;
         last = message.timeNano;
         since = `${Math.trunc(message.timeNano / 1e9)}.${String(message.timeNano).slice(-9)}`;
         yield await eventOf(context, message);

@@ -4,6 +4,7 @@ import { existsSync, lstatSync, readFileSync, readlinkSync, renameSync, writeFil
 import { join } from "node:path";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { PodSandboxState } from "../../proto/gen/runtime/v1/sandbox_pb.ts";
+import { parserFor } from "../../src/crictl/logs/parse.ts";
 import { EngineClient } from "../../src/engine/client.ts";
 import { corten, run, until } from "../helpers/engine.ts";
 import type { ServerName } from "../integration/cri.servers.ts";
@@ -178,11 +179,17 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
   async "after a rotation the log is copied, also over kill -9, and no line is lost or doubled"(world) {
     await world.pull();
     const pod = await world.pod();
-    const loop = "i=0; while :; do echo line $i; i=$((i+1)); sleep 0.02; done";
+    // Every other line is longer than a message of the daemon's.
+    const long = "x".repeat(20_000);
+    const loop = `i=0; while :; do echo line $i; i=$((i+1)); echo line $i ${long}; i=$((i+1)); sleep 0.04; done`;
     const id = await world.run(pod, ["sh", "-c", loop]);
     const path = join(pod.config.logDirectory, "main.log");
-    const lines = (text: string) => text.match(/line \d+/g)?.map((line) => Number(line.slice(5))) ?? [];
-    const read = (file: string) => lines(existsSync(file) ? readFileSync(file, "utf8") : "");
+    const read = (file: string) => {
+      let text = "";
+      for (const line of existsSync(file) ? readFileSync(file, "utf8").split("\n").slice(0, -1) : [])
+        text += String(parserFor(Buffer.from(line))(Buffer.from(`${line}\n`)).text);
+      return text.split("\n").slice(0, -1);
+    };
     await until("some lines", () => read(path).length > 10);
     renameSync(path, `${path}.1`);
     await world.runtime.reopenContainerLog({ containerId: id });
@@ -201,13 +208,18 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
     const all = [`${path}.1`, `${path}.2`, path].flatMap(read);
     assert.deepEqual(
       all,
-      all.map((_, index) => index),
+      all.map((_, index) => (index % 2 === 0 ? `line ${index}` : `line ${index} ${long}`)),
     );
     const shown = await run([
       ...corten,
-      ...["crictl", "--runtime-endpoint", `unix://${world.socket}`, "logs", "--tail", "1", id],
+      ...["crictl", "--runtime-endpoint", `unix://${world.socket}`, "logs", id],
     ]);
-    assert.equal(shown.stdout, `line ${all.at(-1)}\n`);
+    assert.equal(
+      shown.stdout,
+      read(path)
+        .map((line) => `${line}\n`)
+        .join(""),
+    );
   },
 };
 

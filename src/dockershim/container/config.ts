@@ -58,7 +58,7 @@ export function containerRequest(
     Devices: config.devices.map(({ hostPath, containerPath, permissions }) => ({
       PathOnHost: hostPath,
       PathInContainer: containerPath,
-      CgroupPermissions: permissions,
+      CgroupPermissions: permissions || "rwm",
     })),
     ...(config.CDIDevices.length > 0
       ? {

@@ -35,11 +35,19 @@ interface Copy {
   readonly abort: AbortController;
   fd: number;
   readonly path: string;
-  /** Of the last line that is in the file. */
-  last: bigint;
+  /** What the log has already. */
+  last: Position;
   /** When all of it is there. */
   done: Promise<void>;
 }
+
+/** The time of the last message, and how many there are of that time: the parts of a long line have the same. */
+export interface Position {
+  time: bigint;
+  count: number;
+}
+
+const beginning: Position = { time: 0n, count: 0 };
 
 const pathOf = ({ Config }: ContainerInspect): string => Config.Labels?.[logPathLabel] ?? "";
 
@@ -68,7 +76,7 @@ export class LogCopies {
       rmSync(temporary, { force: true });
       symlinkSync(container.LogPath, temporary);
       renameSync(temporary, path);
-    } else if (container.State.Running || kindOf(path) === undefined) this.#copy(container, 0n);
+    } else if (container.State.Running || kindOf(path) === undefined) this.#copy(container, beginning);
   }
 
   /** For a server that starts: copies go on where they ended, links that were not made yet are made. */
@@ -76,7 +84,7 @@ export class LogCopies {
     const path = pathOf(container);
     if (path === "" || container.State.Status === "created") return;
     const kind = kindOf(path);
-    if (kind === "file") this.#copy(container, lastTime(path));
+    if (kind === "file") this.#copy(container, positionOf(path));
     else if (kind === undefined && container.State.Running) await this.started(container);
   }
 
@@ -115,7 +123,7 @@ export class LogCopies {
     copy.abort.abort();
   }
 
-  #copy(container: ContainerInspect, since: bigint): void {
+  #copy(container: ContainerInspect, since: Position): void {
     if (this.#copies.has(container.Id)) return;
     const path = pathOf(container);
     const copy: Copy = {
@@ -153,29 +161,33 @@ export class LogCopies {
   }
 
   async #read(id: string, tty: boolean, copy: Copy, signal: AbortSignal): Promise<void> {
+    const known = { ...copy.last };
     const { body } = await this.#client.containers.logs(id, {
       stdout: true,
       stderr: true,
       timestamps: true,
       follow: true,
-      ...(copy.last > 0n
-        ? { since: `${copy.last / 1_000_000_000n}.${String(copy.last % 1_000_000_000n).padStart(9, "0")}` }
-        : {}),
+      ...(known.time > 0n ? { since: seconds(known.time) } : {}),
       signal,
     });
     for await (const { time, stream, text, whole } of logMessages(body, tty)) {
       if (signal.aborted) return;
       const at = nanoseconds(time);
-      if (at <= copy.last) continue;
+      if (at < known.time) continue;
+      if (at === known.time && known.count-- > 0) continue;
       const line = Buffer.concat([Buffer.from(`${time} ${stream} ${whole ? "F" : "P"} `), text, newline]);
       for (let done = 0; done < line.length; ) done += writeSync(copy.fd, line, done);
-      copy.last = at;
+      copy.last = { time: at, count: at === copy.last.time ? copy.last.count + 1 : 1 };
     }
   }
 }
 
 const newline = Buffer.from("\n");
 const patience = 1000;
+
+/** As the API takes it. */
+const seconds = (time: bigint): string =>
+  `${time / 1_000_000_000n}.${String(time % 1_000_000_000n).padStart(9, "0")}`;
 
 const openLog = (path: string): number => {
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
@@ -201,27 +213,27 @@ function kindOf(path: string): "link" | "file" | undefined {
 }
 
 /** Makes links to the daemon's log that a rotation has left into files of their own, and gives the time of their last line. */
-function freeze(path: string, daemons: string): bigint {
-  if (!readable(daemons)) return 0n;
+function freeze(path: string, daemons: string): Position {
+  if (!readable(daemons)) return beginning;
   const directory = dirname(path);
-  let last = 0n;
+  let last = beginning;
   for (const name of readdirSync(directory)) {
     const link = join(directory, name);
     if (!name.startsWith(basename(path)) || kindOf(link) !== "link" || readlinkSync(link) !== daemons)
       continue;
     const temporary = `${link}.corten`;
     copyFileSync(daemons, temporary);
-    last = lastTime(temporary);
+    last = positionOf(temporary);
     renameSync(temporary, link);
   }
   return last;
 }
 
-/** More than the longest line there is. */
-const tail = 128 * 1024;
+/** What of a log's end is looked at: more than a line with all its parts. */
+const tail = 1 << 20;
 
-/** The time of a log's last whole line, in either format; what comes after it is cut off. */
-export function lastTime(path: string): bigint {
+/** Where a log ends, in either format; what comes after its last whole line is cut off. */
+export function positionOf(path: string): Position {
   const fd = openSync(path, "r");
   let text: Buffer;
   let from: number;
@@ -233,10 +245,21 @@ export function lastTime(path: string): bigint {
   } finally {
     closeSync(fd);
   }
-  const end = text.lastIndexOf(newline);
+  let end = text.lastIndexOf(newline);
   if (end < text.length - 1) truncateSync(path, from + end + 1);
-  if (end < 0) return 0n;
-  const line = text.subarray(text.lastIndexOf(newline, end - 1) + 1, end).toString();
+  const position = { ...beginning };
+  while (end > 0) {
+    const before = text.lastIndexOf(newline, end - 1);
+    const time = timeOf(text.subarray(before + 1, end).toString());
+    if (position.count > 0 && time !== position.time) break;
+    position.time = time;
+    position.count++;
+    end = before;
+  }
+  return position;
+}
+
+function timeOf(line: string): bigint {
   try {
     return nanoseconds(
       line.startsWith("{") ? (JSON.parse(line) as { time: string }).time : line.split(" ")[0]!,

@@ -12,7 +12,9 @@ export async function sandboxId(context: Context, id: string): Promise<string | 
 
 /** Ends all of a pod's processes and gives its network back, also when its own container is gone. */
 export async function stopSandbox(context: Context, id: string): Promise<void> {
-  const running = (await containersOf(context, id)).filter(({ State }) => State === "running");
+  const running = (await containersOf(context, id)).filter(
+    ({ State }) => State === "running" || State === "paused" || State === "restarting",
+  );
   await Promise.all(running.map(({ Id }) => stopNow(context, Id)));
   await context.locks.run(id, async () => {
     const sandbox = await findSandbox(context, id);
