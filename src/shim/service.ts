@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { closeSync, constants, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { ProcessDetailsSchema } from "../../proto/gen/containerd/runc/v1/oci_pb.ts";
@@ -116,10 +116,10 @@ export function taskService(shim: Shim): ServiceImpl<typeof TaskService> {
       await process.monitor?.resize(height, width);
       return {};
     },
-    async closeIO({ id, execId, stdin }, context) {
-      const process = find(id, context).process(execId);
+    closeIO({ id, execId, stdin }, context) {
+      const { stdio } = find(id, context).process(execId).record;
       // Where clients attach to the monitor the end comes by their attachment, after all they have sent.
-      if (stdin && !process.record.stdio.stdout.startsWith("monitor://")) await process.monitor?.closeStdin();
+      if (stdin && !stdio.stdout.startsWith("monitor://")) endFifo(stdio.stdin);
       return {};
     },
     async update({ id, resources }, context) {
@@ -143,6 +143,19 @@ export function taskService(shim: Shim): ServiceImpl<typeof TaskService> {
     // One shim serves all tasks and ends with the daemon.
     shutdown: () => ({}),
   };
+}
+
+/**
+ * Lets the monitor see the end of a FIFO once it has read what is in there and the client has closed it: to close the
+ * process's stdin here and now would cut off what is still under way.
+ */
+function endFifo(stdin: string): void {
+  if (stdin === "") return;
+  try {
+    closeSync(openSync(stdin.replace(/^fifo:\/\//, ""), constants.O_WRONLY | constants.O_NONBLOCK));
+  } catch {
+    // Nobody reads it any more.
+  }
 }
 
 function readSpec(bundle: string): Spec {

@@ -22,11 +22,16 @@ const servers: Record<CriKind, string> = {
   "dockershim on docker": "dockershim and Debian's dockerd",
 };
 
-export function criSuite(kind: CriKind, lacks: { events?: boolean } = {}): void {
-  describe(`crictl on ${servers[kind]}`, () => {
+/** `more` is added to config.toml, `which` to the suite's name. */
+export function criSuite(
+  kind: CriKind,
+  lacks: { events?: boolean } = {},
+  { more = "", which = "" }: { more?: string; which?: string } = {},
+): void {
+  describe(`crictl on ${servers[kind]}${which}`, () => {
     let cri: TestCri;
     beforeAll(async () => {
-      cri = await startCri(kind);
+      cri = await startCri(kind, more);
       await cri.ok("pull", cri.busybox);
     }, 2 * minutes);
     afterAll(async () => {

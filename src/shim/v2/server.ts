@@ -22,6 +22,9 @@ const asleepAfter = 3000;
 /** How long a server without tasks and clients stays, for the next container. */
 const idleMilliseconds = Number(process.env["CORTEN_SHIM_IDLE"] ?? 10_000);
 
+/** How long containerd may take from a `start` to its connection. */
+const awaitMilliseconds = 30_000;
+
 /**
  * The shim server: the tasks of all namespaces of one containerd, until the last has gone and nobody has come for a while.
  * Resolves when it is to end. `ready` is called once the socket answers.
@@ -52,11 +55,19 @@ export async function serve(place: Place, debug: boolean, ready: () => void): Pr
     if (tryLock(place) === undefined) settle();
     else end.resolve();
   };
+  /** Until when somebody whom `start` has sent may come. */
+  let awaited = 0;
   const settle = () => {
     clearTimeout(timer);
-    timer = idle() ? setTimeout(tryEnd, idleMilliseconds) : undefined;
+    const wait = Math.max(idleMilliseconds, awaited - Date.now());
+    timer = idle() ? setTimeout(tryEnd, wait) : undefined;
   };
-  const server = new TtrpcServer({ onConnections: () => settle() });
+  const server = new TtrpcServer({
+    onConnections() {
+      awaited = 0;
+      settle();
+    },
+  });
   const served = new Set<string>();
   const serveNamespace = (namespace: string) => {
     if (served.has(namespace)) return;
@@ -84,6 +95,7 @@ export async function serve(place: Place, debug: boolean, ready: () => void): Pr
     const { namespace, callback } = request;
     publisher.use(callback);
     serveNamespace(namespace);
+    awaited = Date.now() + awaitMilliseconds;
     settle();
   });
   writeFileSync(join(place.directory, "pid"), `${process.pid}\n`, { mode: 0o600 });
