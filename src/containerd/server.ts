@@ -27,6 +27,7 @@ import {
   Health,
   HealthCheckResponse_ServingStatus as Serving,
 } from "../../proto/gen/grpc/health/v1/health_pb.ts";
+import { nameHost } from "../base/authority.ts";
 import { asCortenError, conflict } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { statusNumbers } from "../base/status.ts";
@@ -80,6 +81,7 @@ export async function serve(
   });
   const own: NodeHandler = (request, response) => {
     const plugin = plugins.find(({ prefix }) => request.url?.startsWith(prefix));
+    nameHost(request);
     if (!plugin) return handler(request, response);
     plugin.load().then(
       (found) => found(request, response),

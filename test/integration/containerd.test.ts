@@ -2,6 +2,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
+import http2 from "node:http2";
+import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { WriteAction } from "../../proto/gen/containerd/services/content/v1/content_pb.ts";
@@ -71,6 +73,31 @@ const container = (id: string) => ({
   labels: { app: id },
   runtime: { name: "io.containerd.runc.v2" },
   spec: packSpec({ ociVersion: "1.0.2" }),
+});
+
+test("a client may give a socket's path for the authority, as Go's do", async () => {
+  const session = http2.connect("http://localhost", {
+    createConnection: () => createConnection(join(root, "c.sock")),
+  });
+  try {
+    const call = session.request({
+      ":method": "POST",
+      ":path": "/containerd.services.version.v1.Version/Version",
+      ":authority": "%2Frun%2Fcontainerd%2Fcontainerd.sock",
+      "content-type": "application/grpc",
+      te: "trailers",
+    });
+    const trailers = new Promise<Record<string, unknown>>((resolve, reject) => {
+      call.once("trailers", resolve);
+      call.once("error", reject);
+      setTimeout(() => reject(new Error("no answer")), 5000).unref();
+    });
+    call.resume();
+    call.end(Buffer.alloc(5));
+    expect((await trailers)["grpc-status"]).toBe("0");
+  } finally {
+    session.destroy();
+  }
 });
 
 for (const way of ["in process", "over gRPC"]) {
