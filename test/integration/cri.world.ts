@@ -138,11 +138,16 @@ export class World implements AsyncDisposable {
     this.images = createClient(ImageService, transport);
   }
 
-  async killDaemon(): Promise<void> {
+  async killDaemon(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
     const child = this.#child!;
     const ended = new Promise((done) => child.once("exit", done));
-    child.kill("SIGKILL");
+    child.kill(signal);
     await ended;
+  }
+
+  /** A signal that it goes on after. */
+  tellDaemon(signal: NodeJS.Signals): void {
+    this.#child!.kill(signal);
   }
 
   async pull(): Promise<string> {

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Settings } from "../context.ts";
 import { applyReload } from "../reload.ts";
 import { criConfig } from "./cri.ts";
 import { defaultConfig } from "./defaults.ts";
@@ -100,7 +101,7 @@ describe("crio.conf", () => {
   });
 
   test("the reload takes over what CRI-O reloads, and leaves the rest", () => {
-    const settings = { crio: defaultConfig(), registries: { search: [], rules: [], aliases: {} } };
+    const settings: Settings = { crio: defaultConfig(), registries: { search: [], rules: [], aliases: {} } };
     const served = criConfig(settings.crio);
     write(
       "crio.conf",

@@ -8,9 +8,8 @@ import type { ExitFiles } from "./exits.ts";
 
 export interface ConmonPlace {
   id: string;
-  /** conmon's working directory: `ctl`, `winsz`, `oom` and its pid file are here. */
+  /** The bundle conmon was given: `attach`, `ctl`, `winsz`, `oom` and its pid file are here. */
   dir: string;
-  socketDir: string;
   /** The container's process. */
   pid: number;
   startTime: string | undefined;
@@ -45,7 +44,7 @@ export class ConmonMonitor implements Monitor {
   }
 
   attach(want: { stdin: boolean; stdout: boolean; stderr: boolean }): Promise<Attachment> {
-    return attachConmon(join(this.#place.socketDir, this.#place.id, "attach"), want);
+    return attachConmon(this.#place.dir, want);
   }
 
   async resize(rows: number, columns: number): Promise<void> {

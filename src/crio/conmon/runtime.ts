@@ -9,6 +9,8 @@ import type { ConmonChoice, MonitoredRuntime } from "../processes/types.ts";
 import { ExitFiles } from "./exits.ts";
 import { ConmonMonitor, conmonPid, exitOf } from "./monitor.ts";
 
+const socketPathLimit = 107;
+
 const directories = new Map<string, ExitFiles>();
 
 function exitFiles(dir: string): ExitFiles {
@@ -27,7 +29,7 @@ export function conmonRuntime(
   if (binary === undefined) throw conflict("conmon needs a runtime's path");
   const exits = exitFiles(conmon.exitDir);
   const monitorOf = (id: string, dir: string, pid: number, startTime: string | undefined) =>
-    new ConmonMonitor({ id, dir, socketDir: conmon.socketDir, pid, startTime, exits });
+    new ConmonMonitor({ id, dir, pid, startTime, exits });
   return {
     ...runtime,
     async create({ id, bundle, monitor }): Promise<Launched> {
@@ -45,7 +47,11 @@ export function conmonRuntime(
         ...["-r", binary, "--runtime-arg", `--root=${choice.root}`],
         ...["-l", log ? `k8s-file:${log.path}` : "none:"],
         ...["-p", join(dir, "pid"), "-P", join(dir, "conmon.pid")],
-        ...["--exit-dir", conmon.exitDir, "--persist-dir", dir, "--socket-dir-path", conmon.socketDir],
+        ...["--exit-dir", conmon.exitDir, "--persist-dir", dir],
+        // A path that is too long for a socket would be cut off.
+        ...(Buffer.byteLength(join(conmon.socketDir, id, "attach")) > socketPathLimit
+          ? ["--full-attach"]
+          : ["--socket-dir-path", conmon.socketDir]),
         ...flags(conmon, choice, monitor),
       ]);
       const startTime = startTimeOf(pid);
