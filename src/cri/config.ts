@@ -26,7 +26,8 @@ export interface CriConfig {
   snapshotter: string;
   /** A pause image: pods need none, but one that is configured is pinned when it is pulled. */
   sandboxImage: string;
-  cni: { binDirs: string[]; confDir: string };
+  /** `network`: the name of the one to take; absent: the first. */
+  cni: { binDirs: string[]; confDir: string; network?: string };
   defaultRuntime: string;
   runtimes: Record<string, RuntimeHandlerConfig>;
   stream: {

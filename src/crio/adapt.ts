@@ -1,8 +1,12 @@
 /** What CRI-O's settings say about a container's spec, beyond what kubelet asked for. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync } from "node:fs";
+import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { DeviceSchema } from "../../proto/gen/runtime/v1/container_config_pb.ts";
 import { messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import type { MadeContainer } from "../cri/engine.ts";
+import { requestedDevices } from "../cri/spec/devices.ts";
 import { bind } from "../cri/spec/mounts.ts";
 import type { Mount, Spec } from "../oci/runtime-spec.ts";
 import type { CrioConfig, RuntimeTable } from "./config/types.ts";
@@ -21,6 +25,8 @@ export function adaptSpec(made: MadeContainer, config: CrioConfig, table: Runtim
       addMounts(spec, temporary);
     }
     addMounts(spec, defaultMounts(runtime.default_mounts_file));
+    addMounts(spec, timezone(runtime.timezone));
+    addDevices(spec, runtime.additional_devices);
     addDefaultEnv(spec, runtime.default_env);
     addSysctls(spec, runtime.default_sysctls);
     if (runtime.pids_limit > 0) {
@@ -80,6 +86,30 @@ export function defaultMounts(path: string): Mount[] {
       log.warn("a default mount is left out: its source does not exist", { file: path, source });
       return [];
     });
+}
+
+/** `Local` is the machine's own. */
+function timezone(name: string): Mount[] {
+  if (name === "") return [];
+  const source =
+    name.toLowerCase() === "local" ? "/etc/localtime" : join("/usr/share/zoneinfo", join("/", name));
+  return existsSync(source) ? [bind(realpathSync(source), "/etc/localtime", false)] : [];
+}
+
+/** `host[:container[:permissions]]`. */
+function addDevices(spec: Spec, entries: readonly string[]): void {
+  const { devices, rules } = requestedDevices(
+    entries.map((entry) => {
+      const [hostPath = "", containerPath = hostPath, permissions = "rwm"] = entry.split(":");
+      return create(DeviceSchema, { hostPath, containerPath, permissions });
+    }),
+  );
+  if (devices.length === 0) return;
+  spec.linux = {
+    ...spec.linux,
+    devices: [...(spec.linux?.devices ?? []), ...devices],
+    resources: { ...spec.linux?.resources, devices: [...(spec.linux?.resources?.devices ?? []), ...rules] },
+  };
 }
 
 /** A variable that the image or the pod sets is left as it is. */

@@ -10,6 +10,7 @@ import { removeSandbox } from "../cri/sandbox/stop.ts";
 import type { Backend } from "../cri/service/backend.ts";
 import { serveBackend } from "../cri/service/serve.ts";
 import { criConfig } from "./config/cri.ts";
+import { ineffectiveKeys } from "./config/ineffective.ts";
 import { type ConfigFiles, readConfig } from "./config/read.ts";
 import type { Table } from "./config/toml.ts";
 import type { CrioConfig } from "./config/types.ts";
@@ -48,6 +49,7 @@ export async function openCrio({ files, overrides, registries }: CrioOptions): P
   configureLog({ level: logLevel(config) });
   for (const file of read) log.info("configuration", { file });
   for (const key of unknown) log.warn("a key is not known here", { key });
+  for (const { key, why } of ineffectiveKeys(config)) log.warn("a key has no effect", { key, why });
   const settings = { crio: config, registries: readRegistries(registries) };
   const served = criConfig(config);
   const wipe = decideWipe(readSigns(config), wipeVersion);

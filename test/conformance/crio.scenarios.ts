@@ -189,6 +189,9 @@ default_sysctls = ["net.core.somaxconn=77"]
 default_ulimits = ["nofile=111:222"]
 default_mounts_file = "${mounts}"
 pids_limit = 33
+additional_devices = ["/dev/null:/dev/given:r"]
+timezone = "Local"
+selinux = true
 read_only = true
 log_size_max = 8192
 `,
@@ -206,6 +209,8 @@ log_size_max = 8192
     assert.equal(await ask("cat", "/proc/sys/net/core/somaxconn"), "77");
     assert.equal(await ask("sh", "-c", "ulimit -n; ulimit -H -n"), "111\n222");
     assert.equal(await ask("cat", "/given/file"), "given");
+    assert.match(await ask("ls", "-l", "/dev/given"), /^c.* 1, +3 /);
+    assert.match(world.log, /a key has no effect.*runtime\.selinux/);
     assert.match(await ask("grep", "CapBnd", "/proc/self/status"), /0000000000000081$/);
     assert.match(
       (await failure(world.runtime.execSync({ containerId: id, cmd: ["/no/such"] }))).message,

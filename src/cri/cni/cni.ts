@@ -71,7 +71,9 @@ export class Cni {
     this.#problem = `cni config load failed: no network config found in ${confDir}: cni plugin not initialized: failed to load cni config`;
     for (const name of names) {
       try {
-        this.#network = parseNetwork(readFileSync(join(confDir, name), "utf8"));
+        const network = parseNetwork(readFileSync(join(confDir, name), "utf8"));
+        if (this.#config.network !== undefined && network.name !== this.#config.network) continue;
+        this.#network = network;
         return;
       } catch (error) {
         this.#problem = `cni config load failed: ${name}: ${messageOf(error)}`;

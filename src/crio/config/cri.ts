@@ -22,6 +22,7 @@ export function criConfig(config: CrioConfig): CriConfig {
       ...base.cni,
       binDirs: network.plugin_dirs.map((dir) => dir.replace(/(.)\/+$/, "$1")),
       confDir: network.network_dir.replace(/(.)\/+$/, "$1"),
+      ...(network.cni_default_network === "" ? {} : { network: network.cni_default_network }),
     },
     defaultRuntime: runtime.default_runtime,
     runtimes: Object.fromEntries(

@@ -106,7 +106,11 @@ async function pullImage(
   const { image } = settings.crio;
   let names: string[];
   try {
-    names = expandName(settings.registries, text.replace(/^docker:\/\//, ""));
+    names = expandName(
+      settings.registries,
+      text.replace(/^docker:\/\//, ""),
+      image.short_name_mode === "enforcing",
+    );
   } catch (error) {
     throw nameError(text, error);
   }

@@ -10,8 +10,11 @@ export function isQualified(text: string): boolean {
   return first.includes(".") || first.includes(":") || first === "localhost";
 }
 
-/** The whole names that a name may stand for, in the order to try: itself, its alias, or one per registry to search. */
-export function expandName({ search, aliases }: Registries, text: string): string[] {
+/**
+ * The whole names that a name may stand for, in the order to try: itself, its alias, or one per registry to search. With
+ * `enforcing`, nobody being there to choose, more than one such registry is refused.
+ */
+export function expandName({ search, aliases }: Registries, text: string, enforcing = false): string[] {
   if (isQualified(text)) return [canonical(text)];
   const { name, rest } = splitName(text);
   const alias = aliases[name];
@@ -19,6 +22,10 @@ export function expandName({ search, aliases }: Registries, text: string): strin
   if (search.length === 0)
     throw invalid(
       `short-name ${JSON.stringify(text)} did not resolve to an alias and no unqualified-search registries are defined`,
+    );
+  if (enforcing && search.length > 1)
+    throw invalid(
+      `short name mode is enforcing, but image name ${JSON.stringify(text)} returns ambiguous list: ${search.join(", ")}`,
     );
   return search.map((registry) => canonical(`${registry}/${text}`));
 }

@@ -31,6 +31,10 @@ describe("registries.conf", () => {
       "quay.io/nginx:latest",
       "docker.io/library/nginx:latest",
     ]);
+    expect(() => expandName(registries, "nginx", true)).toThrow(
+      /enforcing.*ambiguous list: quay\.io, docker\.io/,
+    );
+    expect(expandName(registries, "box", true)).toHaveLength(1);
     expect(expandName(registries, "localhost/x")).toEqual(["localhost/x:latest"]);
     expect(() => expandName(parse(""), "nginx")).toThrow(/short-name "nginx" did not resolve/);
   });
