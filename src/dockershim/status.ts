@@ -45,7 +45,7 @@ export async function handlerOf(context: Context, runtime: string): Promise<stri
 
 /** Docker 25 and later can make read-only mounts recursive. */
 export const knowsRecursiveReadOnly = ({ client }: Context): boolean =>
-  !versionLess(client.apiVersion, "1.44") && !client.transport.corten;
+  !versionLess(client.apiVersion, "1.44");
 
 /** Whether pods can be run, and what the daemon's runtimes can do. */
 export async function statusOf(

@@ -15,7 +15,7 @@ const own = join(import.meta.dir, "dockershim.scenarios.ts");
  * CAP_SYS_RESOURCE is missing; and what the daemon has no part in, to save time.
  */
 const left =
-  /^(users: |volumes|CDI|what a pod is to have|an image of a registry|a container is confined|Version|a stop|what is not|fifty|killed again|the calls)/;
+  /^(users: |CDI|what a pod is to have|an image of a registry|a container is confined|Version|a stop|what is not|fifty|killed again|the calls)/;
 
 describe(`CRI on ${server}`, () => {
   const test = requires("/usr/sbin/dockerd");

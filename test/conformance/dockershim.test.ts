@@ -10,10 +10,10 @@ const shared = join(import.meta.dir, "../integration/cri.scenarios.ts");
 const own = join(import.meta.dir, "dockershim.scenarios.ts");
 
 /**
- * What the Engine API has no words for (user namespaces, mount options, pods as a whole), what is a daemon's own matter
- * (mirrors, CDI), and volumes, whose recursive read-only kind our dockerd does not have.
+ * What the Engine API has no words for (user namespaces, mount options, pods as a whole), and what is a daemon's own matter
+ * (mirrors, CDI).
  */
-const left = /^(users: |volumes|CDI|what a pod is to have|an image of a registry)/;
+const left = /^(users: |CDI|what a pod is to have|an image of a registry)/;
 
 describe(`CRI on ${server}`, () => {
   for (const name of Object.keys(scenarios))

@@ -470,6 +470,9 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
     sh("mount", "-t", "tmpfs", "below", join(volume, "below"));
     const shared = join(world.dir, "shared");
     mkdirSync(shared);
+    const { recursiveReadOnlyMounts } = (await world.runtime.status({})).runtimeHandlers[0]!.features!;
+    // A Docker daemon has images as volumes from API 1.48 on.
+    const images = !world.server.docker;
     sh("mount", "--bind", shared, shared);
     sh("mount", "--make-rshared", shared);
     try {
@@ -477,32 +480,47 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
         mounts: [
           { hostPath: volume, containerPath: "/rw" },
           { hostPath: volume, containerPath: "/ro", readonly: true },
-          { hostPath: volume, containerPath: "/rro", readonly: true, recursiveReadOnly: true },
+          {
+            hostPath: volume,
+            containerPath: "/rro",
+            readonly: true,
+            recursiveReadOnly: recursiveReadOnlyMounts,
+          },
           { hostPath: join(world.dir, "made"), containerPath: "/made" },
           {
             hostPath: shared,
             containerPath: "/slave",
             propagation: MountPropagation.PROPAGATION_HOST_TO_CONTAINER,
           },
-          {
-            containerPath: "/image",
-            readonly: true,
-            image: { image: world.registry.busybox },
-            imageSubPath: "etc",
-          },
+          ...(images
+            ? [
+                {
+                  containerPath: "/image",
+                  readonly: true,
+                  image: { image: world.registry.busybox },
+                  imageSubPath: "etc",
+                },
+              ]
+            : []),
         ],
       });
       await world.exec(id, "touch", "/rw/file", "/ro/below/file", "/made/file");
       assert.ok(existsSync(join(world.dir, "made/file")));
-      for (const path of ["/ro/file2", "/rro/file2", "/rro/below/file2", "/image/x"])
+      const readonly = [
+        "/ro/file2",
+        "/rro/file2",
+        ...(recursiveReadOnlyMounts ? ["/rro/below/file2"] : []),
+        ...(images ? ["/image/x"] : []),
+      ];
+      for (const path of readonly)
         assert.match((await failure(world.exec(id, "touch", path))).message, /Read-only file system/, path);
-      assert.match(await world.exec(id, "cat", "/image/group"), /staff/);
+      if (images) assert.match(await world.exec(id, "cat", "/image/group"), /staff/);
       mkdirSync(join(shared, "later"));
       sh("mount", "-t", "tmpfs", "later", join(shared, "later"));
       writeFileSync(join(shared, "later/file"), "seen");
       assert.equal(await world.exec(id, "cat", "/slave/later/file"), "seen");
       sh("umount", join(shared, "later"));
-      const refused = world.create(pod, forever, {
+      const refused = world.run(pod, forever, {
         metadata: { name: "bidirectional" },
         mounts: [
           { hostPath: "/", containerPath: "/host", propagation: MountPropagation.PROPAGATION_BIDIRECTIONAL },

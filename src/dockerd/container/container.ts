@@ -19,6 +19,8 @@ export interface MountRecord {
   writable: boolean;
   propagation: string;
   recursive: boolean;
+  /** Bind: read-only means all that is mounted below it, too. */
+  recursiveReadOnly?: boolean;
   /** Volume: content of the image below is not copied in. */
   noCopy?: boolean;
   /** Volume: only this directory of it. */

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { toSpecMount } from "../spec/mounts.ts";
 import { fullConfig, fullHostConfig } from "./defaults.ts";
 import { parseBind, parseMount, planMounts } from "./mount-points.ts";
 import type { ContainerStore } from "./store.ts";
@@ -48,4 +49,14 @@ test("two mounts at one place are refused; an image's volume gives way", () => {
   expect(() =>
     planMounts(config, fullHostConfig({ Binds: ["v:/b", "w:/b/"] }), {} as ContainerStore),
   ).toThrow("Duplicate mount point: /b");
+});
+
+test("a read-only bind is so to its bottom where that is asked for", () => {
+  const bind = (BindOptions: object, ReadOnly = true) =>
+    parseMount({ Type: "bind", Source: "/", Target: "/x", ReadOnly, BindOptions });
+  expect(toSpecMount(bind({ ReadOnlyForceRecursive: true })).options).toEqual(["rbind", "rro", "rprivate"]);
+  expect(toSpecMount(bind({ ReadOnlyNonRecursive: true })).options).toEqual(["rbind", "ro", "rprivate"]);
+  expect(() => bind({ ReadOnlyForceRecursive: true }, false)).toThrow("requires ReadOnly");
+  expect(() => bind({ ReadOnlyForceRecursive: true, Propagation: "rslave" })).toThrow("to be rprivate");
+  expect(() => bind({ ReadOnlyForceRecursive: true, NonRecursive: true })).toThrow("conflicts");
 });

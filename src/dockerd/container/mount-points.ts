@@ -175,6 +175,14 @@ export function parseMount(mount: Mount): MountPlan {
       const propagation = mount.BindOptions?.Propagation ?? "";
       if (propagation !== "" && !propagations.has(propagation))
         throw bad(`invalid propagation mode: ${propagation}`);
+      const recursiveReadOnly = mount.BindOptions?.ReadOnlyForceRecursive ?? false;
+      if (recursiveReadOnly) {
+        const conflicts = mount.BindOptions?.ReadOnlyNonRecursive || mount.BindOptions?.NonRecursive;
+        if (!mount.ReadOnly) throw bad("ReadOnlyForceRecursive requires ReadOnly to be specified");
+        if (conflicts) throw bad("ReadOnlyForceRecursive conflicts with NonRecursive");
+        if (propagation !== "" && propagation !== "rprivate")
+          throw bad("ReadOnlyForceRecursive requires the propagation to be rprivate");
+      }
       const createSource = mount.BindOptions?.CreateMountpoint ?? false;
       if (!createSource && !existsSync(mount.Source))
         throw bad(`bind source path does not exist: ${mount.Source}`);
@@ -184,6 +192,7 @@ export function parseMount(mount: Mount): MountPlan {
         source: posix.normalize(mount.Source).replace(/(.)\/$/, "$1"),
         propagation: propagation || "rprivate",
         recursive: !(mount.BindOptions?.NonRecursive ?? false),
+        ...(recursiveReadOnly ? { recursiveReadOnly } : {}),
         createSource,
       };
     }

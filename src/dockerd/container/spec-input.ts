@@ -113,6 +113,7 @@ function resolvedMounts(
     writable: mount.writable,
     recursive: mount.recursive,
     propagation: mount.propagation,
+    ...(mount.recursiveReadOnly ? { recursiveReadOnly: true } : {}),
     ...(mount.data === undefined ? {} : { data: mount.data }),
   }));
   for (const [destination, data] of Object.entries(record.host.Tmpfs ?? {}))

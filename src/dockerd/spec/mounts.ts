@@ -8,6 +8,8 @@ export interface ResolvedMount {
   destination: string;
   writable: boolean;
   recursive: boolean;
+  /** Binds: a read-only one has nothing below it that is not. */
+  recursiveReadOnly?: boolean;
   /** "" leaves it out, as Docker does for volumes. */
   propagation: string;
   /** tmpfs: its options as given. */
@@ -56,7 +58,7 @@ export function toSpecMount(mount: ResolvedMount): Mount {
     return { destination: mount.destination, type: "tmpfs", source: "tmpfs", options };
   }
   const options = [mount.recursive ? "rbind" : "bind"];
-  if (!mount.writable) options.push("ro");
+  if (!mount.writable) options.push(mount.recursiveReadOnly ? "rro" : "ro");
   if (mount.propagation !== "") options.push(mount.propagation);
   return { destination: mount.destination, type: "bind", source: mount.source, options };
 }
