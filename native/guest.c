@@ -170,7 +170,10 @@ static pid_t opened(int sock) {
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	_exit(serve(sock) < 0 ? 1 : 0);
+	/* The other end of this channel, and of all others, must not live on in us. */
+	if (sock != 3 && dup2(sock, 3) < 0) _exit(1);
+	syscall(SYS_close_range, 4, ~0u, 0);
+	_exit(serve(3) < 0 ? 1 : 0);
 }
 
 /*

@@ -17,7 +17,7 @@ export function findKernel(settings: VmSettings): GuestKernel {
     const version = /vmlinuz-(.+)$/.exec(kernel)?.[1];
     const found = modules ?? (version ? `/lib/modules/${version}/kernel` : undefined);
     if (!found || !existsSync(found))
-      throw missing(`CORTEN_VM_MODULES must name the directory of the modules of ${kernel}`);
+      throw missing(`CORTEN_VM_KERNEL_MODULES must name the directory of the modules of ${kernel}`);
     return { image: kernel, modules: found };
   }
   const versions = list("/boot")
@@ -27,7 +27,7 @@ export function findKernel(settings: VmSettings): GuestKernel {
   const newest = versions.at(-1);
   if (newest === undefined)
     throw missing(
-      "no kernel for the machine in /boot; install one (linux-image-cloud-amd64) or name one by CORTEN_VM_KERNEL and CORTEN_VM_MODULES",
+      "no kernel for the machine in /boot; install one (linux-image-cloud-amd64) or name one by CORTEN_VM_KERNEL and CORTEN_VM_KERNEL_MODULES",
     );
   return { image: `/boot/vmlinuz-${newest}`, modules: `/lib/modules/${newest}/kernel` };
 }

@@ -4,7 +4,7 @@ import { CortenError, invalid } from "../base/errors.ts";
 export interface VmSettings {
   /** CORTEN_VM_KERNEL: a kernel image; else the newest one in /boot. */
   kernel?: string;
-  /** CORTEN_VM_MODULES: the directory of its modules; else /lib/modules/VERSION/kernel. */
+  /** CORTEN_VM_KERNEL_MODULES: the directory of its modules; else /lib/modules/VERSION/kernel. */
   modules?: string;
   /** CORTEN_VM_MEMORY: MiB of a machine whose container has no memory limit. */
   memory: number;
@@ -30,7 +30,7 @@ export function vmSettings(environment: Record<string, string | undefined> = pro
   if (wanted && !acceleration) throw invalid(`CORTEN_VM_ACCEL=${wanted} is neither kvm nor tcg`);
   return {
     ...(environment["CORTEN_VM_KERNEL"] ? { kernel: environment["CORTEN_VM_KERNEL"] } : {}),
-    ...(environment["CORTEN_VM_MODULES"] ? { modules: environment["CORTEN_VM_MODULES"] } : {}),
+    ...(environment["CORTEN_VM_KERNEL_MODULES"] ? { modules: environment["CORTEN_VM_KERNEL_MODULES"] } : {}),
     ...(acceleration ? { acceleration } : {}),
     memory: number("CORTEN_VM_MEMORY", 512, 1 << 20),
     cpus: number("CORTEN_VM_CPUS", 1, 64),
