@@ -13,17 +13,26 @@ interface Group {
 
 const maxId = 2 ** 31 - 1;
 
-function parsePasswd(text: string): Passwd[] {
-  return fields(text).map(([name = "", , uid, gid]) => ({ name, uid: toId(uid), gid: toId(gid) }));
+/** Containers of one image have the same files: the last one read is not read again. */
+function remembering<T>(parse: (text: string) => T): (text: string) => T {
+  let last: { text: string; parsed: T } | undefined;
+  return (text) => {
+    if (last?.text !== text) last = { text, parsed: parse(text) };
+    return last.parsed;
+  };
 }
 
-function parseGroup(text: string): Group[] {
-  return fields(text).map(([name = "", , gid, members = ""]) => ({
+const parsePasswd = remembering((text): readonly Passwd[] =>
+  fields(text).map(([name = "", , uid, gid]) => ({ name, uid: toId(uid), gid: toId(gid) })),
+);
+
+const parseGroup = remembering((text): readonly Group[] =>
+  fields(text).map(([name = "", , gid, members = ""]) => ({
     name,
     gid: toId(gid),
     members: members.split(",").filter(Boolean),
-  }));
-}
+  })),
+);
 
 const fields = (text: string) =>
   text

@@ -146,9 +146,9 @@ const currentDirectory = -100;
 const fifoMode = 0o010600;
 
 async function openMonitors(): Promise<Monitors> {
-  const { connectMonitor, readExit, spawnMonitor } = await import("../monitor/index.ts");
+  const { attachMonitor, readExit, spawnMonitor } = await import("../monitor/index.ts");
   return {
-    connect: connectMonitor,
+    attach: attachMonitor,
     exit: readExit,
     async spawnFifo(options) {
       const { syscall } = await import("../sys/libc.ts");

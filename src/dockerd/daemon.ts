@@ -2,7 +2,7 @@ import type { KeyedMutex } from "../base/async.ts";
 import type { Database } from "../base/database.ts";
 import type { Removal } from "../base/removal.ts";
 import type { ContainerdClient } from "../containerd/client/index.ts";
-import type { Monitor } from "../monitor/index.ts";
+import type { Attachment, Monitor } from "../monitor/index.ts";
 import type { Networks } from "../network/index.ts";
 import type { Builds } from "./build/builds.ts";
 import type { DaemonConfig } from "./config.ts";
@@ -19,7 +19,8 @@ import type { VolumeStore } from "./volumes/store.ts";
 
 /** How the daemon reaches the streams of processes; the monitor folder implements it, tests fake it. */
 export interface Monitors {
-  connect(dir: string): Promise<Monitor>;
+  /** The streams of the process whose monitor lives there; not_found when it has ended. */
+  attach(dir: string, want: { stdin: boolean; stdout: boolean; stderr: boolean }): Promise<Attachment>;
   /** The exit record of a process's directory, if it has ended. */
   exit(dir: string): { exitCode: number; exitedAt: string; oomKilled: boolean } | undefined;
   /** For a foreign containerd: a monitor that owns nothing but the FIFOs' other ends. */

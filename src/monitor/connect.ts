@@ -1,8 +1,8 @@
 import { resolve } from "node:path";
 import { deferred } from "../base/async.ts";
 import { CortenError } from "../base/errors.ts";
-import { Channel, frameTypes, protocolVersion } from "./channel.ts";
-import { MonitorClient, socketOf } from "./monitor.ts";
+import { Channel, frameTypes } from "./channel.ts";
+import { checkVersion, MonitorClient, socketOf } from "./monitor.ts";
 import type { Monitor } from "./types.ts";
 
 interface Hello {
@@ -36,12 +36,11 @@ export async function connectMonitor(dir: string): Promise<Monitor> {
     },
   });
   const { version, pid, monitorPid } = await hello.promise;
-  if (version !== protocolVersion) {
+  try {
+    checkVersion(path, version);
+  } catch (error) {
     channel.close();
-    throw new CortenError(
-      "unimplemented",
-      `the monitor in ${path} speaks version ${version} of the protocol`,
-    );
+    throw error;
   }
   client = new MonitorClient(path, channel, pid, monitorPid);
   for (const [type, payload] of early) client.frame(type, payload);

@@ -2,7 +2,7 @@ import { Readable, Writable } from "node:stream";
 import { type Deferred, deferred } from "../base/async.ts";
 import { CortenError } from "../base/errors.ts";
 import { describeErrno } from "../sys/libc.ts";
-import { Channel, frameTypes } from "./channel.ts";
+import { Channel, frameTypes, protocolVersion } from "./channel.ts";
 import { readExit } from "./exit.ts";
 import type { Attachment, ExitRecord, Monitor, StepTiming, StepWarning } from "./types.ts";
 
@@ -116,14 +116,25 @@ export class MonitorClient implements Monitor {
   }
 }
 
+/** Its hello comes before all else. */
+export function checkVersion(dir: string, version: number): void {
+  if (version !== protocolVersion)
+    throw new CortenError("unimplemented", `the monitor in ${dir} speaks version ${version} of the protocol`);
+}
+
 /** Where a monitor of this directory listens. */
 export const socketOf = (dir: string) => `${dir}/monitor.sock`;
 
-async function attach(
+/**
+ * The streams of the process whose monitor lives in `dir`, over a connection of their own; not_found when it is gone.
+ * Acknowledged when this resolves: nothing after it is missed.
+ */
+export async function attach(
   dir: string,
   want: { stdin: boolean; stdout: boolean; stderr: boolean },
 ): Promise<Attachment> {
   const requests = new Requests();
+  let version = 0;
   let ended = false;
   const readable = () => new Readable({ read: () => channel.resume() });
   const stdout = readable();
@@ -140,7 +151,8 @@ async function attach(
   };
   const channel = await Channel.connect(socketOf(dir), {
     frame(type, payload) {
-      if (type === frameTypes.ack) requests.answer(payload);
+      if (type === frameTypes.hello) version = payload.readUInt32LE(0);
+      else if (type === frameTypes.ack) requests.answer(payload);
       else if (type === frameTypes.stdout) deliver(stdout, payload);
       else if (type === frameTypes.stderr) deliver(stderr, payload);
       else if (type === frameTypes.exit) finish();
@@ -161,7 +173,13 @@ async function attach(
     (want.stdin ? attachFlags.stdin : 0) |
     (want.stdout ? attachFlags.stdout : 0) |
     (want.stderr ? attachFlags.stderr : 0);
-  await requests.ask(channel, frameTypes.attach, "attach", flags);
+  try {
+    await requests.ask(channel, frameTypes.attach, "attach", flags);
+    checkVersion(dir, version);
+  } catch (error) {
+    channel.close();
+    throw error;
+  }
   if (!want.stdout) stdout.push(null);
   if (!want.stderr) stderr.push(null);
   const stdin = want.stdin ? stdinOf(channel, requests) : undefined;

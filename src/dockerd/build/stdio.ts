@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
 import { CortenError, isCode } from "../../base/errors.ts";
 import type { BuildStdio } from "../../build/types.ts";
-import type { Monitor } from "../../monitor/index.ts";
+import type { Attachment } from "../../monitor/index.ts";
 import { abandonStdio, makeStdio } from "../container/stdio.ts";
 import type { Daemon } from "../daemon.ts";
 
@@ -10,23 +10,26 @@ export function buildStdio(daemon: Daemon): BuildStdio {
   return {
     async open(directory) {
       const stdio = await makeStdio(daemon, { dir: directory, terminal: false, stdin: false, hold: true });
-      let monitor: Monitor | undefined = stdio.monitor;
+      const { monitor } = stdio;
+      let attached: Attachment | undefined;
       return {
         stdout: stdio.paths.stdout,
         stderr: stdio.paths.stderr,
         async read(onOutput) {
+          const want = { stdin: false, stdout: true, stderr: true };
+          let attachment: Attachment;
           try {
-            monitor ??= await daemon.monitors.connect(directory);
+            attachment = await (monitor ? monitor.attach(want) : daemon.monitors.attach(directory, want));
           } catch (error) {
             // The process died before its start: that start has the better message.
             if (isCode(error, "not_found")) return { ended: Promise.resolve() };
             throw error;
           }
-          const { stdout, stderr } = await monitor.attach({ stdin: false, stdout: true, stderr: true });
-          const connection = monitor;
+          attached = attachment;
+          const { stdout, stderr } = attachment;
           const ended = Promise.all([drain(stdout, 1), drain(stderr, 2)])
             .then(() => {})
-            .finally(() => connection.close());
+            .finally(() => monitor?.close());
           ended.catch(() => {});
           return { ended };
 
@@ -42,6 +45,7 @@ export function buildStdio(daemon: Daemon): BuildStdio {
           }
         },
         abandon() {
+          attached?.close();
           monitor?.close();
           abandonStdio(stdio);
         },
@@ -49,14 +53,10 @@ export function buildStdio(daemon: Daemon): BuildStdio {
     },
 
     async discard(directory) {
-      let monitor: Monitor | undefined;
       try {
-        monitor = await daemon.monitors.connect(directory);
-        (await monitor.attach({ stdin: false, stdout: false, stderr: false })).close();
+        (await daemon.monitors.attach(directory, { stdin: false, stdout: false, stderr: false })).close();
       } catch (error) {
         if (!isCode(error, "not_found") && !isCode(error, "unavailable")) throw error;
-      } finally {
-        monitor?.close();
       }
     },
   };

@@ -24,16 +24,8 @@ export async function openStreams(
   if (state.paused)
     throw conflict(`container ${container.id} is paused, unpause the container before attach`);
   if (state.running && !state.restarting && monitorDir !== undefined) {
-    const monitor = await daemon.monitors.connect(monitorDir);
-    const attachment = await monitor.attach(want);
-    void monitor.exited.then(
-      () => monitor.close(),
-      () => monitor.close(),
-    );
-    signal.addEventListener("abort", () => {
-      attachment.close();
-      monitor.close();
-    });
+    const attachment = await daemon.monitors.attach(monitorDir, want);
+    signal.addEventListener("abort", () => attachment.close());
     return attachment;
   }
   return new Promise((resolve) => {

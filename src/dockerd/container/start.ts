@@ -4,7 +4,6 @@ import { CortenError, conflict, internal, isCode, messageOf } from "../../base/e
 import { log } from "../../base/log.ts";
 import { span } from "../../base/trace.ts";
 import { packOptions, packRuntimeOptions } from "../../containerd/client/index.ts";
-import type { Monitor } from "../../monitor/index.ts";
 import type { Daemon } from "../daemon.ts";
 import { packSpecExact } from "../spec/pack.ts";
 import { now } from "../time.ts";
@@ -241,20 +240,15 @@ export function runtimeOf(daemon: Daemon, name: string) {
 /** Gives the clients that attached before the start their streams, before the first byte is written. */
 async function joinPending(daemon: Daemon, container: Container, dir: string): Promise<void> {
   if (container.pendingAttaches.size === 0) return;
-  let monitor: Monitor;
   try {
-    monitor = await daemon.monitors.connect(dir);
-    for (const pending of container.pendingAttaches) pending.ready(await monitor.attach(pending.want));
+    for (const pending of container.pendingAttaches)
+      pending.ready(await daemon.monitors.attach(dir, pending.want));
   } catch (error) {
     // The process died before its start: that start has the better message.
     if (isCode(error, "not_found")) return;
     throw error;
   }
   container.pendingAttaches.clear();
-  void monitor.exited.then(
-    () => monitor.close(),
-    () => monitor.close(),
-  );
 }
 
 /** Ends and deletes what is left of a task; nothing of it is an error. */

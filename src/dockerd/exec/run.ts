@@ -50,7 +50,7 @@ export async function runExec(
     exec.pid = pid;
     exec.running = true;
     containerEvent(daemon, container, `exec_start: ${config.cmd.join(" ")}`, { execID: exec.id });
-    const attachment = early ?? (options.attach ? await attachTo(daemon, exec, dir) : undefined);
+    const attachment = early ?? (options.attach ? await daemon.monitors.attach(dir, config) : undefined);
     void waiting
       .then(
         ({ exitStatus }) => exitStatus,
@@ -73,20 +73,6 @@ export async function runExec(
     daemon.removal.exec.discard(dir);
     throw error;
   }
-}
-
-async function attachTo(daemon: Daemon, exec: Exec, dir: string): Promise<Attachment> {
-  const monitor = await daemon.monitors.connect(dir);
-  const attachment = await monitor.attach({
-    stdin: exec.config.stdin,
-    stdout: exec.config.stdout,
-    stderr: exec.config.stderr,
-  });
-  void monitor.exited.then(
-    () => monitor.close(),
-    () => monitor.close(),
-  );
-  return attachment;
 }
 
 /** The process as Docker derives it from the container's: its own user and environment, the container's limits. */
