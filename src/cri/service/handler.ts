@@ -13,6 +13,7 @@ import {
   type MessageInitShape,
   toBinary,
 } from "@bufbuild/protobuf";
+import type { connectNodeAdapter } from "@connectrpc/connect-node";
 import { asCortenError, CortenError, invalid, messageOf, unimplemented } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
 import { statusNumbers } from "../../base/status.ts";
@@ -23,7 +24,8 @@ const messageLimit = 16 << 20;
 const prefixLength = 5;
 const unknownStatus = 2;
 
-export type NodeHandler = (request: Http2ServerRequest, response: Http2ServerResponse) => void;
+/** What connect's servers are, too: both are served on one socket. */
+export type NodeHandler = ReturnType<typeof connectNodeAdapter>;
 
 interface Served {
   method: DescMethod;
@@ -40,7 +42,8 @@ export function grpcHandler(
       const call = implementation[method.localName];
       if (call) methods.set(`/${service.typeName}/${method.name}`, { method, call });
     }
-  return (request, response) => {
+  return (given, given2) => {
+    const [request, response] = [given as Http2ServerRequest, given2 as Http2ServerResponse];
     const served = methods.get(request.url);
     answer(request, response, served, shutdownSignal).catch((error) => {
       log.debug("CRI call failed", { method: served?.method.name ?? request.url, error: String(error) });
