@@ -996,7 +996,8 @@ if (import.meta.main && asked !== undefined) {
   try {
     await scenarios[name!]!(world);
   } catch (error) {
-    process.stderr.write(`${world.log.slice(-4000)}\n`);
+    // What cannot be taken away after it would hide it.
+    process.stderr.write(`${world.log.slice(-4000)}\n${error instanceof Error ? error.stack : error}\n`);
     throw error;
   }
 }
