@@ -9,7 +9,7 @@ import { removeContainer } from "./container/remove.ts";
 import { releaseVolumes } from "./container/volumes.ts";
 import type { Context } from "./context.ts";
 import type { FoundTask } from "./engine.ts";
-import { type Container, nowNanoseconds } from "./records.ts";
+import { type Container, nanosecondsOf, nowNanoseconds } from "./records.ts";
 import { watchHolder } from "./sandbox/holder-task.ts";
 import { mountedNamespaces, removeNamespace } from "./sandbox/namespaces.ts";
 import { discardSandbox, removeSandbox } from "./sandbox/stop.ts";
@@ -82,7 +82,7 @@ async function reconcileContainer(
   const known = record.monitorDir === "" ? undefined : readExit(record.monitorDir);
   const recorded = known && {
     exitCode: known.exitCode,
-    exitedAt: String(BigInt(Date.parse(known.exitedAt)) * 1_000_000n),
+    exitedAt: nanosecondsOf(known.exitedAt),
   };
   await handleEnd(context, container, task?.status === "stopped" ? task.end : (recorded ?? unknownEnd()));
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { nowNanoseconds } from "./records.ts";
+import { nanosecondsOf, nowNanoseconds } from "./records.ts";
 
 test("each time told is later than the one before, and is the time of day", () => {
   let before = 0n;
@@ -9,4 +9,10 @@ test("each time told is later than the one before, and is the time of day", () =
     before = now;
   }
   expect(Math.abs(Number(before / 1_000_000n) - Date.now())).toBeLessThan(50);
+});
+
+test("a time keeps all its digits", () => {
+  expect(nanosecondsOf("2026-11-21T12:00:00.123456789Z")).toBe("1795262400123456789");
+  expect(nanosecondsOf("2026-11-21T13:00:00.5+01:00")).toBe("1795262400500000000");
+  expect(nanosecondsOf("2026-11-21T12:00:00Z")).toBe("1795262400000000000");
 });

@@ -213,3 +213,10 @@ export function nowNanoseconds(): string {
   latest = now > latest ? now : latest + 1n;
   return String(latest);
 }
+
+/** Nanoseconds since 1970 of a time as RFC 3339 has it, with all its digits. */
+export function nanosecondsOf(time: string): string {
+  const fraction = /\.(\d{1,9})\d*(?=Z|[+-])/.exec(time)?.[1] ?? "";
+  const seconds = Date.parse(time.replace(/\.\d+/, ""));
+  return String(BigInt(seconds) * 1_000_000n + BigInt(fraction.padEnd(9, "0")));
+}

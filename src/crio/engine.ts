@@ -7,7 +7,7 @@ import { log } from "../base/log.ts";
 import { execProcess } from "../cri/container/exec.ts";
 import { containerDir } from "../cri/container/paths.ts";
 import type { End, Engine, ExecOptions, FoundTask, MadeContainer, RunningExec } from "../cri/engine.ts";
-import { type Container, type ContainerRecord, nowNanoseconds } from "../cri/records.ts";
+import { type Container, type ContainerRecord, nanosecondsOf, nowNanoseconds } from "../cri/records.ts";
 import { filesOf } from "../cri/sandbox/paths.ts";
 import { mapLayers } from "../cri/sandbox/user-namespace.ts";
 import type { ExitRecord } from "../monitor/index.ts";
@@ -21,8 +21,8 @@ import { directoriesIn, type Live, type Place, rootfsOf } from "./processes/proc
 
 export const engineName = "cri-o";
 
-/** Of a log that is limited, the current file and this many before it are kept: kubelet rotates as well. */
-const keptLogs = 2;
+/** A log at its limit begins anew, as conmon's does: names beside it are kubelet's, which rotates as well. */
+const keptLogs = 1;
 
 export async function crioEngine(parts: CrioParts, version: string): Promise<Engine> {
   const { processes, store, settings, metrics } = parts;
@@ -230,7 +230,7 @@ export async function crioEngine(parts: CrioParts, version: string): Promise<Eng
 
 const endOf = (exit: ExitRecord): End => ({
   exitCode: exit.exitCode,
-  exitedAt: String(BigInt(Date.parse(exit.exitedAt)) * 1_000_000n),
+  exitedAt: nanosecondsOf(exit.exitedAt),
 });
 
 /** Runs a command under a monitor of its own, whatever watches the container itself. */

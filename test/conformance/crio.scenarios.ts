@@ -20,7 +20,7 @@ import { ContainerState } from "../../proto/gen/runtime/v1/container_pb.ts";
 import { corten, run, until } from "../helpers/engine.ts";
 import { freePort } from "../helpers/images.ts";
 import type { ServerName } from "../integration/cri.servers.ts";
-import { World } from "../integration/cri.world.ts";
+import { sh, World } from "../integration/cri.world.ts";
 
 const forever = ["sleep", "1000"];
 
@@ -293,6 +293,30 @@ log_size_max = 8192
     assert.equal(wiped.code, 0, wiped.stderr);
     await world.startDaemon();
     assert.deepEqual((await world.images.listImages({})).images, []);
+  },
+
+  async "crio: a container whose monitor is killed is looked after by the server, now and after a restart"(
+    world,
+  ) {
+    await world.pull();
+    const pod = await world.pod();
+    const [one, two] = [
+      await world.run(pod, forever, { metadata: { name: "one" } }),
+      await world.run(pod, forever, { metadata: { name: "two" } }),
+    ];
+    for (const id of [one, two])
+      process.kill(Number(sh("pgrep", "-f", `monitor .*/containers/${id}/init`).trim()), "SIGKILL");
+    await until("the loss", () => world.log.split("monitor is gone").length === 3);
+    assert.equal((await world.status(one)).state, ContainerState.CONTAINER_RUNNING);
+    assert.equal(await world.exec(one, "echo", "alive"), "alive\n");
+    await world.runtime.stopContainer({ containerId: one, timeout: 0n });
+    assert.equal((await world.status(one)).exitCode, 255);
+    await restart(world, "SIGKILL");
+    assert.equal((await world.status(two)).state, ContainerState.CONTAINER_RUNNING);
+    await world.runtime.stopContainer({ containerId: two, timeout: 0n });
+    assert.equal((await world.status(two)).state, ContainerState.CONTAINER_EXITED);
+    await world.runtime.removePodSandbox({ podSandboxId: pod.id });
+    assert.deepEqual(world.held(), []);
   },
 
   async "crio: layers that no image and no container needs are removed, also after a killed pull"(world) {

@@ -22,7 +22,7 @@ export class ExitFiles {
     try {
       const text = readFileSync(path, "utf8").trim();
       if (!/^-?\d+$/.test(text)) return undefined;
-      return { exitCode: Number(text), exitedAt: statSync(path).mtime.toISOString() };
+      return { exitCode: Number(text), exitedAt: timeOf(path) };
     } catch {
       return undefined;
     }
@@ -72,4 +72,11 @@ export class ExitFiles {
     this.#watcher?.close();
     this.#watcher = undefined;
   }
+}
+
+/** When the file was written, to the nanosecond. */
+function timeOf(path: string): string {
+  const { mtimeNs } = statSync(path, { bigint: true });
+  const seconds = new Date(Number(mtimeNs / 1_000_000_000n) * 1000).toISOString().slice(0, 19);
+  return `${seconds}.${String(mtimeNs % 1_000_000_000n).padStart(9, "0")}Z`;
 }

@@ -65,6 +65,7 @@ const killWait = 10_000;
 export class Processes {
   readonly #live = new Map<string, Live>();
   readonly #discard: (path: string) => void;
+  #closed = false;
 
   constructor(discard: (path: string) => void) {
     this.#discard = discard;
@@ -161,13 +162,30 @@ export class Processes {
       record,
       monitor,
       exit: undefined,
-      exited: ended.then((exit) => {
+      exited: this.#endOf(ended, id, dir, runtime, record).then((exit) => {
         live.exit = exit;
         return exit;
       }),
     };
     this.#live.set(id, live);
     return live;
+  }
+
+  /** A monitor that was killed leaves its process, which is then looked after by us; its code is not known. */
+  async #endOf(
+    ended: Promise<ExitRecord>,
+    id: string,
+    dir: string,
+    runtime: MonitoredRuntime,
+    { pid, startTime }: ProcessRecord,
+  ): Promise<ExitRecord> {
+    try {
+      return await ended;
+    } catch (error) {
+      if (this.#closed) return new Promise(() => {});
+      log.warn("a container's monitor is gone", { id, error: messageOf(error) });
+      return (await runtime.adopt(id, monitorDirOf(dir), pid, startTime)).exited;
+    }
   }
 
   /** What has ended already is no error. */
@@ -266,6 +284,7 @@ export class Processes {
 
   /** Drops the connections to the monitors; everything goes on. */
   close(): void {
+    this.#closed = true;
     for (const { monitor } of this.#live.values()) monitor?.close();
   }
 }
