@@ -39,8 +39,8 @@ const staying: ReadonlySet<string> = new Set([
 /** argv[0] as the caller gave it: a symlink named `runc` makes a runc. */
 function calledAs(): string {
   const name = basename(process.argv0);
-  // containerd makes its shims' names of the runtime's: io.containerd.corten.v2.
-  if (name === "containerd-shim-corten-v2") return "shim";
+  // containerd makes its shims' names of the runtime's: io.containerd.corten.v2. Any other is for us to stand in for.
+  if (/^containerd-shim-[\w-]+-v\d$/.test(name)) return "shim";
   return name.startsWith("corten-") ? name.slice("corten-".length) : name;
 }
 

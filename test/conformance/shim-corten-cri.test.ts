@@ -1,6 +1,6 @@
 /** crictl's suite on Debian's containerd with our shim as the runtime of its CRI: a pod's containers in one shim. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startCri } from "../helpers/cri.ts";
 import { criSuite } from "../helpers/cri-suite.ts";
@@ -34,11 +34,15 @@ test("a runtime class chooses our shim, and a pod's containers share one", async
   const one = await cri.container(pod, "one", ["sleep", "600"]);
   const two = await cri.container(pod, "two", ["sh", "-c", "exit 5"]);
   const tasks = join(cri.root, "run/io.containerd.runtime.v2.task/k8s.io");
-  const told = (name: string) =>
-    new Set([pod.id, one, two].map((id) => readFileSync(join(tasks, id, name), "utf8")));
-  expect(told("address").size).toBe(1);
-  expect(told("shim.pid").size).toBe(1);
-  expect([...told("address")][0]).toContain("/corten-shim/");
+  // containerd 2 does not call `start` for a pod's further containers, and has its own file for what it knows.
+  const addressIn = (id: string) => {
+    const own = join(tasks, id, "bootstrap.json");
+    if (!existsSync(own)) return readFileSync(join(tasks, id, "address"), "utf8");
+    return (JSON.parse(readFileSync(own, "utf8")) as { address: string }).address;
+  };
+  const addresses = new Set([pod.id, one, two].map(addressIn));
+  expect(addresses.size).toBe(1);
+  expect([...addresses][0]).toContain("/corten-shim/");
   expect(await cri.ok("exec", one, "echo", "in")).toBe("in");
   await until("the end of the second container with its status", async () => {
     const { status } = JSON.parse(await cri.ok("inspect", two)) as { status: { exitCode?: number } };
@@ -58,6 +62,6 @@ test("a runtime class chooses our shim, and a pod's containers share one", async
   expect(readdirSync(tasks)).toEqual([]);
   // The other class still is Go's.
   const plain = await cri.pod("plain");
-  expect(readFileSync(join(tasks, plain.id, "address"), "utf8")).not.toContain("/corten-shim/");
+  expect(addressIn(plain.id)).not.toContain("/corten-shim/");
   await cri.ok("rmp", "-f", plain.id);
 }, 120_000);

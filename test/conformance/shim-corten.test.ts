@@ -18,7 +18,7 @@ import { Task } from "../../proto/gen/containerd/task/v2/shim_pb.ts";
 import { createTtrpcTransport } from "../../src/shim/ttrpc/index.ts";
 import { cgroupExists, makeBundle } from "../helpers/bundle.ts";
 import { startContainerd, type TestContainerd } from "../helpers/containerd.ts";
-import { run, until } from "../helpers/engine.ts";
+import { leftovers, run, until } from "../helpers/engine.ts";
 import { requires } from "../helpers/requires.ts";
 import { runtime, shimOnPath } from "../helpers/shim.ts";
 import { onTerminal } from "../helpers/terminal.ts";
@@ -269,6 +269,72 @@ needs(
     expect(readdirSync(task).sort()).toEqual(["address", "config.json", "rootfs", "shim.pid"]);
     await until("the server's end", () => !existsSync(join(root, "corten-shim")));
     rmSync(root, { recursive: true, force: true });
+  },
+  2 * minutes,
+);
+
+requires(
+  "/usr/sbin/dockerd",
+  "containerd",
+  "runc",
+  "/bin/busybox",
+)(
+  "the real dockerd runs on our shim in the place of Go's, by its name",
+  async () => {
+    using _instead = shimOnPath("containerd-shim-runc-v2");
+    await using bundle = makeBundle();
+    const root = mkdtempSync(join(tmpdir(), "corten-shim-dockerd-"));
+    const host = `unix://${join(root, "docker.sock")}`;
+    const flags = ["--data-root", join(root, "lib"), "--exec-root", join(root, "run"), "-H", host];
+    flags.push("--pidfile", join(root, "pid"), "--bridge=none", "--iptables=false");
+    const dockerd = Bun.spawn(["/usr/sbin/dockerd", ...flags], {
+      env: { ...process.env },
+      stdio: ["ignore", "ignore", Bun.file(join(root, "log"))],
+    });
+    const docker = async (...argv: string[]) => {
+      const { code, stdout, stderr } = await run(["docker", "-H", host, ...argv]);
+      return { code, output: stdout + stderr };
+    };
+    const inspect = async (what: string) =>
+      (await docker("inspect", "-f", `{{${what}}}`, "one")).output.trim();
+    try {
+      await until("dockerd", async () => (await docker("version")).code === 0);
+      const archive = join(bundle.directory, "image.tar");
+      expect((await run(["tar", "-C", bundle.rootfs, "-cf", archive, "."])).code).toBe(0);
+      expect((await docker("import", archive, "box:1")).code).toBe(0);
+      const start = ["run", "-d", "--network", "none", "--name", "one", "box:1"];
+      expect((await docker(...start, "sh", "-c", "echo logged; sleep 600")).code).toBe(0);
+      const daemon = join(root, "run/containerd/daemon");
+      expect(readdirSync(daemon)).toContain("corten-shim");
+      expect(await docker("exec", "one", "sh", "-c", "echo in; exit 3")).toEqual({ code: 3, output: "in\n" });
+      expect((await docker("logs", "one")).output).toBe("logged\n");
+      expect((await docker("pause", "one")).code).toBe(0);
+      expect(await inspect(".State.Status")).toBe("paused");
+      expect((await docker("unpause", "one")).code).toBe(0);
+      expect((await docker("stats", "--no-stream", "one")).output).toMatch(/one +[\d.]+% +\d+/);
+      // Its shim is killed: the container ends, as with Go's, and can be started again.
+      const place = join(daemon, "corten-shim", readdirSync(join(daemon, "corten-shim"))[0]!);
+      process.kill(Number(readFileSync(join(place, "pid"), "utf8")), 9);
+      await until("the end", async () => (await inspect(".State.Status")) === "exited");
+      expect(await inspect(".State.ExitCode")).toBe("137");
+      expect((await docker("start", "one")).code).toBe(0);
+      expect(await inspect(".State.Status")).toBe("running");
+      expect((await docker("rm", "-f", "one")).code).toBe(0);
+      const filled = ["run", "--rm", "--network", "none", "-m", "20m", "box:1", "sh", "-c"];
+      expect((await docker(...filled, "x=a; while :; do x=$x$x; done")).code).toBe(137);
+    } finally {
+      dockerd.kill("SIGTERM");
+      await dockerd.exited;
+      const gone = () => leftovers(root).length === 0;
+      await until("the end of what ran", gone).catch(() => {});
+      const left = leftovers(root);
+      for (const line of left) {
+        const [kind, what = ""] = line.split(" ");
+        await run(kind === "mount" ? ["umount", "-l", what] : ["kill", "-9", what]);
+      }
+      rmSync(root, { recursive: true, force: true });
+      expect(left).toEqual([]);
+    }
   },
   2 * minutes,
 );
