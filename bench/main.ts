@@ -23,6 +23,7 @@ import {
   startDocker,
   stopAll,
 } from "./peers.ts";
+import { benchShims } from "./shim.ts";
 
 const wanted = process.argv.slice(2);
 const wants = (name: string) => wanted.length === 0 || wanted.some((word) => name.includes(word));
@@ -227,6 +228,9 @@ async function main(): Promise<void> {
     await benchBuilds({ root, ours, theirs, small, compare, wanted: wants });
   if (wanted.length === 0 || wanted.some((word) => word.startsWith("cri")))
     await benchCri({ root, theirs, registry, small, compare, keep, wanted: wants });
+
+  if (wanted.length === 0 || wanted.some((word) => word.startsWith("shim")))
+    await benchShims({ root, compare, keep, wanted: wants });
 
   await ours.stop();
   await theirs.stop();
