@@ -18,6 +18,8 @@ describe(`CRI on ${server}`, () => {
   const test = requires("/usr/sbin/dockerd");
   for (const name of Object.keys(scenarios))
     if (shown.test(name)) test(name, () => inOwnNetwork(shared, on(server, name)), 120_000);
+  // A real dockerd that is killed takes its containers with it when it starts again.
   for (const name of Object.keys(ownScenarios))
-    test(name, () => inOwnNetwork(own, on(server, name)), 120_000);
+    if (!name.startsWith("the daemon is killed"))
+      test(name, () => inOwnNetwork(own, on(server, name)), 120_000);
 });

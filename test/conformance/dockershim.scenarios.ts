@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { existsSync, lstatSync, readFileSync, readlinkSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { ContainerState } from "../../proto/gen/runtime/v1/container_pb.ts";
+import { ContainerEventType } from "../../proto/gen/runtime/v1/event_pb.ts";
 import { PodSandboxState } from "../../proto/gen/runtime/v1/sandbox_pb.ts";
 import { parserFor } from "../../src/crictl/logs/parse.ts";
 import { EngineClient } from "../../src/engine/client.ts";
@@ -172,6 +174,40 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
     const { status } = await runtime.podSandboxStatus({ podSandboxId: pod.id });
     assert.deepEqual([status!.state, status!.network!.ip], [PodSandboxState.SANDBOX_READY, before]);
     assert.match(await world.exec(id, "ip", "-o", "address"), new RegExp(before));
+    await runtime.removePodSandbox({ podSandboxId: pod.id });
+    assert.deepEqual(world.held(), []);
+  },
+
+  async "the daemon is killed and comes back: the server says so, pods run on, events go on"(world) {
+    const { runtime } = world;
+    await world.pull();
+    const pod = await world.pod();
+    const id = await world.run(pod, forever);
+    const stop = new AbortController();
+    const seen: string[] = [];
+    const following = (async () => {
+      for await (const event of runtime.getContainerEvents({}, { signal: stop.signal }))
+        seen.push(`${event.containerId} ${ContainerEventType[event.containerEventType]}`);
+    })().catch(() => {});
+    const ready = async () => (await runtime.status({})).status!.conditions[0]!;
+    assert.equal((await ready()).status, true);
+    await world.killBelow();
+    await until("the word of it", async () => (await ready()).reason === "DockerDaemonNotReady");
+    assert.equal(await codeOf(runtime.listContainers({})), Code.Unavailable);
+    await world.startBelow();
+    await until("its return", async () => (await ready()).status);
+    assert.equal((await world.status(id)).state, ContainerState.CONTAINER_RUNNING);
+    assert.equal(await world.exec(id, "echo", "still here"), "still here\n");
+    // The stream of events finds the daemon again by itself; from when on, an event tells.
+    await until("an event", async () => {
+      const other = await world.pod();
+      await runtime.removePodSandbox({ podSandboxId: other.id });
+      return seen.some((event) => event.startsWith(other.id));
+    });
+    await runtime.stopContainer({ containerId: id, timeout: 0n });
+    await until("its end", () => seen.includes(`${id} CONTAINER_STOPPED_EVENT`));
+    stop.abort();
+    await following;
     await runtime.removePodSandbox({ podSandboxId: pod.id });
     assert.deepEqual(world.held(), []);
   },

@@ -105,8 +105,7 @@ export class World implements AsyncDisposable {
   }
 
   async startDaemon(): Promise<void> {
-    if (this.#below.length === 0)
-      for (const { argv, socket } of this.server.below) this.#below.push(await this.#spawn(argv, socket));
+    if (this.#below.length === 0) await this.startBelow();
     const { argv, socket } = this.server.program;
     this.#child = await this.#spawn(argv, socket);
     this.#connect();
@@ -139,7 +138,19 @@ export class World implements AsyncDisposable {
   }
 
   async killDaemon(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
-    const child = this.#child!;
+    await this.#end(this.#child!, signal);
+  }
+
+  /** What the server stands on. */
+  async startBelow(): Promise<void> {
+    for (const { argv, socket } of this.server.below) this.#below.push(await this.#spawn(argv, socket));
+  }
+
+  async killBelow(): Promise<void> {
+    for (const child of this.#below.splice(0)) await this.#end(child, "SIGKILL");
+  }
+
+  async #end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
     const ended = new Promise((done) => child.once("exit", done));
     child.kill(signal);
     await ended;
