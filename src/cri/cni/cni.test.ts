@@ -3,6 +3,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { addressesOf, Cni, parseNetwork } from "./cni.ts";
+import { endPlugins } from "./plugin.ts";
 
 /** A directory with plugins that write down how they were called. */
 function world() {
@@ -82,4 +83,21 @@ test("addresses are those of eth0, also in results of old versions", () => {
   ];
   expect(addressesOf({ interfaces, ips })).toEqual(["10.0.0.2", "fd00::2"]);
   expect(addressesOf({ ip4: { ip: "10.1.1.1/8" } })).toEqual(["10.1.1.1"]);
+});
+
+test("a plugin that a killed server has left is ended, with what it has started; others are left alone", async () => {
+  const started = (id: string) =>
+    Bun.spawn(["sh", "-c", "sleep 1000 & wait"], { env: { ...process.env, CNI_CONTAINERID: id } });
+  const [mine, other] = [started("mine"), started("mine-too")];
+  try {
+    // Before it executes the shell it still has our environment.
+    while (!readFileSync(`/proc/${mine.pid}/environ`, "utf8").includes("CNI_CONTAINERID=mine"))
+      await Bun.sleep(5);
+    await endPlugins("mine");
+    expect(await mine.exited).toBe(137);
+    expect(other.exitCode).toBeNull();
+  } finally {
+    for (const one of [mine, other]) one.kill("SIGKILL");
+    await endPlugins("mine-too");
+  }
 });

@@ -1,6 +1,8 @@
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { sleep } from "../../base/async.ts";
 import { CortenError, notFound } from "../../base/errors.ts";
+import { log } from "../../base/log.ts";
 import type { CniResult } from "./types.ts";
 
 /** A plugin that hangs must not keep a pod for ever. */
@@ -42,6 +44,35 @@ export async function callPlugin(
   const result = parse(stdout);
   if (!result) throw new CortenError("unknown", `${what}: its result is not JSON`);
   return result as CniResult;
+}
+
+/**
+ * Ends plugins that a server killed in the middle of an ADD has left at work: what they would still add, a DEL now could not
+ * take away. They are known by what they were told; a plugin's own children have it from it.
+ */
+export async function endPlugins(containerId: string): Promise<void> {
+  const told = `CNI_CONTAINERID=${containerId}`;
+  for (let round = 0; round < 100; round++) {
+    const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && wasTold(name, told));
+    if (pids.length === 0) return;
+    for (const pid of pids) {
+      log.info("a CNI plugin of a killed server is ended", { pid, id: containerId });
+      try {
+        process.kill(Number(pid), "SIGKILL");
+      } catch {
+        // It has ended by itself.
+      }
+    }
+    await sleep(20);
+  }
+}
+
+function wasTold(pid: string, told: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, "utf8").split("\0").includes(told);
+  } catch {
+    return false;
+  }
 }
 
 function parse(text: string): object | undefined {

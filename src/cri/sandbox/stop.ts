@@ -1,6 +1,7 @@
 import { ContainerEventType } from "../../../proto/gen/runtime/v1/event_pb.ts";
 import { messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
+import { endPlugins } from "../cni/plugin.ts";
 import { removeContainer } from "../container/remove.ts";
 import { stopContainer } from "../container/stop.ts";
 import type { Context } from "../context.ts";
@@ -70,6 +71,7 @@ export async function removeSandbox(context: Context, sandbox: Sandbox): Promise
 
 /** For a start that finds a pod half made. */
 export async function discardSandbox(context: Context, sandbox: Sandbox): Promise<void> {
+  if (sandbox.record.network) await endPlugins(sandbox.record.id);
   await releaseSandbox(context, sandbox).catch((error) =>
     log.warn("something of a pod is left", { id: sandbox.record.id, error: messageOf(error) }),
   );
