@@ -13,6 +13,8 @@ export interface Spec {
   hooks?: Hooks;
   annotations?: Record<string, string>;
   linux?: Linux;
+  /** For Windows: read by who explains it only (src/runc/windows.ts). */
+  windows?: unknown;
 }
 
 export interface Process {

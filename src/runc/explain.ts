@@ -7,10 +7,12 @@ import { describe } from "./plan/describe.ts";
 import { compileSeccomp } from "./seccomp/compile.ts";
 import type { Warn } from "./types.ts";
 import { validate } from "./validate.ts";
+import { explainWindows, isForWindows } from "./windows.ts";
 
 /** The plan for a bundle, one line per operation with the field it comes from. Nothing of it is done. */
 export function explain(bundle: string, id = "example", warn: Warn = () => {}): string[] {
   const spec = readSpec(bundle);
+  if (isForWindows(spec)) return explainWindows(spec);
   const rootfs = rootfsOf(spec, bundle);
   const layout = cgroupLayout();
   validate(spec, { rootfs, noPivot: false, unified: layout.mode === "v2", planned: true, warn });

@@ -7,6 +7,7 @@ import { errnoText } from "../sys/cgroup/index.ts";
 import { rootPropagation } from "./compile/mount-options.ts";
 import { Namespaces } from "./compile/namespaces.ts";
 import type { Warn } from "./types.ts";
+import { refuseWindows } from "./windows.ts";
 
 export interface ValidationContext {
   rootfs: string;
@@ -18,6 +19,7 @@ export interface ValidationContext {
 }
 
 export function validate(spec: Spec, context: ValidationContext): void {
+  refuseWindows(spec);
   const namespaces = new Namespaces(spec);
   checkProcess(spec);
   checkRootfs(context.rootfs);

@@ -129,12 +129,15 @@ requires(...needs)(
 
       // Who runs the machine has no rights, and one more that serves files has few.
       const pid = Number((await ok("inspect", "-f", "{{.State.Pid}}", "guest")).trim());
-      const machine = (await run(["ps", "--no-headers", "--ppid", String(pid), "-o", "pid=,user=,comm="]))
-        .stdout;
-      const qemu = /(\d+) nobody +qemu-system/.exec(machine)?.[1];
+      const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
+      const machine = children.map(
+        (child) => `${child} ${readFileSync(`/proc/${child}/comm`, "utf8").trim()}`,
+      );
+      const qemu = machine.find((line) => line.endsWith(" qemu-system-x86"))?.split(" ")[0];
       expect({ machine, qemu }).toMatchObject({ qemu: expect.any(String) });
       const status = readFileSync(`/proc/${qemu}/status`, "utf8");
       expect(status).toContain("CapEff:\t0000000000000000");
+      expect(status).toMatch(/^Uid:\t65534\t65534\t65534\t65534$/m);
       expect(status).toContain("NoNewPrivs:\t1");
       expect(status).toMatch(/Seccomp:\t2/);
       expect(existsSync(`/proc/${qemu}/root/etc/passwd`)).toBe(false);

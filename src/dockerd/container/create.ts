@@ -28,6 +28,15 @@ export interface CreateOptions {
   platform?: Platform;
 }
 
+/** Images of other systems are pulled, kept, looked at and pushed; what would run them is not here (docs/adr/0006). */
+function refuseOtherSystems(image: ImageInfo): void {
+  const { os } = image.content.config;
+  if (os && os !== "linux")
+    throw invalid(
+      `image operating system ${JSON.stringify(os)} cannot be used on this platform: operating system is not supported`,
+    );
+}
+
 /** Makes a container: checked, recorded, with its writable layer and volumes; nothing runs yet. */
 export async function createContainer(
   daemon: Daemon,
@@ -67,6 +76,7 @@ export async function prepareRecord(
   if (config.Image === "") throw invalid("no command specified");
   validateConfig(config);
   const image = await daemon.images.get(config.Image, platform);
+  refuseOtherSystems(image);
   mergeImage(config, image.content.config.config);
   validateConfig(config);
   const command = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];

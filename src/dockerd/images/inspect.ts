@@ -29,6 +29,7 @@ export const inspect: Handler = async (call) => {
     Architecture: config.architecture,
     ...(config.variant ? { Variant: config.variant } : {}),
     Os: config.os,
+    ...(config["os.version"] ? { OsVersion: config["os.version"] } : {}),
     Size: size,
     ...(atLeast(call, "1.44") ? {} : { VirtualSize: size }),
     GraphDriver: { Name: daemon.config.snapshotter, Data: null },
