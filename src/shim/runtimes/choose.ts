@@ -30,7 +30,8 @@ export function chooseRuntime(options: Any | undefined, rootOf: (asked: string) 
   const binary = findBinary(name);
   if (binary) return { ...choice, binary };
   if (name === "runc") return choice;
-  throw notFound(`exec: "${name}": executable file not found in $PATH: not found`);
+  const places = name.includes("/") ? "" : ` (looked in ${searchPath().join(", ")})`;
+  throw notFound(`exec: "${name}": executable file not found in $PATH${places}: not found`);
 }
 
 /** CRI sends these for runtimes whose options it does not know; without a configuration they say nothing. */
@@ -45,10 +46,10 @@ export function openRuntime(choice: RuntimeChoice, discard: (path: string) => vo
   return choice.binary === vmRuntimeName ? vmRuntime(choice, discard) : foreignRuntime(choice, choice.binary);
 }
 
+const searchPath = () => (process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin").split(delimiter);
+
 function findBinary(name: string): string | undefined {
-  const candidates = name.includes("/")
-    ? [name]
-    : (process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin").split(delimiter).map((dir) => join(dir, name));
+  const candidates = name.includes("/") ? [name] : searchPath().map((dir) => join(dir, name));
   return candidates.find((path) => {
     try {
       accessSync(path, constants.X_OK);

@@ -4,8 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CortenError, isCode, messageOf, notFound } from "../../base/errors.ts";
 import { type Monitor, spawnMonitor } from "../../monitor/index.ts";
+import type { Spec } from "../../oci/runtime-spec.ts";
+import { encodeSpec } from "../../oci/spec-text.ts";
 import { statsOfProcess } from "../stats.ts";
 import type { Launched, MonitorPlace, OciRuntime, RuntimeChoice } from "../types.ts";
+import { kindOf, tooOld } from "./kind.ts";
 import { oomWatch } from "./oom.ts";
 
 /** Another OCI runtime by runc's command line, which crun, runsc and Kata's all have. */
@@ -49,7 +52,9 @@ export function foreignRuntime(choice: RuntimeChoice, binary: string): OciRuntim
         run: { kind: "runtime", argv, pidFile, ...(consoleSocket ? { consoleSocket } : {}) },
       });
     } catch (error) {
-      throw new CortenError("unknown", lastError(logFile) ?? messageOf(error), { cause: error });
+      const old = tooOld(await kindOf(binary));
+      const text = lastError(logFile) ?? messageOf(error);
+      throw new CortenError("unknown", old ? `${text} (${old})` : text, { cause: error });
     }
     return { pid: made.pid, monitor: made };
   };
@@ -57,6 +62,7 @@ export function foreignRuntime(choice: RuntimeChoice, binary: string): OciRuntim
   return {
     async create({ id, bundle, spec, monitor }) {
       const oom = await oomWatch(spec, id, choice.systemdCgroup);
+      await standAlone(binary, bundle, spec);
       return launch(
         { ...monitor, ...(oom ? { oom } : {}) },
         [
@@ -110,6 +116,19 @@ export function foreignRuntime(choice: RuntimeChoice, binary: string): OciRuntim
     },
     stats: async (_id, pid) => statsOfProcess(pid),
   };
+}
+
+const containerType = "io.kubernetes.cri.container-type";
+
+/**
+ * gVisor puts a pod's containers into the sandbox of the pod when their annotations say that they are some; they have no
+ * process of their own then, and only gVisor's shim can follow them. By its command line each is a sandbox by itself.
+ */
+async function standAlone(binary: string, bundle: string, spec: Spec): Promise<void> {
+  if (spec.annotations?.[containerType] !== "container") return;
+  if ((await kindOf(binary)).name !== "runsc") return;
+  const { [containerType]: _, ...annotations } = spec.annotations;
+  writeFileSync(join(bundle, "config.json"), encodeSpec({ ...spec, annotations }), { mode: 0o600 });
 }
 
 function temporaryDirectory(): Disposable & { path: string } {
