@@ -11,10 +11,10 @@ import { Shim } from "../shim.ts";
 import { TtrpcServer } from "../ttrpc/index.ts";
 import { GuestBundles } from "./bundles.ts";
 import { askServer, serveControl } from "./control.ts";
+import { tryLock } from "./launch.ts";
 import { namespaceSocket, type Place, placeAt } from "./place.ts";
 import { Publisher } from "./publisher.ts";
 import { sandboxService } from "./sandbox.ts";
-import { tryLock } from "./start.ts";
 
 /** Milliseconds without a start or an end after which memory is given back: what it has to do comes rarely. */
 const asleepAfter = 3000;
