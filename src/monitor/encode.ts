@@ -12,6 +12,8 @@ import {
 } from "./ops.gen.ts";
 
 const headerBytes = 32;
+/** From here on the room for the worst case would be more than a copy is worth. */
+const longText = 1 << 16;
 const encoder = new TextEncoder();
 
 /** One operation as plain data: its shape from the table, the role that runs it, and its fields by name. */
@@ -55,6 +57,12 @@ class Writer {
     const at = this.#reserve(8);
     this.#view.setBigUint64(at, BigInt.asUintN(64, value), true);
   }
+  /** A 64-bit value that needs no more than 31. */
+  small64(value: number): void {
+    const at = this.#reserve(8);
+    this.#view.setUint32(at, value, true);
+    this.#view.setUint32(at + 4, 0, true);
+  }
   patch(at: number, value: number): void {
     this.#view.setUint32(at, value, true);
   }
@@ -68,6 +76,21 @@ class Writer {
     const at = this.#reserve((content.length + 4) & ~3);
     this.#bytes.set(content, at);
   }
+  /** As `blob`, encoded in place. */
+  text(content: string): void {
+    if (content.length > longText) {
+      this.blob(encoder.encode(content));
+      return;
+    }
+    const length = this.#reserve(4);
+    // No character is more than three bytes for each of its units.
+    const most = content.length * 3 + 4;
+    const at = this.#reserve(most);
+    const { written } = encoder.encodeInto(content, this.#bytes.subarray(at, at + most));
+    this.length = at + ((written + 4) & ~3);
+    this.#bytes.fill(0, at + written, this.length);
+    this.#view.setUint32(length, written, true);
+  }
   finish(): Uint8Array {
     return this.#bytes.subarray(0, this.length);
   }
@@ -77,10 +100,10 @@ function refuse(operation: EncodableOperation, field: string, why: string): neve
   throw new CortenError("invalid_argument", `${operation.name}.${field} ${why}`);
 }
 
-function text(operation: EncodableOperation, field: string, value: unknown): Uint8Array {
+function text(operation: EncodableOperation, field: string, value: unknown): string {
   if (typeof value !== "string") refuse(operation, field, "must be a string");
   if (value.includes("\0")) refuse(operation, field, `holds a NUL byte: ${JSON.stringify(value)}`);
-  return encoder.encode(value);
+  return value;
 }
 
 function integer(
@@ -120,13 +143,15 @@ function writeField(out: Writer, operation: EncodableOperation, [name, type, fal
       out.i32(isSmall(value) ? value : Number(integer(operation, name, value, 32, true)));
       break;
     case "u64":
-      out.u64(integer(operation, name, value, 64, false));
+      if (isSmall(value)) out.small64(value);
+      else out.u64(integer(operation, name, value, 64, false));
       break;
     case "i64":
-      out.u64(integer(operation, name, value, 64, true));
+      if (isSmall(value)) out.small64(value);
+      else out.u64(integer(operation, name, value, 64, true));
       break;
     case "str":
-      out.blob(text(operation, name, value));
+      out.text(text(operation, name, value));
       break;
     case "bytes":
       if (!(value instanceof Uint8Array)) refuse(operation, name, "must be bytes");
@@ -135,7 +160,7 @@ function writeField(out: Writer, operation: EncodableOperation, [name, type, fal
     case "strs":
       if (!Array.isArray(value)) refuse(operation, name, "must be a list of strings");
       out.u32(value.length);
-      for (const item of value) out.blob(text(operation, name, item));
+      for (const item of value) out.text(text(operation, name, item));
   }
 }
 

@@ -9,6 +9,8 @@ import type { Sandbox } from "./types.ts";
 const LOOPBACK = 1;
 /** Long enough not to compete with the start that just took one. */
 const REFILL_DELAY = 3;
+/** Who finds none in store is one of many that start at once: what is made now would be made in their time. */
+const BURST_DELAY = 25;
 
 /** A namespace for a container on the default bridge. */
 export interface Prepared {
@@ -64,7 +66,8 @@ export class Sandboxes {
   create(containerId: string, prepared: boolean): Sandbox {
     const path = this.pathOf(containerId);
     this.remove(containerId);
-    const ready = prepared ? (this.#pool.shift() ?? openEmpty()) : undefined;
+    const stored = prepared ? this.#pool.shift() : undefined;
+    const ready = stored ?? (prepared ? openEmpty() : undefined);
     if (ready) {
       try {
         bindNetns(ready.netns, path);
@@ -83,7 +86,8 @@ export class Sandboxes {
         closeSync(bare);
       }
     }
-    if (this.#filling) this.#refill(REFILL_DELAY);
+    if (prepared && !stored) this.#putOff();
+    else if (this.#filling) this.#refill(REFILL_DELAY);
     return { id: sandboxIdOf(containerId), path };
   }
 
@@ -104,6 +108,12 @@ export class Sandboxes {
   fill(): void {
     this.#filling = this.#size > 0;
     if (this.#filling) this.#refill(0);
+  }
+
+  #putOff(): void {
+    clearTimeout(this.#refilling);
+    this.#refilling = undefined;
+    if (this.#filling) this.#refill(BURST_DELAY);
   }
 
   #refill(delay: number): void {
