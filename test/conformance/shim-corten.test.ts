@@ -320,8 +320,10 @@ requires(
       expect((await docker("start", "one")).code).toBe(0);
       expect(await inspect(".State.Status")).toBe("running");
       expect((await docker("rm", "-f", "one")).code).toBe(0);
-      const filled = ["run", "--rm", "--network", "none", "-m", "20m", "box:1", "sh", "-c"];
+      const filled = ["run", "--network", "none", "-m", "20m", "--name", "one", "box:1", "sh", "-c"];
       expect((await docker(...filled, "x=a; while :; do x=$x$x; done")).code).toBe(137);
+      expect(await inspect(".State.OOMKilled")).toBe("true");
+      expect((await docker("rm", "one")).code).toBe(0);
     } finally {
       dockerd.kill("SIGTERM");
       await dockerd.exited;
