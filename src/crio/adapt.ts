@@ -39,7 +39,11 @@ export function adaptSpec(made: MadeContainer, config: CrioConfig, table: Runtim
       spec.process.capabilities.inheritable = spec.process.capabilities.bounding;
   }
   const annotations = { ...asked?.pod.annotations, ...asked?.config.annotations };
-  spec.annotations = { ...table.default_annotations, ...allowed(annotations, table), ...spec.annotations };
+  spec.annotations = {
+    ...table.default_annotations,
+    ...allowed(annotations, table),
+    ...ownAnnotations(made),
+  };
   const hooks = readHooks(runtime.hooks_dir, (file, error) =>
     log.warn("a hook is left out", { file, error: messageOf(error) }),
   );
@@ -58,6 +62,36 @@ const temporary: Mount[] = ["/run", "/tmp", "/var/tmp"].map((destination) => ({
   source: "tmpfs",
   options: ["rw", "nosuid", "nodev", "mode=1777"],
 }));
+
+/**
+ * What hooks and runtimes know CRI-O's containers by, in place of containerd's names for the same. Not its `ContainerType`:
+ * gVisor would look for a sandbox of the pod, and pods have none.
+ */
+function ownAnnotations({ id, spec, asked }: MadeContainer): Record<string, string> {
+  const of = (name: string) => spec.annotations?.[`io.kubernetes.cri.${name}`];
+  const named: Record<string, string | undefined> = {
+    ContainerID: id,
+    SandboxID: of("sandbox-id"),
+    KubeName: of("sandbox-name"),
+    Namespace: of("sandbox-namespace"),
+    ContainerName: of("container-name"),
+    ImageName: of("image-name"),
+    TTY: asked && String(asked.config.tty),
+    Stdin: asked && String(asked.config.stdin),
+    StdinOnce: asked && String(asked.config.stdinOnce),
+  };
+  const others = Object.entries(spec.annotations ?? {}).filter(
+    ([name]) => !name.startsWith("io.kubernetes.cri."),
+  );
+  return {
+    ...Object.fromEntries(others),
+    ...Object.fromEntries(
+      Object.entries(named).flatMap(([name, value]) =>
+        value === undefined ? [] : [[`io.kubernetes.cri-o.${name}`, value]],
+      ),
+    ),
+  };
+}
 
 /** Annotations that the runtime's table lets through to the runtime, by their beginnings. */
 const allowed = (annotations: Record<string, string>, { allowed_annotations }: RuntimeTable) =>

@@ -12,6 +12,8 @@ const own = join(import.meta.dir, "crio.scenarios.ts");
 const conmon =
   /^(containers of a pod|a stop|a container that cannot|memory|ExecSync|a log|after kill|killed again|a pod whose|corten crictl)/;
 const runc = /^(a container is created|a log|after kill)/;
+/** gVisor has sysctls of its own, and no way to end a command in a container by its process on the machine. */
+const runsc = /^(a container is created|a container that cannot)/;
 
 describe("CRI-O", () => {
   for (const name of [...Object.keys(ownScenarios), ...Object.keys(conmonScenarios)])
@@ -27,4 +29,11 @@ describe("CRI-O with conmon and runc", () => {
 describe("CRI-O with runc", () => {
   for (const name of Object.keys(scenarios))
     if (runc.test(name)) test(name, () => inOwnNetwork(shared, on("crio with runc", name)), 120_000);
+});
+
+describe("CRI-O with runsc", () => {
+  for (const name of Object.keys(scenarios))
+    if (runsc.test(name)) test(name, () => inOwnNetwork(shared, on("crio with runsc", name)), 120_000);
+  const log = Object.keys(scenarios).find((name) => name.startsWith("a log"))!;
+  test(`under conmon: ${log}`, () => inOwnNetwork(shared, on("crio with conmon and runsc", log)), 120_000);
 });

@@ -28,7 +28,9 @@ export type ServerName =
   | "dockershim and the real dockerd"
   | "crio"
   | "crio with conmon and runc"
-  | "crio with runc";
+  | "crio with runc"
+  | "crio with runsc"
+  | "crio with conmon and runsc";
 
 const names = (dir: string) => (existsSync(dir) ? readdirSync(dir) : []);
 
@@ -42,6 +44,9 @@ export const servers: Record<ServerName, (dir: string) => Server> = {
   "crio with conmon and runc": (dir) =>
     crio(dir, 'runtime_path = "/usr/sbin/runc"\nmonitor_path = "/usr/bin/conmon"'),
   "crio with runc": (dir) => crio(dir, 'runtime_path = "/usr/sbin/runc"'),
+  "crio with runsc": (dir) => crio(dir, `runtime_path = "${runsc(dir)}"`),
+  "crio with conmon and runsc": (dir) =>
+    crio(dir, `runtime_path = "${runsc(dir)}"\nmonitor_path = "/usr/bin/conmon"`),
 };
 
 /** Our containerd with its CRI, or Debian's with `corten cri` beside it. */
@@ -121,6 +126,17 @@ function onDocker(dir: string, foreign: boolean): Server {
     docker: true,
     held: () => [...names(join(root, "sandbox")), ...names(join(data, "containers"))],
   };
+}
+
+/** gVisor as it runs on this machine: without KVM, cgroups of version 2, and its own network stack. */
+function runsc(dir: string): string {
+  const path = join(dir, "runsc");
+  writeFileSync(
+    path,
+    '#!/bin/sh\nexec /usr/bin/runsc --platform=ptrace --network=host --ignore-cgroups "$@"\n',
+    { mode: 0o755 },
+  );
+  return path;
 }
 
 /** `corten crio` with settings of its own for its one runtime. */
