@@ -28,7 +28,7 @@ import {
   HealthCheckResponse_ServingStatus as Serving,
 } from "../../proto/gen/grpc/health/v1/health_pb.ts";
 import { nameHost } from "../base/authority.ts";
-import { asCortenError, conflict } from "../base/errors.ts";
+import { asCortenError, conflict, unimplemented } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { statusNumbers } from "../base/status.ts";
 import type { InProcessServices } from "./client/local.ts";
@@ -78,6 +78,14 @@ export async function serve(
     writeMaxBytes: messageLimit,
     interceptors: [convertErrors],
     shutdownSignal: stop.signal,
+    fallback: (request, response) => {
+      // Clients of newer daemons look for a service and do without it when they are told so.
+      const [, service = "", method = ""] = request.url?.split("/") ?? [];
+      const known = published.some(({ typeName }) => typeName === service);
+      const what = known ? `unknown method ${method} for service ${service}` : `unknown service ${service}`;
+      request.resume();
+      refuse(response, unimplemented(what));
+    },
   });
   const own: NodeHandler = (request, response) => {
     const plugin = plugins.find(({ prefix }) => request.url?.startsWith(prefix));
@@ -94,10 +102,13 @@ export async function serve(
 /** gRPC's way to say that a whole service is not there. */
 function refuse(response: Parameters<NodeHandler>[1], error: unknown): void {
   const { code, message } = asCortenError(error);
-  log.error("a service could not be loaded", { error: message });
+  if (code !== "unimplemented") log.error("a service could not be loaded", { error: message });
   response.setHeader("content-type", "application/grpc");
-  response.setHeader("grpc-status", String(statusNumbers.get(code) ?? Code.Unknown));
-  response.setHeader("grpc-message", encodeURIComponent(message));
+  // Not in the headers: Bun ends their stream by an empty frame of data, which Go's clients take for an answer cut off.
+  response.addTrailers({
+    "grpc-status": String(statusNumbers.get(code) ?? Code.Unknown),
+    "grpc-message": encodeURIComponent(message),
+  });
   response.end();
 }
 

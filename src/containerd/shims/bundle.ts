@@ -1,6 +1,4 @@
 import {
-  chmodSync,
-  chownSync,
   existsSync,
   mkdirSync,
   readFileSync,
@@ -11,7 +9,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import type { Spec } from "../../oci/runtime-spec.ts";
-import type { Bundles } from "../../shim/index.ts";
+import { type Bundles, shareWithMapped } from "../../shim/index.ts";
 import { MNT_DETACH, unmountAll } from "../../sys/mount.ts";
 
 /** Says that a bundle's task is a shim's that is a process of its own, and which program that is. */
@@ -38,14 +36,6 @@ export function makeShimBundle(
   symlinkSync(directory, join(bundle, "work"));
   writeFileSync(join(bundle, "config.json"), task.config, { mode: 0o600 });
   return bundle;
-}
-
-/** Root of a user namespace has to reach its rootfs through the bundle. */
-function shareWithMapped(bundle: string, spec: Spec | undefined): void {
-  const mapped = spec?.linux?.gidMappings?.find(({ containerID }) => containerID === 0);
-  if (!spec?.linux?.uidMappings?.length || !mapped) return;
-  chownSync(bundle, 0, mapped.hostID);
-  chmodSync(bundle, 0o710);
 }
 
 /** The shim's program, for bundles made by `makeShimBundle`. */
