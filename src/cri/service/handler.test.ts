@@ -155,7 +155,7 @@ async function raw(name: string, body: Uint8Array, headers: IncomingHttpHeaders 
     });
     const found: Record<string, unknown> = {};
     stream.on("response", (given) => Object.assign(found, given));
-    stream.on("trailers", (given) => Object.assign(found, given));
+    stream.on("trailers", (given) => Object.assign(found, given, { trailers: Object.keys(given) }));
     stream.resume();
     stream.end(body);
     await new Promise((done) => stream.on("close", done));
@@ -188,6 +188,11 @@ test("compressed messages are read; broken, foreign and nameless ones are refuse
   expect(await status("Nothing", framed(message))).toBe("12");
   expect((await raw(name, framed(message), { "content-type": "text/plain" }))[":status"]).toBe(415);
   expect((await client.version({ version: "still here" })).version).toBe("still here");
+});
+
+test("an error's status is in trailers, where Go's clients look for it when the headers do not end the answer", async () => {
+  const answer = await raw("Nothing", framed(new Uint8Array()));
+  expect(answer["trailers"]).toContain("grpc-status");
 });
 
 test("a message beyond the limit is refused", async () => {

@@ -127,7 +127,10 @@ const drained = (response: Http2ServerResponse) =>
     response.on("close", done);
   });
 
-/** The status goes in the trailers, or with the headers when there is nothing before it. */
+/**
+ * The status goes in trailers, also when nothing comes before them: headers that are to be all of an answer must end the
+ * stream themselves, Bun ends it by an empty frame of data, and Go's clients then miss the trailers.
+ */
 function fail(response: Http2ServerResponse, error: unknown): void {
   if (response.stream?.destroyed || response.writableEnded) return;
   const { code, message } = asCortenError(error);
@@ -135,8 +138,8 @@ function fail(response: Http2ServerResponse, error: unknown): void {
     "grpc-status": String(statusNumbers.get(code) ?? unknownStatus),
     "grpc-message": encodeURIComponent(message),
   };
-  if (response.headersSent) response.addTrailers(status);
-  else response.writeHead(200, { "content-type": "application/grpc+proto", ...status });
+  if (!response.headersSent) start(response);
+  response.addTrailers(status);
   response.end();
 }
 
