@@ -3,15 +3,20 @@ import type { CallContext } from "./client/local.ts";
 
 export type { CallContext } from "./client/local.ts";
 
+/** The last name found good: nearly all calls are for one. */
+let checked: string | undefined;
+
 /** The namespace a call is for (gRPC metadata `containerd-namespace`); required by most services. */
 export function namespaceOf(context: CallContext): string {
   const namespace = context.requestHeader.get("containerd-namespace");
   if (!namespace) throw conflict("namespace is required: failed precondition");
+  if (namespace === checked) return namespace;
   try {
     checkIdentifier(namespace, "namespace");
   } catch (error) {
     throw invalid(`namespace validation: ${messageOf(error)}`);
   }
+  checked = namespace;
   return namespace;
 }
 

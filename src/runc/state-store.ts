@@ -39,8 +39,13 @@ export function containerDirectory(root: string, id: string): string {
 export function claim(root: string, id: string): string {
   const directory = containerDirectory(root, id);
   try {
-    mkdirSync(root, { recursive: true, mode: 0o700 });
-    mkdirSync(directory, { mode: 0o711 });
+    try {
+      mkdirSync(directory, { mode: 0o711 });
+    } catch (error) {
+      if (errnoOf(error) !== "ENOENT") throw error;
+      mkdirSync(root, { recursive: true, mode: 0o700 });
+      mkdirSync(directory, { mode: 0o711 });
+    }
   } catch (error) {
     if (errnoOf(error) === "EEXIST") throw alreadyExists(`container with given ID already exists`, error);
     throw new CortenError("permission_denied", `mkdir ${directory}: ${errnoText(error)}`, { cause: error });

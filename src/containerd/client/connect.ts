@@ -42,11 +42,18 @@ function clientOver(
   pieceSize: number,
   close: () => void,
 ): ContainerdClient {
-  const headers = () => {
+  const make = () => {
     const all = new Headers({ "containerd-namespace": namespace });
     if (lease !== undefined) all.set("containerd-lease", lease);
+    return all;
+  };
+  // The same for every call, and only read: a transport copies what it adds to.
+  const plain = make();
+  const headers = () => {
     const trace = traceparent();
-    if (trace) all.set("traceparent", trace);
+    if (!trace) return plain;
+    const all = make();
+    all.set("traceparent", trace);
     return all;
   };
   return {

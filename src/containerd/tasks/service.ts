@@ -1,7 +1,7 @@
 import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
-import type { ServiceImpl } from "@connectrpc/connect";
+import type { Client, ServiceImpl } from "@connectrpc/connect";
 import type { Tasks } from "../../../proto/gen/containerd/services/tasks/v1/tasks_pb.ts";
 import { type StateResponse, Task as TaskApi } from "../../../proto/gen/containerd/task/v2/shim_pb.ts";
 import { alreadyExists, CortenError, conflict, isCode, unimplemented } from "../../base/errors.ts";
@@ -21,8 +21,18 @@ export function tasksService(
   external: ExternalShims,
 ): ServiceImpl<typeof Tasks> {
   const caller = new LocalCaller(new Map([[TaskApi.typeName, { ...taskService(shim) }]]));
-  const task = (namespace: string) =>
-    makeClient(TaskApi, caller, () => new Headers({ "containerd-namespace": namespace }));
+  const clients = new Map<string, Client<typeof TaskApi>>();
+  const task = (namespace: string) => {
+    let client = clients.get(namespace);
+    if (!client) {
+      const headers = new Headers({ "containerd-namespace": namespace });
+      client = makeClient(TaskApi, caller, () => headers);
+      // Whoever calls may make up a namespace each time.
+      if (clients.size >= 64) clients.clear();
+      clients.set(namespace, client);
+    }
+    return client;
+  };
 
   /** The container must be known, and have a task. */
   const running = (context: CallContext, id: string) => {
