@@ -2,9 +2,10 @@ import { expect, test } from "bun:test";
 import { create } from "@bufbuild/protobuf";
 import { AnySchema } from "@bufbuild/protobuf/wkt";
 import { OptionsSchema } from "../../proto/gen/containerd/runc/v1/oci_pb.ts";
+import { OptionsSchema as RuntimeOptions } from "../../proto/gen/runtimeoptions/v1/api_pb.ts";
 import { timestampOf } from "./events.ts";
 import { packStats } from "./stats.ts";
-import { packOptions, packSpec, unpackAny, unpackSpec } from "./typeurl.ts";
+import { packOptions, packRuntimeOptions, packSpec, unpackAny, unpackSpec } from "./typeurl.ts";
 
 test("messages are packed under their bare name, and read with any prefix", () => {
   const any = packOptions({ binaryName: "crun" });
@@ -52,4 +53,21 @@ test("unlimited counters fit into 64 bits, in both messages", () => {
   };
   expect(packStats(stats, false).typeUrl).toBe("io.containerd.cgroups.v1.Metrics");
   expect(packStats(stats, true).typeUrl).toBe("io.containerd.cgroups.v2.Metrics");
+});
+
+test("a shim's options out of a configuration are typed as its runtime has them", () => {
+  const runc = packRuntimeOptions("io.containerd.runc.v2", { BinaryName: "/bin/x", SystemdCgroup: true });
+  expect(runc?.typeUrl).toBe("containerd.runc.v1.Options");
+  expect(unpackAny(OptionsSchema, runc)).toMatchObject({ binaryName: "/bin/x", systemdCgroup: true });
+  const other = packRuntimeOptions("io.containerd.kata.v2", { TypeUrl: "k", ConfigPath: "/etc/kata.toml" });
+  expect(other?.typeUrl).toBe("runtimeoptions.v1.Options");
+  expect(unpackAny(RuntimeOptions, other)).toMatchObject({ typeUrl: "k", configPath: "/etc/kata.toml" });
+  expect(packRuntimeOptions("/usr/bin/containerd-shim-runc-v2", { Root: "/r" })?.typeUrl).toBe(
+    "containerd.runc.v1.Options",
+  );
+  expect(packRuntimeOptions("io.containerd.kata.v2", {})).toBeUndefined();
+  expect(() => packRuntimeOptions("io.containerd.runc.v2", { Nothing: 1 })).toThrow("unknown option Nothing");
+  expect(() => packRuntimeOptions("io.containerd.runc.v2", { Root: 1 })).toThrow(
+    "option Root has the wrong type",
+  );
 });

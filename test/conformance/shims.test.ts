@@ -1,11 +1,12 @@
 /** Others' shims under our containerd: Debian's containerd-shim-runc-v2 by ctr, by our dockerd and by CRI. */
 import { expect, setDefaultTimeout } from "bun:test";
 import { spawn } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startContainerd, type TestContainerd } from "../helpers/containerd.ts";
 import { startCri } from "../helpers/cri.ts";
-import { type Output, run, startEngine, until } from "../helpers/engine.ts";
+import { corten, type Output, run, startEngine, until } from "../helpers/engine.ts";
 import { startTestRegistry, type TestRegistry } from "../helpers/images.ts";
 import { requires } from "../helpers/requires.ts";
 
@@ -242,6 +243,29 @@ test("our dockerd on the real shim: streams, terminal, limits, exec, logs, pause
     "true",
   );
   expect(kata.stderr).toMatch(/binary not installed .*containerd-shim-kata-v2/);
+});
+
+test("daemon.json's options reach the real shim: it runs our runc", async () => {
+  await using registry = await startTestRegistry();
+  const directory = mkdtempSync(join(tmpdir(), "corten-shims-"));
+  try {
+    const runc = join(directory, "runc");
+    writeFileSync(runc, `#!/bin/sh\necho "$@" >>${directory}/calls\nexec ${corten.join(" ")} runc "$@"\n`, {
+      mode: 0o755,
+    });
+    const file = join(directory, "daemon.json");
+    const options = { BinaryName: runc, Root: join(directory, "state") };
+    writeFileSync(file, JSON.stringify({ runtimes: { both: { runtimeType: shim, options } } }));
+    await using engine = await startEngine(["--config-file", file]);
+    ok(await engine.docker("pull", registry.busybox));
+    const flags = ["run", "--rm", "--runtime", "both", "--network", "none", registry.busybox];
+    expect(ok(await engine.docker(...flags, "echo", "hello"))).toBe("hello\n");
+    const calls = readFileSync(join(directory, "calls"), "utf8");
+    expect(calls).toContain(`--root ${directory}/state/moby`);
+    expect(calls).toMatch(/ create .*--bundle/);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
 });
 
 test("CRI: a pod and its containers in one real shim, by a runtime handler", async () => {
