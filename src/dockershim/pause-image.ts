@@ -26,7 +26,8 @@ export function pauseImageArchive(architecture: string = process.arch): Buffer {
     architecture: architectures[architecture] ?? architecture,
     os: "linux",
     created: "2020-01-01T00:00:00Z",
-    config: { Entrypoint: ["/pause"], WorkingDir: "/", Env: ["PATH=/"] },
+    // As PID 1 it does not hear SIGTERM: who stops it (cri-dockerd, docker) is not to wait.
+    config: { Entrypoint: ["/pause"], WorkingDir: "/", Env: ["PATH=/"], StopSignal: "SIGKILL" },
     rootfs: { type: "layers", diff_ids: [`sha256:${sha256(layer)}`] },
     history: [{ created: "2020-01-01T00:00:00Z", created_by: "corten dockershim" }],
   });
