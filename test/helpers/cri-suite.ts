@@ -10,7 +10,7 @@ import { onTerminal } from "./terminal.ts";
 
 const minutes = 60_000;
 /** 500 take more time than a gate has. */
-const cycles = Number(process.env["CRI_CYCLES"] ?? 100);
+const asked = process.env["CRI_CYCLES"];
 /** MB through a forwarded port and back. */
 const forwarded = 100;
 
@@ -20,14 +20,16 @@ const servers: Record<CriKind, string> = {
   "corten on debian": "our CRI beside Debian's containerd",
   dockershim: "dockershim and our dockerd",
   "dockershim on docker": "dockershim and Debian's dockerd",
+  crio: "crio",
 };
 
-/** `more` is added to config.toml, `which` to the suite's name. */
+/** `more` is added to config.toml, `which` to the suite's name; `usual` is how many pods come and go if nobody asks for more. */
 export function criSuite(
   kind: CriKind,
   lacks: { events?: boolean } = {},
-  { more = "", which = "" }: { more?: string; which?: string } = {},
+  { more = "", which = "", usual = 100 }: { more?: string; which?: string; usual?: number } = {},
 ): void {
+  const cycles = Number(asked ?? usual);
   describe(`crictl on ${servers[kind]}${which}`, () => {
     let cri: TestCri;
     beforeAll(async () => {

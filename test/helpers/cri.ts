@@ -18,8 +18,14 @@ import { basename, join } from "node:path";
 import { answers, corten, leftovers, type Output, run, until } from "./engine.ts";
 import { startTestRegistry } from "./images.ts";
 
-/** Debian's containerd, ours, `corten cri` on Debian's, or `corten dockershim` on our dockerd or on Debian's. */
-export type CriKind = "debian" | "corten" | "corten on debian" | "dockershim" | "dockershim on docker";
+/** Debian's containerd, ours, `corten cri` on Debian's, `corten dockershim` on our dockerd or on Debian's, or `corten crio`. */
+export type CriKind =
+  | "debian"
+  | "corten"
+  | "corten on debian"
+  | "dockershim"
+  | "dockershim on docker"
+  | "crio";
 
 export interface TestCri extends AsyncDisposable {
   readonly kind: CriKind;
@@ -66,7 +72,8 @@ export async function startCri(kind: CriKind, more = ""): Promise<TestCri> {
   const docker = kind.startsWith("dockershim");
   const foreign = kind === "corten on debian";
   const containerdSocket = join(root, "run/containerd.sock");
-  const socket = docker || foreign ? join(root, "cri.sock") : containerdSocket;
+  const crio = kind === "crio";
+  const socket = docker || foreign || crio ? join(root, "cri.sock") : containerdSocket;
   const below: ChildProcess[] = [];
   let child: ChildProcess | undefined;
   let log = "";
@@ -141,6 +148,33 @@ ${more}`,
   const shim = [...corten, "dockershim", "--debug", "--docker-endpoint", `unix://${dockerSocket}`];
   shim.push("--listen", socket, "--root", join(root, "shim"), "--pod-infra-container-image", pause);
   shim.push("--cni-bin-dir", "/usr/lib/cni", "--cni-conf-dir", join(root, "cni"));
+  writeFileSync(
+    join(root, "crio.conf"),
+    `[crio]
+root = "${join(root, "lib")}"
+runroot = "${join(root, "run")}"
+version_file = "${join(root, "run/version")}"
+clean_shutdown_file = "${join(root, "lib/clean.shutdown")}"
+[crio.api]
+listen = "${socket}"
+[crio.runtime]
+log_level = "debug"
+cgroup_manager = "cgroupfs"
+[crio.image]
+pause_image = "${pause}"
+[crio.network]
+network_dir = "${join(root, "cni")}"
+plugin_dirs = ["/usr/lib/cni"]
+`,
+  );
+  const server = [
+    ...corten,
+    "crio",
+    "--config",
+    join(root, "crio.conf"),
+    "--config-dir",
+    join(root, "crio.d"),
+  ];
   const launch = async (argv: string[], listening: string): Promise<ChildProcess> => {
     const started = spawn(argv[0]!, argv.slice(1), { stdio: ["ignore", "pipe", "pipe"] });
     const collect = (text: string) => {
@@ -157,7 +191,7 @@ ${more}`,
   const start = async () => {
     if (docker && below.length === 0) below.push(await launch(dockerd, dockerSocket));
     if (foreign && below.length === 0) below.push(await launch(containerd, containerdSocket));
-    child = await launch(docker ? shim : foreign ? beside : containerd, socket);
+    child = await launch(docker ? shim : foreign ? beside : crio ? server : containerd, socket);
     await until("the CRI service with a network", async () => {
       const { code, stdout } = await cri.crictl("info", "-q");
       return code === 0 && !/"status": false/.test(stdout);

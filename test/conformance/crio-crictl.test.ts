@@ -1,0 +1,4 @@
+/** Our crictl on `corten crio`. */
+import { criSuite } from "../helpers/cri-suite.ts";
+
+criSuite("crio", {}, { usual: 25 });
