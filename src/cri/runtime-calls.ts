@@ -80,9 +80,9 @@ export function runtimeCalls(context: Context): RuntimeBackend {
       await startContainer(context, records.containers.get(containerId));
       return {};
     },
-    async stopContainer({ containerId, timeout }) {
+    async stopContainer({ containerId, timeout }, signal) {
       const container = records.containers.find(containerId);
-      if (container) await stopContainer(context, container, Number(timeout));
+      if (container) await stopContainer(context, container, Number(timeout), signal);
       return {};
     },
     async removeContainer({ containerId }) {

@@ -148,7 +148,11 @@ function stopSignalOf(config: ContainerConfig, image: CriImage): string {
 async function namespacesFor(context: Context, sandbox: Sandbox, config: ContainerConfig) {
   const { namespaces, hostNetwork, holder, id } = sandbox.record;
   const options = config.linux?.securityContext?.namespaceOptions;
-  const mode = options?.pid ?? NamespaceMode.POD;
+  const podsPid = sandbox.config.linux?.securityContext?.namespaceOptions?.pid;
+  const asked = options?.pid ?? NamespaceMode.POD;
+  // The pod's PID namespace may be the host's.
+  const mode =
+    asked === NamespaceMode.POD && podsPid === NamespaceMode.NODE && !holder ? NamespaceMode.NODE : asked;
   const joined: { user?: string; net?: string; ipc?: string; uts?: string; pid?: string } = { ...namespaces };
   if (mode === NamespaceMode.POD) {
     if (!holder) throw invalid("the pod has no PID namespace of its own to share");

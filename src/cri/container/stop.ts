@@ -7,8 +7,16 @@ const sigkill = 9;
 /** SIGKILL takes effect in no time, unless a process hangs in the kernel. */
 const killWait = 30_000;
 
-/** Sends the stop signal, and SIGKILL after `timeout` seconds (at once for 0). What does not run is left as it is. */
-export async function stopContainer(context: Context, container: Container, timeout: number): Promise<void> {
+/**
+ * Sends the stop signal, and SIGKILL after `timeout` seconds (at once for 0). What does not run is left as it is. When
+ * `signal` aborts before that, the container keeps its chance to end by itself: nobody waits for the SIGKILL any more.
+ */
+export async function stopContainer(
+  context: Context,
+  container: Container,
+  timeout: number,
+  signal?: AbortSignal,
+): Promise<void> {
   const { record } = container;
   // A start that is under way is waited for: what it starts is to end as well.
   await context.locks.run(record.id, () => {});
@@ -16,7 +24,12 @@ export async function stopContainer(context: Context, container: Container, time
   const ended = container.ended ?? Promise.resolve();
   if (timeout > 0) {
     await context.engine.signal(record.id, signalNumber(record.stopSignal));
-    if (await within(ended, timeout * 1000)) return;
+    if ((await within(Promise.race([ended, aborted(signal)]), timeout * 1000)) && !signal?.aborted) return;
+    if (signal?.aborted)
+      throw new CortenError(
+        "canceled",
+        `container ${JSON.stringify(record.id)} has its stop signal, and is not killed: nobody waits for its end`,
+      );
   }
   await context.engine.signal(record.id, sigkill);
   if (await within(ended, killWait)) return;
@@ -25,6 +38,12 @@ export async function stopContainer(context: Context, container: Container, time
     `container ${JSON.stringify(record.id)} does not end after SIGKILL`,
   );
 }
+
+const aborted = (signal: AbortSignal | undefined): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal?.aborted) resolve();
+    signal?.addEventListener("abort", () => resolve(), { once: true });
+  });
 
 /** `SIGTERM`, `SIGRTMINPLUS3` or a number. */
 export function signalNumber(name: string): number {
