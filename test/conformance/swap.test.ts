@@ -103,6 +103,41 @@ requires("runsc")("docker run --runtime runsc: gVisor under our dockerd", async 
   }
 });
 
+test("a runtime that is missing, too old or broken is told of by name and reason", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "corten-runtimes-"));
+  try {
+    const old = wrapper(
+      directory,
+      "old",
+      "sh -c 'case $1 in --version) echo runc version 0.1.1;; *) exit 1;; esac' sh",
+    );
+    const broken = wrapper(directory, "broken", "false");
+    await using engine = await startEngine([
+      ...[
+        "--add-runtime",
+        "gone=no-such-runtime",
+        "--add-runtime",
+        `old=${old}`,
+        "--add-runtime",
+        `broken=${broken}`,
+      ],
+    ]);
+    await must(engine, "pull", registry.busybox);
+    const error = async (runtime: string) => {
+      const flags = ["run", "--rm", "--network", "none", "--runtime", runtime, registry.busybox, "true"];
+      return (await engine.docker(...flags)).stderr;
+    };
+    expect(await error("gone")).toMatch(
+      /exec: "no-such-runtime": executable file not found in \$PATH \(looked in \//,
+    );
+    expect(await error("old")).toContain("runc 0.1.1 is too old: 1.0.0 is needed");
+    expect(await error("broken")).toContain(broken);
+    expect(await error("nothing")).toContain("unknown or invalid runtime name: nothing");
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+});
+
 /** A build whose steps are the other containerd's tasks, and whose layers go through its content and diff services. */
 async function buildJob(engine: Engine, root: string): Promise<void> {
   const context = join(root, "context");

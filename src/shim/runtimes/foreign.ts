@@ -53,7 +53,7 @@ export function foreignRuntime(choice: RuntimeChoice, binary: string): OciRuntim
       });
     } catch (error) {
       const old = tooOld(await kindOf(binary));
-      const text = lastError(logFile) ?? messageOf(error);
+      const text = lastError(logFile) ?? `${binary}: ${messageOf(error)}`;
       throw new CortenError("unknown", old ? `${text} (${old})` : text, { cause: error });
     }
     return { pid: made.pid, monitor: made };
