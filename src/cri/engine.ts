@@ -111,6 +111,8 @@ export interface Engine {
   signal(id: string, signal: number): Promise<void>;
   /** Gives back what a process that has ended had, and says whether memory was short. */
   release(container: Container): Promise<{ oomKilled: boolean }>;
+  /** Ends and removes what starts and execs of a server that was killed in the middle of them have left. */
+  abandon?(record: ContainerRecord): Promise<void>;
   /** Deletes a process that waits for its start, which nobody will give. */
   unstart(id: string): Promise<void>;
   exec(container: Container, options: ExecOptions): Promise<RunningExec>;

@@ -55,6 +55,7 @@ async function reconcileContainer(
   const { record } = container;
   if (record.state === "removing") return removeContainer(context, container);
   if (record.state === "making") {
+    await context.engine.abandon?.(record);
     releaseVolumes(context, container);
     await discardContainer(context, container);
     context.records.dropContainer(record.id);
@@ -63,7 +64,11 @@ async function reconcileContainer(
   if (task?.status === "created") {
     // Killed between create and start: nothing of it ran, and kubelet will ask again.
     await context.engine.unstart(record.id);
-    if (record.state === "created") return;
+    task = undefined;
+  }
+  if (!task && record.state === "created") {
+    await context.engine.abandon?.(record);
+    return;
   }
   if (task?.status === "running") {
     if (record.state === "created") record.startedAt = nowNanoseconds();

@@ -2,7 +2,7 @@
 import { describe, test } from "bun:test";
 import { join } from "node:path";
 import { inOwnNetwork } from "../helpers/in-own-network.ts";
-import { on, scenarios } from "../integration/cri.scenarios.ts";
+import { long, on, scenarios } from "../integration/cri.scenarios.ts";
 
 const script = join(import.meta.dir, "../integration/cri.scenarios.ts");
 
@@ -13,5 +13,6 @@ const left = /^(volumes|Version)/;
 
 describe("CRI on the real containerd", () => {
   for (const name of Object.keys(scenarios))
-    if (!left.test(name)) test(name, () => inOwnNetwork(script, on("the real containerd", name)), 120_000);
+    if (!left.test(name) && !long.test(name))
+      test(name, () => inOwnNetwork(script, on("the real containerd", name)), 120_000);
 });

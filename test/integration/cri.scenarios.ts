@@ -44,6 +44,9 @@ const forever = ["sleep", "1000"];
 /** Ends at SIGTERM. */
 const polite = ["sh", "-c", "trap 'exit 0' TERM; touch /ready; while :; do sleep 0.05; done"];
 
+/** What takes long; cri-load.test.ts runs it, on our containerd and on the real one. */
+export const long = /^(fifty|killed again|the calls of a kubelet|users:)/;
+
 export const scenarios: Record<string, (world: World) => Promise<void>> = {
   async "Version, Status and RuntimeConfig say what there is, and the network's condition follows its configuration"({
     runtime,

@@ -14,6 +14,7 @@ export async function removeContainer(context: Context, container: Container): P
     if (!context.records.containers.find(record.id)) return;
     record.state = "removing";
     context.records.saveContainer(container);
+    await context.engine.abandon?.(record);
     releaseVolumes(context, container);
     await discardContainer(context, container);
     context.records.dropContainer(record.id);

@@ -10,6 +10,7 @@ import { getImage } from "../images/store.ts";
 import { snapshotterRoot } from "../images/usage.ts";
 import { nowNanoseconds } from "../records.ts";
 import { packResources } from "../spec/resources.ts";
+import { abandonContainer } from "./abandon.ts";
 import type { ContainerdParts } from "./context.ts";
 import { startExec } from "./exec.ts";
 import { madeContainer, runtimeOf } from "./made.ts";
@@ -58,6 +59,7 @@ export function containerdEngine(context: ContainerdParts, version: string): Eng
       });
       return { oomKilled: oomKilled.delete(record.id) || (readExit(record.monitorDir)?.oomKilled ?? false) };
     },
+    abandon: (record) => abandonContainer(context, record.id),
     async unstart(id) {
       await client.tasks.delete({ containerId: id });
     },
