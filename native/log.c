@@ -108,7 +108,7 @@ static void put_json(struct log *log, const char *data, size_t size) {
 }
 
 static void put_entry(struct log *log, enum log_stream stream, const struct timespec *time, const char *data,
-		      size_t size, bool last, bool newline) {
+		      size_t size, bool newline) {
 	static const char *const names[] = {"stdout", "stderr"};
 	char stamp[40];
 	if (log->max_size > 0 && log->size + log->used >= log->max_size) rotate(log);
@@ -116,7 +116,7 @@ static void put_entry(struct log *log, enum log_stream stream, const struct time
 	if (log->format == LOG_CRI) {
 		put(log, stamp, n);
 		put(log, stream == STREAM_STDOUT ? " stdout " : " stderr ", 8);
-		put(log, last ? "F " : "P ", 2);
+		put(log, newline ? "F " : "P ", 2); /* What ends without a newline is a part to the end. */
 		put(log, data, size);
 		put(log, "\n", 1);
 		return;
@@ -138,7 +138,7 @@ static void end_entry(struct log *log, enum log_stream stream, struct line *line
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME, &now);
 	if (!line->partial) line->time = now;
-	put_entry(log, stream, &line->time, data, size, last, newline);
+	put_entry(log, stream, &line->time, data, size, newline);
 	line->partial = !newline && !last;
 	line->used = 0;
 }

@@ -176,6 +176,13 @@ describe.each(["shipped", "sanitized"] as const)("the monitor (%s)", (kind) => {
     expect(lines[3]).toMatch(/^\S+Z stdout F end$/);
   });
 
+  test("what ends without a newline stays a part in CRI's format", async () => {
+    const cri = join(box.dir, "cri");
+    await (await start("echo one; printf two", { log: { path: cri, format: "cri" } })).exited;
+    const lines = readFileSync(cri, "utf8").trimEnd().split("\n");
+    expect(lines.map((line) => line.replace(/^\S+ /, ""))).toEqual(["stdout F one", "stdout P two"]);
+  });
+
   test("rotates logs by size and keeps so many files", async () => {
     const script = "i=0; while [ $i -lt 200 ]; do echo line $i; i=$((i+1)); done";
     await (await start(script, { log: { path: log(), format: "json-file", maxSize: 4000, maxFiles: 3 } }))
