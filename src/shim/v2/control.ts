@@ -1,3 +1,5 @@
+import { invalid, messageOf } from "../../base/errors.ts";
+import { log } from "../../base/log.ts";
 import type { Callback } from "./publisher.ts";
 
 /**
@@ -60,6 +62,23 @@ function answerIn(text: string): ControlAnswer | undefined {
   }
 }
 
+/** Namespaces become names of files; containerd's identifiers are of these characters. */
+const identifier = /^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$/;
+
+export const isIdentifier = (text: string): boolean => text.length <= 76 && identifier.test(text);
+
+function requestIn(text: string): ControlRequest | null {
+  const request = JSON.parse(text) as Partial<ControlRequest> | null;
+  if (request === null) return null;
+  const { namespace, callback } = request;
+  if (typeof namespace !== "string" || !isIdentifier(namespace))
+    throw invalid(`namespace ${JSON.stringify(namespace)} is no identifier`);
+  const addresses = [callback?.ttrpcAddress, callback?.grpcAddress, callback?.publishBinary];
+  if (!callback || addresses.some((value) => typeof value !== "string"))
+    throw invalid("containerd's addresses are missing");
+  return { namespace, callback };
+}
+
 /** Serves the questions at a socket that only root can use. */
 export function serveControl(
   path: string,
@@ -79,8 +98,10 @@ export function serveControl(
             return;
           }
           try {
-            handle(JSON.parse(text) as ControlRequest | null);
+            handle(requestIn(text));
             connection.write(`${JSON.stringify({ pid: process.pid })}\n`);
+          } catch (error) {
+            log.warn("a question is refused", { error: messageOf(error) });
           } finally {
             connection.end();
           }

@@ -1,8 +1,8 @@
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { CortenError, messageOf } from "../../base/errors.ts";
+import { CortenError, invalid, messageOf } from "../../base/errors.ts";
 import type { Arguments } from "./arguments.ts";
-import { askServer, type ControlRequest } from "./control.ts";
+import { askServer, type ControlRequest, isIdentifier } from "./control.ts";
 import { namespaceSocket, type Place, placeIn, placeOf } from "./place.ts";
 
 /**
@@ -10,6 +10,7 @@ import { namespaceSocket, type Place, placeIn, placeOf } from "./place.ts";
  * print: the address (version 2 of the protocol), or for a containerd that knows version 3 its JSON form.
  */
 export async function start(args: Arguments, bundle: string, program: string): Promise<string> {
+  if (!isIdentifier(args.namespace)) throw invalid(`namespace "${args.namespace}" is no identifier`);
   const request: ControlRequest = {
     namespace: args.namespace,
     callback: {
