@@ -53,9 +53,12 @@ test("two mounts at one place are refused; an image's volume gives way", () => {
 
 test("a read-only bind is so to its bottom where that is asked for", () => {
   const bind = (BindOptions: object, ReadOnly = true) =>
-    parseMount({ Type: "bind", Source: "/", Target: "/x", ReadOnly, BindOptions });
-  expect(toSpecMount(bind({ ReadOnlyForceRecursive: true })).options).toEqual(["rbind", "rro", "rprivate"]);
-  expect(toSpecMount(bind({ ReadOnlyNonRecursive: true })).options).toEqual(["rbind", "ro", "rprivate"]);
+    toSpecMount({
+      ...parseMount({ Type: "bind", Source: "/", Target: "/x", ReadOnly, BindOptions }),
+      type: "bind",
+    });
+  expect(bind({ ReadOnlyForceRecursive: true }).options).toEqual(["rbind", "rro", "rprivate"]);
+  expect(bind({ ReadOnlyNonRecursive: true }).options).toEqual(["rbind", "ro", "rprivate"]);
   expect(() => bind({ ReadOnlyForceRecursive: true }, false)).toThrow("requires ReadOnly");
   expect(() => bind({ ReadOnlyForceRecursive: true, Propagation: "rslave" })).toThrow("to be rprivate");
   expect(() => bind({ ReadOnlyForceRecursive: true, NonRecursive: true })).toThrow("conflicts");
