@@ -1,5 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { StatusResponseSchema } from "../../proto/gen/runtime/v1/status_pb.ts";
+import { configInfo } from "./config-info.ts";
 import type { Context } from "./context.ts";
 
 /** Whether pods can be run, and what the runtime handlers can do. */
@@ -31,7 +32,7 @@ export function statusOf(context: Context, verbose: boolean): MessageInitShape<t
     ...(verbose
       ? {
           info: {
-            config: JSON.stringify(config),
+            config: JSON.stringify(configInfo(config)),
             cniconfig: JSON.stringify({
               PluginDirs: config.cni.binDirs,
               PluginConfDir: config.cni.confDir,
