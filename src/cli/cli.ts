@@ -18,7 +18,7 @@ export class Cli {
   readonly err = new Output(2);
   #config: ConfigFile | undefined;
   #client: Promise<EngineClient> | undefined;
-  #daemon: Promise<Daemon> | undefined;
+  #daemon: Daemon | undefined;
 
   constructor(program: string, options: GlobalOptions) {
     this.program = program;
@@ -42,7 +42,7 @@ export class Cli {
     return isTerminal(0);
   }
 
-  daemon(): Promise<Daemon> {
+  daemon(): Daemon {
     this.#daemon ??= chooseDaemon(this.options, this.config, this.configDirectory);
     return this.#daemon;
   }
@@ -60,18 +60,19 @@ export class Cli {
   }
 
   async #connect(settle: (client: EngineClient) => Promise<unknown>): Promise<EngineClient> {
-    const daemon = await this.daemon();
+    const { endpoint, name: hostName, ours } = this.daemon();
+    const { HttpHeaders: headers } = this.config;
     const apiVersion = process.env["DOCKER_API_VERSION"];
     const client = new EngineClient({
-      endpoint: daemon.endpoint,
-      hostName: daemon.name,
-      ...(this.config.HttpHeaders ? { headers: this.config.HttpHeaders } : {}),
+      endpoint,
+      hostName,
+      ...(headers ? { headers } : {}),
       ...(apiVersion ? { apiVersion: apiVersion.replace(/^v/, "") } : {}),
     });
     try {
       await settle(client);
     } catch (error) {
-      if (!daemon.ours || !isCode(error, "unavailable")) throw error;
+      if (!ours || !isCode(error, "unavailable")) throw error;
       const { startDaemon } = await import("./daemon.ts");
       await startDaemon(this, client);
       await settle(client);

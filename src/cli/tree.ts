@@ -2,42 +2,13 @@
  * All verbs: their one line for the help, and where each lives. A verb's file is imported only when it runs, so that
  * `ps` never loads what `run` needs.
  */
-import type { Command } from "./command.ts";
-
-export interface Node {
-  summary: string;
-  load: () => Promise<{ default: Command }>;
-  /** Other names of it in its group. */
-  aliases?: string[];
-  /** The same verb at other places, as the help lists them, without the program's name. */
-  also?: string[];
-  common?: boolean;
-}
+import { exec, type Node, ps, run } from "./frequent.ts";
 
 export interface Group {
   summary: string;
   children: Record<string, Node>;
 }
 
-const run: Node = {
-  summary: "Make a container of an image and run it",
-  load: () => import("./commands/container/run.ts"),
-  also: ["container run", "run"],
-  common: true,
-};
-const exec: Node = {
-  summary: "Run a command in a running container",
-  load: () => import("./commands/container/exec.ts"),
-  also: ["container exec", "exec"],
-  common: true,
-};
-const ps: Node = {
-  summary: "List containers",
-  load: () => import("./commands/container/ps.ts"),
-  also: ["container ls", "container list", "container ps", "ps"],
-  aliases: ["ps", "list"],
-  common: true,
-};
 const pull: Node = {
   summary: "Fetch an image from a registry",
   load: () => import("./commands/image/pull.ts"),

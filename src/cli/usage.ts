@@ -1,7 +1,8 @@
 /** Help texts in docker's layout. Wrapping follows pflag's rules: a column for names, text wrapped at the width. */
 import type { Command } from "./command.ts";
 import type { FlagTable } from "./flags/flag.ts";
-import type { Group, Node } from "./tree.ts";
+import type { Node } from "./frequent.ts";
+import type { Group } from "./tree.ts";
 
 /** The usage line: `docker run [OPTIONS] IMAGE [COMMAND] [ARG...]`. */
 export function usageLine(path: string, command: Command): string {

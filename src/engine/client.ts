@@ -2,6 +2,6 @@
 export { EngineClient } from "./client/client.ts";
 export type { Endpoint, TlsOptions } from "./client/socket.ts";
 export { Connection } from "./client/socket.ts";
-export { demultiplex, jsonLines, readAll } from "./client/streams.ts";
+export { Demultiplexer, demultiplex, jsonLines, readAll } from "./client/streams.ts";
 export type { PingResult } from "./client/system.ts";
 export type { Filters, HijackedStream } from "./client/transport.ts";

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { goQuote } from "../format/quote.ts";
-import { cut } from "../run/values.ts";
+import { cut } from "../run/environment.ts";
 import { type BuildSource, isGitSsh } from "./context.ts";
 import { buildProblem } from "./csv.ts";
 

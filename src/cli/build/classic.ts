@@ -33,7 +33,7 @@ export async function buildClassic(
   headers: Record<string, string>,
 ): Promise<number> {
   const { context } = source;
-  const name = (await cli.daemon()).name;
+  const name = cli.daemon().name;
   for (const flag of modern)
     if (values[flag].length > 0)
       throw buildProblem(`the daemon at ${name} is not Corten's: --${flag} needs one`);

@@ -1,7 +1,7 @@
 /** `--secret`, read as buildx does. */
 import { readFileSync, statSync } from "node:fs";
 import { goQuote } from "../format/quote.ts";
-import { cut } from "../run/values.ts";
+import { cut } from "../run/environment.ts";
 import { buildProblem, fieldsOrFail, flagProblem } from "./csv.ts";
 
 /** BuildKit's limit. */

@@ -2,8 +2,9 @@
 import { Cli } from "../cli.ts";
 import type { Flag, FlagTable } from "../flags/flag.ts";
 import { FlagError, parseFlags } from "../flags/parse.ts";
+import type { Node } from "../frequent.ts";
 import { type defaults, globalFlags } from "../main.ts";
-import { childOf, type Group, type Node, type tree } from "../tree.ts";
+import { childOf, type Group, type tree } from "../tree.ts";
 
 export interface Candidates {
   names: string[];
@@ -133,7 +134,7 @@ const without = ({ names }: Candidates, before: readonly string[]): Candidates =
 });
 
 async function named(cli: Cli, what: "container" | "image" | "network" | "volume"): Promise<Candidates> {
-  const daemon = await cli.daemon();
+  const daemon = cli.daemon();
   if (daemon.ours && daemon.endpoint.kind === "unix") {
     const { existsSync } = await import("node:fs");
     if (!existsSync(daemon.endpoint.path)) return nothing;

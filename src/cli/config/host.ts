@@ -38,11 +38,7 @@ export function contextName(choice: HostChoice, config: ConfigFile): string {
   return process.env["DOCKER_CONTEXT"] || config.currentContext || "default";
 }
 
-export async function chooseDaemon(
-  choice: HostChoice,
-  config: ConfigFile,
-  configDirectory: string,
-): Promise<Daemon> {
+export function chooseDaemon(choice: HostChoice, config: ConfigFile, configDirectory: string): Daemon {
   if (choice.host.length > 0 && choice.context !== "")
     throw new CortenError(
       "invalid_argument",
@@ -51,7 +47,7 @@ export async function chooseDaemon(
   if (choice.host.length > 1) throw new CortenError("invalid_argument", "Specify only one -H");
   const context = contextName(choice, config);
   if (context !== "default") {
-    const { readContext } = await import("./context.ts");
+    const { readContext } = require("./context.ts") as typeof import("./context.ts");
     const found = readContext(configDirectory, context);
     return { ...parseHost(found.host, found.tls), context, ours: false };
   }

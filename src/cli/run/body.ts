@@ -8,12 +8,13 @@ import type {
   Sent,
 } from "../../engine/types.ts";
 import { parseDevices } from "./devices.ts";
+import { cut, readKeyValueFile } from "./environment.ts";
 import type { ContainerValues } from "./flags.ts";
 import { parseTmpfs, parseVolumes } from "./mounts.ts";
 import { endpoints, networkMode } from "./network.ts";
 import { parsePorts } from "./ports.ts";
 import { parseSecurity } from "./security.ts";
-import { checkMac, cut, parseRestartPolicy, readKeyValueFile, toMap } from "./values.ts";
+import { checkMac, parseRestartPolicy, toMap } from "./values.ts";
 
 export interface BodyInput {
   values: ContainerValues;

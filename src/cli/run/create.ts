@@ -36,7 +36,7 @@ export async function bodyOf(
       new Error(`invalid pull option: '${values.pull}': must be one of "always", "missing" or "never"`),
     );
   try {
-    const daemon = cli.config.proxies ? (await cli.daemon()).name : "";
+    const daemon = cli.config.proxies ? cli.daemon().name : "";
     const proxyEnv = proxyEnvironment(cli.config, daemon, values.env);
     return createBody({ values, changed, image: args[0]!, command: args.slice(1), proxyEnv });
   } catch (error) {

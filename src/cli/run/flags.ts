@@ -12,6 +12,7 @@ import {
 } from "../flags/flag.ts";
 import { parseBytes } from "../format/units.ts";
 import { checkCgroupRule } from "./devices.ts";
+import { checkEnv } from "./environment.ts";
 import { parseMount } from "./mounts.ts";
 import { parseNetwork } from "./network.ts";
 import * as check from "./values.ts";
@@ -91,7 +92,7 @@ export const containerFlags = {
   "dns-search": list("", "Domain to search names in", check.checkDnsSearch),
   domainname: string("", "NIS domain name"),
   entrypoint: string("", "Program to run in place of the image's"),
-  env: list("e", "Environment variable (NAME=value, or NAME to pass ours on)", check.checkEnv),
+  env: list("e", "Environment variable (NAME=value, or NAME to pass ours on)", checkEnv),
   "env-file": list("", "File of environment variables"),
   expose: list("", "Port or range of ports the container serves"),
   gpus: parsedList("gpu-request", "GPUs to add ('all' for all)", check.parseGpus),

@@ -3,7 +3,8 @@ import { path } from "../../base/lazy.ts";
 import type { Mount } from "../../engine/types.ts";
 import { parseBool } from "../flags/flag.ts";
 import { parseBytes } from "../format/units.ts";
-import { cut, splitCsv } from "./values.ts";
+import { cut } from "./environment.ts";
+import { splitCsv } from "./values.ts";
 
 /** A flag's boolean whose error names the key. */
 function flagValue(key: string, value: string): boolean {

@@ -1,7 +1,8 @@
 /** `--network`, short and long, with the older flags that mean its first network. */
 import type { EndpointIpamConfig, EndpointSettings, Sent } from "../../engine/types.ts";
 import { goQuote } from "../format/quote.ts";
-import { checkMac, cut, splitCsv } from "./values.ts";
+import { cut } from "./environment.ts";
+import { checkMac, splitCsv } from "./values.ts";
 
 export interface NetworkAttachment {
   target: string;

@@ -1,8 +1,9 @@
 /** `-p` and `--expose`: `ip:host:container/proto`, with ranges, and the long form `target=80,published=8080`. */
 
 import type { PortMap, StringSet } from "../../engine/types.ts";
+import { cut } from "./environment.ts";
 import { isIP } from "./ip.ts";
-import { cut, isPort } from "./values.ts";
+import { isPort } from "./values.ts";
 
 export interface Ports {
   exposed: StringSet;

@@ -1,6 +1,6 @@
 /** Proxy variables from `config.json` (`proxies`), for the daemon in use or by default. */
 import type { ConfigFile, ProxyConfig } from "../config/file.ts";
-import { cut } from "./values.ts";
+import { cut } from "./environment.ts";
 
 const variables: Array<[keyof ProxyConfig, string]> = [
   ["httpProxy", "HTTP_PROXY"],

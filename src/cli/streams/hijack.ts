@@ -1,5 +1,5 @@
 /** Connects our stdio with a container's: attach, run, start -a and exec. */
-import { demultiplex, type HijackedStream } from "../../engine/client.ts";
+import { Demultiplexer, type HijackedStream } from "../../engine/client.ts";
 import type { Cli } from "../cli.ts";
 import { Detached, DetachScanner, defaultDetachKeys, parseDetachKeys } from "./detach.ts";
 
@@ -34,15 +34,24 @@ export async function connectStdio(cli: Cli, stream: HijackedStream, options: St
   }
 }
 
-async function copyOutput(cli: Cli, stream: HijackedStream, options: StdioOptions): Promise<void> {
-  if (options.tty) {
-    for await (const chunk of stream.output) await cli.out.pour(chunk);
-    return;
-  }
-  for await (const { stream: name, bytes } of demultiplex(stream.output)) {
-    if (name === "stderr") await (options.stderr ? cli.err.pour(bytes) : undefined);
-    else if (name === "system") throw new Error(`error from daemon in stream: ${Buffer.from(bytes)}`);
-    else if (options.stdout) await cli.out.pour(bytes);
+async function copyOutput(
+  cli: Cli,
+  { output }: HijackedStream,
+  { tty, stdout, stderr }: StdioOptions,
+): Promise<void> {
+  const frames = tty ? undefined : new Demultiplexer();
+  for (let chunk = await output.read(); chunk; chunk = await output.read()) {
+    if (!frames) {
+      await cli.out.pour(chunk);
+      continue;
+    }
+    frames.feed(chunk);
+    for (let piece = frames.next(); piece; piece = frames.next()) {
+      const { stream, bytes } = piece;
+      if (stream === "stderr") await (stderr ? cli.err.pour(bytes) : undefined);
+      else if (stream === "system") throw new Error(`error from daemon in stream: ${Buffer.from(bytes)}`);
+      else if (stdout) await cli.out.pour(bytes);
+    }
   }
 }
 

@@ -4,20 +4,18 @@ import { fs } from "../../base/lazy.ts";
 /** What a shell reports for a program that SIGPIPE ended. */
 const brokenPipeExit = 141;
 
-/** Longer ones are written by node:fs, which blocks where a pipe is full. */
-const longestLine = 4096;
+/**
+ * Most commands write no more than this at a time: by Bun's own sink, for `node:fs` costs 1.5 ms to load. More is written
+ * by `node:fs`, which waits where a pipe is full.
+ */
+const little = 4096;
 
-/** Loads what much writing needs once the request under way has been sent: the daemon's time, not the user's. */
-export function prepareOutput(): void {
-  setImmediate(fs);
-}
-
-/** Lines that a pipe set to O_NONBLOCK did not take at once. */
-const unwritten: Promise<unknown>[] = [];
+/** What a pipe did not take at once, by file descriptor. */
+const unwritten = new Map<number, Promise<unknown>>();
 
 /** For the end of the program to wait for: undefined, as a rule, when all has been written. */
 export function stillWriting(): Promise<unknown> | undefined {
-  return unwritten.length > 0 ? Promise.all(unwritten) : undefined;
+  return unwritten.size > 0 ? Promise.all(unwritten.values()) : undefined;
 }
 
 function endAtBrokenPipe(error: unknown): never {
@@ -36,7 +34,7 @@ export class Output {
 
   /** Writes all of it before returning; behind `#pending`, should there be any. */
   write(data: string | Uint8Array): void {
-    if (this.#pending) {
+    if (this.#pending || data.length <= little) {
       this.#pour(data);
       return;
     }
@@ -51,10 +49,8 @@ export class Output {
     }
   }
 
-  /** Most commands write nothing but a line: by Bun's own sink, for `node:fs` costs 1.5 ms to load. */
   line(text: string): void {
-    if (text.length > longestLine) this.write(`${text}\n`);
-    else this.#pour(`${text}\n`);
+    this.write(`${text}\n`);
   }
 
   #pour(data: string | Uint8Array): void {
@@ -64,7 +60,7 @@ export class Output {
       const flushed = this.#sink.flush();
       if (flushed instanceof Promise) {
         this.#pending = flushed.catch(endAtBrokenPipe);
-        unwritten.push(this.#pending);
+        unwritten.set(this.fd, this.#pending);
       }
     } catch (error) {
       endAtBrokenPipe(error);
@@ -73,7 +69,9 @@ export class Output {
 
   /** Writes without holding up signals and other streams: for output that may be long. */
   async pour(data: Uint8Array): Promise<void> {
-    await this.#pending;
+    if (data.length <= little) this.#pour(data);
+    if (this.#pending) await this.#pending;
+    if (data.length <= little) return;
     let bytes = data;
     while (bytes.length > 0) {
       const written = await new Promise<number>((resolve, reject) =>

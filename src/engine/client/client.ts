@@ -71,9 +71,9 @@ export class EngineClient implements Disposable {
    * In place of `negotiate`, without a call of its own: connects, and leaves it to the first call to find out that the
    * daemon is older. Not for calls whose body is a stream, or depends on the version.
    */
-  async assume(): Promise<void> {
+  assume(): Promise<void> {
     if (!this.#fixed) this.transport.assume(assumedApiVersion);
-    await this.transport.open();
+    return this.transport.open();
   }
 
   [Symbol.dispose](): void {

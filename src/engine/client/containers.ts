@@ -13,7 +13,7 @@ import type {
   WaitCondition,
   WaitResponse,
 } from "../types.ts";
-import { jsonLines } from "./streams.ts";
+import { firstJson, jsonLines } from "./streams.ts";
 import {
   type Answer,
   encodeFilters,
@@ -179,10 +179,10 @@ export class Containers {
       query: { condition },
       ...(signal ? { signal } : {}),
     });
-    const exited = (async () => {
-      for await (const line of jsonLines<WaitResponse>(answer.body)) return line;
-      throw new Error("the daemon closed the wait without an answer");
-    })();
+    const exited = firstJson<WaitResponse>(answer.body).then((result) => {
+      if (!result) throw new Error("the daemon closed the wait without an answer");
+      return result;
+    });
     exited.catch(() => {});
     return { exited };
   }

@@ -13,25 +13,39 @@ export interface TlsOptions {
   verify: boolean;
 }
 
-export type Endpoint =
-  | { kind: "unix"; path: string }
-  | { kind: "tcp"; host: string; port: number; tls?: TlsOptions };
+interface TcpEndpoint {
+  kind: "tcp";
+  host: string;
+  port: number;
+  tls?: TlsOptions;
+}
+
+export type Endpoint = { kind: "unix"; path: string } | TcpEndpoint;
+
+/** Bytes as they come: by `read`, or by `for await`, whose first use costs a command 0.1 ms more. */
+export interface ByteStream extends AsyncIterable<Uint8Array> {
+  /** The next bytes, or undefined at the end. One reader at a time. */
+  read(): Promise<Buffer | undefined>;
+}
 
 /** Reading stops above this many unread bytes, so that a slow reader slows the sender. */
 const highWater = 256 * 1024;
 
 const encoder = new TextEncoder();
 
-export class Connection {
+export class Connection implements ByteStream {
   #socket: Bun.Socket<unknown> | undefined;
-  #chunks: Uint8Array[] = [];
+  readonly #chunks: Buffer[] = [];
   #queued = 0;
   #paused = false;
   #ended = false;
   #error: Error | undefined;
   #wakeReader: (() => void) | undefined;
   #wakeWriter: (() => void) | undefined;
-  #writing: Promise<void> = Promise.resolve();
+  /** What is written to a kernel that took no more; undefined when nothing waits. */
+  #writing: Promise<void> | undefined;
+  /** Of TLS: undefined without it. */
+  #handshaken: PromiseWithResolvers<void> | undefined;
 
   static async dial(endpoint: Endpoint): Promise<Connection> {
     const connection = new Connection();
@@ -44,26 +58,10 @@ export class Connection {
       connectError: () => {},
     };
     try {
-      if (endpoint.kind === "unix") {
-        connection.#socket = await Bun.connect({ unix: endpoint.path, allowHalfOpen: true, socket });
-      } else {
-        const { host: hostname, port, tls } = endpoint;
-        const secure = tls && {
-          ...(tls.ca === undefined ? {} : { ca: tls.ca }),
-          ...(tls.cert === undefined ? {} : { cert: tls.cert }),
-          ...(tls.key === undefined ? {} : { key: tls.key }),
-          serverName: tls.serverName ?? hostname,
-          rejectUnauthorized: tls.verify,
-        };
-        connection.#socket = await Bun.connect({
-          hostname,
-          port,
-          allowHalfOpen: true,
-          socket: secure ? { ...socket, ...connection.#handshakeHandlers(tls.verify) } : socket,
-          ...(secure ? { tls: secure } : {}),
-        });
-        if (secure) await connection.#handshaken.promise;
-      }
+      connection.#socket =
+        endpoint.kind === "unix"
+          ? await Bun.connect({ unix: endpoint.path, allowHalfOpen: true, socket })
+          : await connection.#dialTcp(endpoint, socket);
     } catch (error) {
       connection.close();
       const errno = (error as NodeJS.ErrnoException).code ?? "";
@@ -72,22 +70,45 @@ export class Connection {
     return connection;
   }
 
-  readonly #handshaken = Promise.withResolvers<void>();
-  #handshakeHandlers(verify: boolean): Pick<Bun.SocketHandler<unknown>, "handshake"> {
-    return {
-      handshake: (_, ok, error) => {
-        if (verify && (!ok || error))
-          this.#handshaken.reject(
-            new Error(
-              error ? `tls: failed to verify certificate: ${error.message}` : "tls: handshake failure",
-            ),
-          );
-        else this.#handshaken.resolve();
+  async #dialTcp(
+    { host: hostname, port, tls }: TcpEndpoint,
+    socket: Bun.SocketHandler<unknown>,
+  ): Promise<Bun.Socket<unknown>> {
+    if (!tls) return Bun.connect({ hostname, port, allowHalfOpen: true, socket });
+    const handshaken = Promise.withResolvers<void>();
+    handshaken.promise.catch(() => {});
+    this.#handshaken = handshaken;
+    const dialed = await Bun.connect({
+      hostname,
+      port,
+      allowHalfOpen: true,
+      socket: {
+        ...socket,
+        handshake: (_, ok, error) => {
+          if (!tls.verify || (ok && !error)) handshaken.resolve();
+          else
+            handshaken.reject(
+              new Error(
+                error ? `tls: failed to verify certificate: ${error.message}` : "tls: handshake failure",
+              ),
+            );
+        },
       },
-    };
+      tls: {
+        ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+        ...(tls.cert === undefined ? {} : { cert: tls.cert }),
+        ...(tls.key === undefined ? {} : { key: tls.key }),
+        serverName: tls.serverName ?? hostname,
+        rejectUnauthorized: tls.verify,
+      },
+    });
+    // Known before the handshake, for `close` to find it should that fail.
+    this.#socket = dialed;
+    await handshaken.promise;
+    return dialed;
   }
 
-  #onData(bytes: Uint8Array): void {
+  #onData(bytes: Buffer): void {
     this.#chunks.push(bytes);
     this.#queued += bytes.length;
     if (this.#queued > highWater && !this.#paused) {
@@ -104,8 +125,7 @@ export class Connection {
   #onEnd(error?: Error): void {
     this.#ended = true;
     if (error) this.#error ??= alertOf(error) ?? error;
-    this.#handshaken.promise.catch(() => {});
-    this.#handshaken.reject(error ?? new Error("connection closed during the TLS handshake"));
+    this.#handshaken?.reject(error ?? new Error("connection closed during the TLS handshake"));
     this.#wakeReader?.();
     this.#wakeWriter?.();
   }
@@ -115,8 +135,7 @@ export class Connection {
     return !this.#ended && this.#chunks.length === 0;
   }
 
-  /** The next bytes, or undefined at the end. One reader at a time. */
-  async read(): Promise<Uint8Array | undefined> {
+  async read(): Promise<Buffer | undefined> {
     while (this.#chunks.length === 0) {
       if (this.#error) throw new CortenError("unavailable", this.#error.message, { cause: this.#error });
       if (this.#ended) return undefined;
@@ -135,8 +154,12 @@ export class Connection {
     return chunk;
   }
 
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    for (let chunk = await this.read(); chunk; chunk = await this.read()) yield chunk;
+  }
+
   /** Puts bytes back that belong to the next reader. */
-  unread(bytes: Uint8Array): void {
+  unread(bytes: Buffer): void {
     if (bytes.length === 0) return;
     this.#chunks.unshift(bytes);
     this.#queued += bytes.length;
@@ -144,13 +167,29 @@ export class Connection {
 
   /** Resolves when the kernel has taken all of it; writes keep their order. */
   write(data: Uint8Array | string): Promise<void> {
+    return this.send(data) ?? Promise.resolve();
+  }
+
+  /** As `write`; undefined when the kernel has taken it at once. */
+  send(data: Uint8Array | string): Promise<void> | undefined {
     const bytes = typeof data === "string" ? encoder.encode(data) : data;
-    const done = this.#writing.then(() => this.#writeAll(bytes));
-    this.#writing = done.catch(() => {});
+    let rest = bytes;
+    if (!this.#writing && !this.#error && !this.#ended && this.#socket) {
+      const taken = this.#socket.write(bytes);
+      if (taken === bytes.length) return undefined;
+      if (taken > 0) rest = bytes.subarray(taken);
+    }
+    const done = this.#sendAfter(this.#writing, rest);
+    const quiet = done.catch(() => {});
+    this.#writing = quiet;
+    void quiet.then(() => {
+      if (this.#writing === quiet) this.#writing = undefined;
+    });
     return done;
   }
 
-  async #writeAll(bytes: Uint8Array): Promise<void> {
+  async #sendAfter(before: Promise<void> | undefined, bytes: Uint8Array): Promise<void> {
+    await before;
     let offset = 0;
     while (offset < bytes.length) {
       if (this.#error) throw new CortenError("unavailable", this.#error.message, { cause: this.#error });

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { demultiplex, jsonLines } from "./streams.ts";
+import { demultiplex, firstJson, jsonLines } from "./streams.ts";
 
 async function* pieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
@@ -32,4 +32,14 @@ test("JSON lines survive being cut within a character", async () => {
   const seen: unknown[] = [];
   for await (const line of jsonLines(pieces(Buffer.from('{"a":"é"}\r\n\n{"b":2}'), 1))) seen.push(line);
   expect(seen).toEqual([{ a: "é" }, { b: 2 }]);
+});
+
+test("the first JSON is there with its line, or at the end", async () => {
+  const body = (...parts: string[]) => {
+    const left = parts.map((part) => Buffer.from(part, "latin1"));
+    return { read: async () => left.shift(), async *[Symbol.asyncIterator]() {} };
+  };
+  expect(await firstJson<unknown>(body('\n{"a":"\xc3', '\xa9"}\n{"b"'))).toEqual({ a: "é" });
+  expect(await firstJson<unknown>(body('{"a":', "1}"))).toEqual({ a: 1 });
+  expect(await firstJson<unknown>(body(" \n"))).toBeUndefined();
 });

@@ -6,8 +6,8 @@ import { CortenError, type ErrorCode, isCode } from "../../base/errors.ts";
 import { span, traceparent } from "../../base/trace.ts";
 import type { ErrorResponse } from "../types.ts";
 import { versionLess } from "../version.ts";
-import { type Body, type HttpResponse, readResponse, sendRequest } from "./http.ts";
-import { Connection, type Endpoint } from "./socket.ts";
+import { type Body, type HttpRequest, type HttpResponse, readResponse, sendRequest } from "./http.ts";
+import { type ByteStream, Connection, type Endpoint } from "./socket.ts";
 import { readAll } from "./streams.ts";
 
 export type QueryValue = string | number | boolean | readonly string[] | undefined;
@@ -30,14 +30,14 @@ export interface CallOptions {
 export interface Answer {
   status: number;
   headers: Map<string, string>;
-  body: AsyncIterable<Uint8Array>;
+  body: ByteStream;
 }
 
 /** A connection that has become a two-way byte stream. */
 export interface HijackedStream {
   /** Of the answer: tells `application/vnd.docker.multiplexed-stream` from raw. */
   mediaType: string;
-  output: AsyncIterable<Uint8Array>;
+  output: ByteStream;
   write(bytes: Uint8Array): Promise<void>;
   /** The end of stdin; output goes on. */
   end(): Promise<void>;
@@ -51,6 +51,11 @@ export interface TransportOptions {
   headers?: Record<string, string>;
   /** How to open the stream, if not by `endpoint` (an ssh context). */
   dial?: () => Promise<Connection>;
+}
+
+interface Exchanged {
+  connection: Connection;
+  response: HttpResponse;
 }
 
 export class Transport {
@@ -89,24 +94,30 @@ export class Transport {
 
   /** One call whose success is in 200–399; anything else is thrown with the daemon's own message. */
   call(method: string, path: string, options: CallOptions = {}): Promise<Answer> {
-    return span("cli", `${method} ${path}`, async () => {
-      const { connection, response } = await this.#exchange(method, path, options, {});
-      if (response.status >= 400) {
-        const error = await daemonError(response, method, path);
-        connection.close();
-        throw error;
-      }
-      return {
-        status: response.status,
-        headers: response.headers,
-        body: this.#releasing(connection, response, options.signal),
-      };
-    });
+    return span("cli", `${method} ${path}`, () => this.#call(method, path, options));
+  }
+
+  async #call(method: string, path: string, options: CallOptions): Promise<Answer> {
+    const { connection, response } = await this.#exchange(method, path, options, undefined);
+    if (response.status >= 400) {
+      const error = await daemonError(response, method, path);
+      connection.close();
+      throw error;
+    }
+    const { body, headers } = response;
+    const closing = headers.get("connection")?.toLowerCase() === "close";
+    // Keeps the connection for the next call once the body has been read to the end.
+    body.onEnd = (reusable) => {
+      if (reusable && !closing && connection.idle && !this.#idle) this.#idle = connection;
+      else connection.close();
+    };
+    body.signal = options.signal;
+    return { status: response.status, headers, body };
   }
 
   /** A call with a JSON answer. */
-  async json<T>(method: string, path: string, options: CallOptions = {}): Promise<T> {
-    return JSON.parse((await this.raw(method, path, options)).toString()) as T;
+  json<T>(method: string, path: string, options: CallOptions = {}): Promise<T> {
+    return this.raw(method, path, options).then(parseJson) as Promise<T>;
   }
 
   /** A call whose whole answer is wanted as bytes. */
@@ -123,22 +134,24 @@ export class Transport {
 
   /** Asks to turn the connection into a stream (attach, exec start). */
   hijack(path: string, options: CallOptions = {}): Promise<HijackedStream> {
-    return span("cli", `POST ${path}`, async () => {
-      const upgrade = { Connection: "Upgrade", Upgrade: "tcp" };
-      const { connection, response } = await this.#exchange("POST", path, options, upgrade);
-      if (!response.raw) {
-        const error = await daemonError(response, "POST", path);
-        connection.close();
-        throw error;
-      }
-      return {
-        mediaType: response.headers.get("content-type") ?? "",
-        output: stream(connection),
-        write: (bytes: Uint8Array) => connection.write(bytes),
-        end: () => connection.end(),
-        close: () => connection.close(),
-      };
-    });
+    return span("cli", `POST ${path}`, () => this.#hijack(path, options));
+  }
+
+  async #hijack(path: string, options: CallOptions): Promise<HijackedStream> {
+    const upgrade = { Connection: "Upgrade", Upgrade: "tcp" };
+    const { connection, response } = await this.#exchange("POST", path, options, upgrade);
+    if (!response.raw) {
+      const error = await daemonError(response, "POST", path);
+      connection.close();
+      throw error;
+    }
+    return {
+      mediaType: response.headers.get("content-type") ?? "",
+      output: connection,
+      write: (bytes: Uint8Array) => connection.write(bytes),
+      end: () => connection.end(),
+      close: () => connection.close(),
+    };
   }
 
   /** Sends and gets an answer; a version that was assumed and is refused is replaced, and the call made again. */
@@ -146,71 +159,60 @@ export class Transport {
     method: string,
     path: string,
     options: CallOptions,
-    upgrade: Record<string, string>,
-  ): Promise<{ connection: Connection; response: HttpResponse }> {
-    const exchanged = await this.#exchangeOnce(method, path, options, upgrade);
-    const { headers, status } = exchanged.response;
-    this.#server = headers.get("server") ?? this.#server;
-    if (!this.#assumed) return exchanged;
-    this.#assumed = false;
-    const theirs = headers.get("api-version");
-    if (status !== 400 || !theirs || !versionLess(theirs, this.apiVersion)) return exchanged;
-    exchanged.connection.close();
-    this.apiVersion = theirs;
-    return this.#exchangeOnce(method, path, options, upgrade);
-  }
-
-  async #exchangeOnce(
-    method: string,
-    path: string,
-    options: CallOptions,
-    upgrade: Record<string, string>,
-  ): Promise<{ connection: Connection; response: HttpResponse }> {
-    const target = (options.versioned === false ? "" : `/v${this.apiVersion}`) + path + search(options.query);
+    upgrade: Record<string, string> | undefined,
+  ): Promise<Exchanged> {
     const headers: Record<string, string> = { "User-Agent": "Corten-Client", ...this.#options.headers };
     const parent = traceparent();
     if (parent) headers["traceparent"] = parent;
     if (options.json !== undefined) headers["Content-Type"] = "application/json";
     Object.assign(headers, upgrade, options.headers);
-    const body = options.json === undefined ? options.body : JSON.stringify(options.json);
-    const connection = await this.#connect();
-    const onAbort = () => connection.close();
-    options.signal?.addEventListener("abort", onAbort, { once: true });
-    try {
-      const sent = sendRequest(connection, {
-        method,
-        target,
-        host: this.#options.endpoint.kind === "tcp" ? this.#options.endpoint.host : "api.moby.localhost",
-        headers,
-        ...(body === undefined ? {} : { body }),
-      });
-      // A daemon may refuse before it has read the whole body: its answer says more than our broken pipe.
-      const [, answered] = await Promise.allSettled([
-        sent.catch((error) => {
-          if (isCode(error, "unavailable")) return;
-          connection.close();
-          throw error;
-        }),
-        readResponse(connection, method, "Upgrade" in upgrade),
-      ]);
-      await sent.catch((error) => {
-        if (answered.status === "rejected" || !isCode(error, "unavailable")) throw error;
-      });
-      if (answered.status === "rejected") throw answered.reason;
-      return { connection, response: answered.value };
-    } catch (error) {
+    const { endpoint } = this.#options;
+    const request: HttpRequest = {
+      method,
+      target: "",
+      host: endpoint.kind === "tcp" ? endpoint.host : "api.moby.localhost",
+      headers,
+      body: options.json === undefined ? options.body : JSON.stringify(options.json),
+    };
+    for (;;) {
+      request.target =
+        (options.versioned === false ? "" : `/v${this.apiVersion}`) + path + search(options.query);
+      const connection = await this.#connect();
+      // Stays for the body: who aborts wants no more of it.
+      const onAbort = () => connection.close();
+      options.signal?.addEventListener("abort", onAbort, { once: true });
+      let response: HttpResponse;
+      try {
+        const sent = sendRequest(connection, request);
+        const answered = readResponse(connection, method, upgrade !== undefined);
+        response = await (sent ? answerWhileSending(connection, sent, answered) : answered);
+      } catch (error) {
+        connection.close();
+        options.signal?.removeEventListener("abort", onAbort);
+        throw this.#explained(error, request, options.signal);
+      }
+      const { status } = response;
+      this.#server = response.headers.get("server") ?? this.#server;
+      if (!this.#assumed) return { connection, response };
+      this.#assumed = false;
+      const theirs = response.headers.get("api-version");
+      if (status !== 400 || !theirs || !versionLess(theirs, this.apiVersion)) return { connection, response };
       connection.close();
-      options.signal?.removeEventListener("abort", onAbort);
-      if (options.signal?.aborted) throw new CortenError("canceled", "context canceled");
-      const reason = isCode(error, "unavailable") ? (error as Error).message : "";
-      if (reason === "EOF" || reason.startsWith("remote error: "))
-        throw new CortenError(
-          "unavailable",
-          `error during connect: ${method} "${this.#options.hostName}${target}": ${reason}${reason === "EOF" ? tlsHint(this.#options.endpoint) : ""}`,
-          { cause: error },
-        );
-      throw error;
+      this.apiVersion = theirs;
     }
+  }
+
+  /** What the user is told about a call that failed without an answer. */
+  #explained(error: unknown, request: HttpRequest, signal: AbortSignal | undefined): unknown {
+    if (signal?.aborted) return new CortenError("canceled", "context canceled");
+    const reason = isCode(error, "unavailable") ? (error as Error).message : "";
+    if (reason !== "EOF" && !reason.startsWith("remote error: ")) return error;
+    const { endpoint, hostName } = this.#options;
+    return new CortenError(
+      "unavailable",
+      `error during connect: ${request.method} "${hostName}${request.target}": ${reason}${reason === "EOF" ? tlsHint(endpoint) : ""}`,
+      { cause: error },
+    );
   }
 
   async #connect(): Promise<Connection> {
@@ -226,36 +228,31 @@ export class Transport {
     }
   }
 
-  /** Hands the body on and keeps the connection for the next call once it has been read to the end. */
-  async *#releasing(
-    connection: Connection,
-    response: HttpResponse,
-    signal: AbortSignal | undefined,
-  ): AsyncGenerator<Uint8Array> {
-    let complete = false;
-    try {
-      yield* response.body;
-      complete = true;
-    } catch (error) {
-      if (signal?.aborted) return;
-      throw error;
-    } finally {
-      const framed = response.headers.has("content-length") || response.headers.has("transfer-encoding");
-      const bare = response.status === 204 || response.status === 304;
-      const closing = response.headers.get("connection")?.toLowerCase() === "close";
-      if (complete && (framed || bare) && !closing && connection.idle && !this.#idle) this.#idle = connection;
-      else connection.close();
-    }
-  }
-
   close(): void {
     this.#idle?.close();
     this.#idle = undefined;
   }
 }
 
-async function* stream(connection: Connection): AsyncGenerator<Uint8Array> {
-  for (let chunk = await connection.read(); chunk; chunk = await connection.read()) yield chunk;
+const parseJson = (text: Buffer): unknown => JSON.parse(text.toString());
+
+/** A daemon may refuse before it has read the whole body: its answer says more than our broken pipe. */
+async function answerWhileSending(
+  connection: Connection,
+  sent: Promise<void>,
+  answered: Promise<HttpResponse>,
+): Promise<HttpResponse> {
+  const sending = sent.catch((error) => {
+    if (isCode(error, "unavailable")) return;
+    connection.close();
+    throw error;
+  });
+  const [, answer] = await Promise.allSettled([sending, answered]);
+  await sent.catch((error) => {
+    if (answer.status === "rejected" || !isCode(error, "unavailable")) throw error;
+  });
+  if (answer.status === "rejected") throw answer.reason;
+  return answer.value;
 }
 
 /** `?a=1&b=x`; keys sorted as Go's url.Values does, undefined left out, booleans as 1 and 0. */

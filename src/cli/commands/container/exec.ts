@@ -2,7 +2,7 @@ import type { ExecCreateRequest } from "../../../engine/types.ts";
 import { defineCommand } from "../../command.ts";
 import { StatusError } from "../../errors.ts";
 import { bool, list, string } from "../../flags/flag.ts";
-import { checkEnv, readKeyValueFile } from "../../run/values.ts";
+import { checkEnv, readKeyValueFile } from "../../run/environment.ts";
 import { connectStdio } from "../../streams/hijack.ts";
 import { checkTerminal } from "../../streams/terminal.ts";
 

@@ -5,7 +5,6 @@ import { bool, filter, int, string } from "../../flags/flag.ts";
 import { containerHeaders, containerRaw, containerRow, containerTable } from "../../format/container.ts";
 import { formatHelp } from "../../format/help.ts";
 import { chooseFormat, writeList } from "../../format/list.ts";
-import { prepareOutput } from "../../streams/output.ts";
 import { Template } from "../../template/execute.ts";
 import { TemplateError } from "../../template/lex.ts";
 
@@ -29,7 +28,6 @@ export default defineCommand({
     let size = values.size;
     if (given !== "" && usesSize(given) && !values.quiet && !changed.has("size")) size = true;
     const client = await cli.quickClient();
-    prepareOutput();
     const containers = await client.containers.list({
       all: values.all,
       limit: values.latest && values.last === -1 ? 1 : values.last,

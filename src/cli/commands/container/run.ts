@@ -9,7 +9,6 @@ import { bodyOf, type CreateRequest, commandError, createContainer } from "../..
 import { containerFlags, createFlags } from "../../run/flags.ts";
 import { Detached } from "../../streams/detach.ts";
 import { connectStdio } from "../../streams/hijack.ts";
-import { prepareOutput } from "../../streams/output.ts";
 import { followSize } from "../../streams/resize.ts";
 import { forwardSignals } from "../../streams/signals.ts";
 import { checkTerminal } from "../../streams/terminal.ts";
@@ -52,7 +51,6 @@ async function runContainer(cli: Cli, body: CreateRequest, values: Values<typeof
   let id: string;
   try {
     client = await cli.quickClient();
-    if (!values.detach) prepareOutput();
     id = await createContainer(cli, client, body, values);
   } catch (error) {
     throw statusOf(cli, error);
@@ -84,20 +82,14 @@ async function runAttached(
 ): Promise<number> {
   const detachKeys = values["detach-keys"] || cli.config.detachKeys || "";
   // Side by side: the start is to come after both.
-  const abandon = new AbortController();
-  const waiting = client.containers.wait(id, values.rm ? "removed" : "next-exit", abandon.signal);
+  const waiting = client.containers.wait(id, values.rm ? "removed" : "next-exit");
   waiting.catch(() => {});
-  const stream = await client.containers
-    .attach(id, {
-      stdin: Boolean(body.AttachStdin),
-      stdout: Boolean(body.AttachStdout),
-      stderr: Boolean(body.AttachStderr),
-      detachKeys,
-    })
-    .catch((error) => {
-      abandon.abort();
-      throw error;
-    });
+  const stream = await client.containers.attach(id, {
+    stdin: Boolean(body.AttachStdin),
+    stdout: Boolean(body.AttachStdout),
+    stderr: Boolean(body.AttachStderr),
+    detachKeys,
+  });
   const output = Boolean(body.AttachStdout || body.AttachStderr);
   const stdio = connectStdio(cli, stream, {
     stdin: Boolean(body.AttachStdin),

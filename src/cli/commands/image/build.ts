@@ -27,7 +27,7 @@ export default defineCommand({
       rmSync(values.iidfile, { force: true });
     }
     const source = await findSource(args[0]!, values.file);
-    const daemon = await cli.daemon();
+    const daemon = cli.daemon();
     const specs = agentsOf(values.ssh, source.context);
     using agents = await openAgents(specs);
     const body = bodyOf(cli, values, source, outputs, daemon.name, agents.sockets);
