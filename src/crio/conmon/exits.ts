@@ -10,7 +10,7 @@ const patience = 5000;
 export class ExitFiles {
   readonly #dir: string;
   #watcher: FSWatcher | undefined;
-  readonly #waiting = new Set<() => void>();
+  readonly #waiting = new Map<string, () => void>();
 
   constructor(dir: string) {
     this.#dir = dir;
@@ -39,18 +39,18 @@ export class ExitFiles {
       if (!gone()) since = 0;
       else if (since === 0) since = Date.now();
       else if (Date.now() - since > patience) return;
-      await this.#change(signal);
+      await this.#change(id, signal);
     }
     // The server closes: nobody is to be told of an end that did not happen.
     if (signal.aborted && !this.read(id)) await new Promise(() => {});
   }
 
-  #change(signal: AbortSignal): Promise<void> {
+  #change(id: string, signal: AbortSignal): Promise<void> {
     this.#follow();
     return new Promise((resolve) => {
       const wake = () => {
         clearTimeout(timer);
-        this.#waiting.delete(wake);
+        if (this.#waiting.get(id) === wake) this.#waiting.delete(id);
         signal.removeEventListener("abort", wake);
         if (this.#waiting.size === 0) this.#unfollow();
         resolve();
@@ -58,13 +58,15 @@ export class ExitFiles {
       const timer = setTimeout(wake, lookAfter);
       timer.unref();
       signal.addEventListener("abort", wake, { once: true });
-      this.#waiting.add(wake);
+      this.#waiting.set(id, wake);
+      // It may have come before the watch.
+      if (this.read(id)) wake();
     });
   }
 
   #follow(): void {
-    this.#watcher ??= watch(this.#dir, { persistent: false }, () => {
-      for (const wake of [...this.#waiting]) wake();
+    this.#watcher ??= watch(this.#dir, { persistent: false }, (_, name) => {
+      if (name !== null) this.#waiting.get(name)?.();
     });
   }
 
