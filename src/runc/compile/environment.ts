@@ -16,8 +16,10 @@ export function readInside(root: string, path: string): string | undefined {
     view.setBigUint64(0, BigInt(constants.O_RDONLY | constants.O_NONBLOCK), true);
     view.setBigUint64(16, BigInt(resolveInRoot | noMagicLinks), true);
     fd = rawSyscall("openat2", directory, path, how, how.length);
-    if (fd < 0 || !fstatSync(fd).isFile()) return undefined;
-    const buffer = Buffer.alloc(Math.min(fstatSync(fd).size, 1 << 20));
+    if (fd < 0) return undefined;
+    const stat = fstatSync(fd);
+    if (!stat.isFile()) return undefined;
+    const buffer = Buffer.alloc(Math.min(stat.size, 1 << 20));
     return buffer.toString("utf8", 0, readSync(fd, buffer));
   } catch {
     return undefined;
