@@ -82,6 +82,11 @@ export class Shim {
     return this.#tasks.size;
   }
 
+  /** The tasks of all namespaces. */
+  all(): Iterable<Task> {
+    return this.#tasks.values();
+  }
+
   list(namespace: string): Task[] {
     return [...this.#tasks.values()].filter((task) => task.record.namespace === namespace);
   }

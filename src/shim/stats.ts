@@ -26,9 +26,16 @@ export function memoryCgroupOf(pid: number): string | undefined {
 }
 
 /** Whether the kernel has killed in this memory cgroup; a cgroup that is gone tells nothing. */
-export function oomKilled(directory: string): boolean {
+export const oomKilled = (directory: string): boolean => memoryKills(directory).kills > 0;
+
+/** No machine has so much: a limit above it is none. */
+const unlimited = 2 ** 60;
+
+/** How often the kernel has killed in this memory cgroup, and whether it has a limit. */
+export function memoryKills(directory: string): { kills: number; limited: boolean } {
   const key = cgroupLayout().mode === "v2" ? "" : "memory";
-  return readStats({ [key]: directory }).memory.oomKills > 0;
+  const { oomKills, usage } = readStats({ [key]: directory }).memory;
+  return { kills: oomKills, limited: usage.limit > 0 && usage.limit < unlimited };
 }
 
 /** Counters as containerd's clients decode them: one message for cgroup v1 (and hybrid), another for v2. */

@@ -168,6 +168,31 @@ needs(
 );
 
 needs(
+  "an OOM kill of a child is told while its container runs",
+  async () => {
+    await using bundle = makeBundle();
+    await using containerd = await startContainerd("debian");
+    const { id, rootfs } = bundle;
+    const { ctr, start, status } = world(containerd, rootfs);
+    const client = await containerd.client();
+    const stop = new AbortController();
+    let told = 0;
+    const listening = (async () => {
+      const filters = ['topic=="/tasks/oom"'];
+      for await (const _ of client.events.subscribe({ filters }, { signal: stop.signal })) told++;
+    })().catch(() => {});
+    const hungry = "sh -c 'x=a; while :; do x=$x$x; done'; sleep 600";
+    await start(id, ["sh", "-c", hungry], "--memory-limit", String(20 << 20));
+    await until("the event", () => told > 0);
+    expect(await status(id)).toBe("RUNNING");
+    expect((await ctr("task", "rm", "-f", id)).code).toBe(0);
+    stop.abort();
+    await listening;
+  },
+  2 * minutes,
+);
+
+needs(
   "a killed shim server's containers end, with the status of those that had ended, and leave nothing",
   async () => {
     await using bundle = makeBundle();

@@ -12,6 +12,7 @@ import { TtrpcServer } from "../ttrpc/index.ts";
 import { GuestBundles } from "./bundles.ts";
 import { askServer, serveControl } from "./control.ts";
 import { tryLock } from "./launch.ts";
+import { OomWatch } from "./oom.ts";
 import { namespaceSocket, type Place, placeAt } from "./place.ts";
 import { Publisher } from "./publisher.ts";
 import { sandboxService } from "./sandbox.ts";
@@ -42,9 +43,11 @@ export async function serve(place: Place, debug: boolean, ready: () => void): Pr
     bundles,
     publish: (namespace, topic, event) => {
       publisher.publish(namespace, topic, event());
+      if (topic === "/tasks/start") ooms.wake();
       if (topic === "/tasks/start" || topic === "/tasks/delete") memory.worked();
     },
   });
+  const ooms = new OomWatch(shim);
   const end = Promise.withResolvers<void>();
   let timer: ReturnType<typeof setTimeout> | undefined;
   const idle = () => server.connections === 0 && shim.size === 0;
@@ -105,6 +108,7 @@ export async function serve(place: Place, debug: boolean, ready: () => void): Pr
   // containerd's service may be stopped with all that is in its group; containers go on as with Go's shim.
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, tryEnd);
   await end.promise;
+  ooms.close();
   control.stop(true);
   server.close();
   await Promise.race([publisher.settled(), Bun.sleep(2000)]);
