@@ -11,7 +11,7 @@ import { alreadyExists, CortenError, messageOf, notFound } from "../../base/erro
 import { log } from "../../base/log.ts";
 import { span } from "../../base/trace.ts";
 import type { Spec } from "../../oci/runtime-spec.ts";
-import { type Bundles, monitoredFifos, type Stdio } from "../../shim/index.ts";
+import { type Bundles, monitoredFifos, removeLeftCgroups, type Stdio } from "../../shim/index.ts";
 import type { Mount } from "../../sys/mount.ts";
 import type { Exchange } from "../events/exchange.ts";
 import { loadBootstrap, parseStart, saveBootstrap } from "./bootstrap.ts";
@@ -19,6 +19,7 @@ import { makeShimBundle, removeShimBundle, shimBinaryOf } from "./bundle.ts";
 import { callShim, type ShimCommand } from "./command.ts";
 import { serveShimEvents } from "./events.ts";
 import { followLog } from "./log-fifo.ts";
+import { endOrphans } from "./orphans.ts";
 import { type ShimExit, ShimProcess } from "./process.ts";
 import { findShim } from "./resolve.ts";
 
@@ -226,6 +227,7 @@ export class ShimManager {
   }
 
   async #cleanUp(command: ShimCommand): Promise<ShimExit> {
+    await endOrphans(command.bundle);
     try {
       const output = await callShim(command, "delete");
       const { pid, exitStatus, exitedAt } = fromBinary(DeleteResponseSchema, output);
@@ -237,6 +239,9 @@ export class ShimManager {
     } catch (error) {
       log.warn(`cannot delete what the shim of ${command.id} left`, { error: messageOf(error) });
       return { pid: 0, exitStatus: 255, exitedAt: new Date() };
+    } finally {
+      // A shim killed together with its runtime's create has made them, and nobody knows.
+      await removeLeftCgroups(command.bundle, command.id, false);
     }
   }
 
