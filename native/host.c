@@ -10,6 +10,7 @@
  */
 #include "agent.h"
 #include <grp.h>
+#include <linux/capability.h>
 #include <sys/signalfd.h>
 #include <termios.h>
 
@@ -285,6 +286,13 @@ static pid_t start(const char *file, const char *console, int fd, uid_t user) {
 	_exit(127);
 }
 
+/* What the machine and the server of files needed to start, we do not need to carry their bytes. */
+static int drop_capabilities(void) {
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct none[2] = {0};
+	return (int)sys(syscall(SYS_capset, &header, none));
+}
+
 /* The container's data is on the host when its process is known to have ended. */
 static void settle(void) {
 	auto_fd sock = connect_unix(agent);
@@ -303,6 +311,7 @@ int host_main(char **argv) {
 	fcntl(files, F_SETFL, fcntl(files, F_GETFL) & ~O_NONBLOCK);
 	int r = start("/vm/files.argv", "/vm/files.log", files, 0);
 	if (r >= 0) r = start("/vm/machine.argv", "/vm/console.log", pair[1], NOBODY);
+	if (r >= 0) r = drop_capabilities();
 	if (r < 0) return give_up("start the machine", r);
 	close(files);
 	close(pair[1]);

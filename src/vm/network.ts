@@ -1,13 +1,13 @@
 import { closeSync, openSync } from "node:fs";
 import { unimplemented } from "../base/errors.ts";
 import { syscall } from "../sys/libc.ts";
-import { linkIndex, listLinks, setLink } from "../sys/netlink/link.ts";
+import { deleteLink, type Link, linkIndex, listLinks, setLink } from "../sys/netlink/link.ts";
 import { MessageWriter, type NetlinkRequest, NLM_F_REQUEST } from "../sys/netlink/message.ts";
 import { addAddress, listAddresses, listRoutes, replaceRoute } from "../sys/netlink/route.ts";
-import { NETLINK_ROUTE } from "../sys/netlink/socket.ts";
+import { NETLINK_ROUTE, type NetlinkSocket } from "../sys/netlink/socket.ts";
 import { openNetlinkIn, withNetns } from "../sys/netns.ts";
 import type { MachineNetwork } from "./machine.ts";
-import { addIngress, redirect } from "./traffic.ts";
+import { addIngress, redirect, removeIngress } from "./traffic.ts";
 
 const TUNSETIFF = 0x400454ca;
 const TUNSETPERSIST = 0x400454cb;
@@ -15,6 +15,9 @@ const TUNSETOWNER = 0x400454cc;
 const IFF_TAP = 0x0002;
 const IFF_NO_PI = 0x1000;
 const IFF_VNET_HDR = 0x4000;
+const tapName = /^vm\d+$/;
+/** RFC 2863: a tap whose machine has ended. */
+const IF_OPER_DOWN = 2;
 /** The index of the loopback interface, here and in the guest; the guest's others follow it. */
 const LOOPBACK = 1;
 /** Kernels make these in every network namespace as soon as their modules are there. */
@@ -42,7 +45,9 @@ export interface AttachedNetwork {
  */
 export function attachNetwork(netns: string, user: number): AttachedNetwork {
   using socket = openNetlinkIn(netns, NETLINK_ROUTE);
-  const links = listLinks(socket).filter(({ index, name }) => index !== LOOPBACK && !unused.has(name));
+  const all = listLinks(socket).filter(({ index, name }) => index !== LOOPBACK && !unused.has(name));
+  const taps = new Map(all.flatMap((link) => (tapName.test(link.name) ? [[link.name, link]] : [])));
+  const links = all.filter(({ name }) => !tapName.test(name));
   const addresses = listAddresses(socket);
   const routes = listRoutes(socket);
   const networks: MachineNetwork[] = [];
@@ -50,10 +55,7 @@ export function attachNetwork(netns: string, user: number): AttachedNetwork {
   const later: NetlinkRequest[] = [];
   for (const [number, link] of links.entries()) {
     const tap = `vm${number}`;
-    if (links.some(({ name }) => name === tap))
-      throw unimplemented(
-        "--runtime vm: this network has a machine already: a pod in machines has one container, whose machine is the pod's",
-      );
+    detach(socket, link.index, taps.get(tap));
     makeTap(netns, tap, user);
     const index = linkIndex(socket, tap);
     if (index === undefined) throw new Error(`tap ${tap} vanished while it was set up`);
@@ -79,6 +81,16 @@ export function attachNetwork(netns: string, user: number): AttachedNetwork {
     }
   }
   return { networks, messages: messagesOf([...told, ...later]) };
+}
+
+/** A network that outlives its machine, as a pod's does, keeps the tap: it goes before the next machine comes. */
+function detach(socket: NetlinkSocket, link: number, tap: Link | undefined): void {
+  if (!tap) return;
+  if (tap.operState !== IF_OPER_DOWN)
+    throw unimplemented(
+      "--runtime vm: this network has a machine already: a pod in machines has one container at a time, whose machine is the pod's",
+    );
+  socket.transact([removeIngress(link), deleteLink(tap.index)]);
 }
 
 function messagesOf(requests: readonly NetlinkRequest[]): Uint8Array {

@@ -10,7 +10,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { CortenError, conflict, messageOf, unimplemented } from "../base/errors.ts";
+import { sleep } from "../base/async.ts";
+import { CortenError, conflict, isCode, messageOf, unimplemented } from "../base/errors.ts";
 import type { LinuxResources, Process, Spec } from "../oci/runtime-spec.ts";
 import { rootfsOf } from "../runc/bundle.ts";
 import { containerPasswd } from "../runc/compile/environment.ts";
@@ -23,7 +24,7 @@ import { bootFiles } from "./initramfs.ts";
 import { findKernel } from "./kernel.ts";
 import { kvmRunsGuests } from "./kvm.ts";
 import type { Machine } from "./machine.ts";
-import { attachNetwork } from "./network.ts";
+import { type AttachedNetwork, attachNetwork } from "./network.ts";
 import { type GuestProcess, guestExec, guestInit } from "./plan.ts";
 import { qemu } from "./qemu.ts";
 import { mkdirRequest, netlinkRequest, writeRequest } from "./request.ts";
@@ -104,7 +105,7 @@ export async function startMachine(
   const record = load(bundle);
   const machine = machineOf();
   const { networks, messages } = record.original.linux?.namespaces?.some(({ type }) => type === "network")
-    ? attachNetwork(`/proc/${pid}/ns/net`, machineUser)
+    ? await attachWhenFree(`/proc/${pid}/ns/net`)
     : { networks: [], messages: new Uint8Array() };
   const argv = machine.argv(
     {
@@ -144,6 +145,18 @@ export async function startMachine(
   );
   record.pid = await outcomeOf(place, "start.sock", init, open);
   save(bundle, record);
+}
+
+/** A pod's machine before this one may be ending still: its tap tells a moment later. */
+async function attachWhenFree(netns: string): Promise<AttachedNetwork> {
+  for (let left = 40; ; left--) {
+    try {
+      return attachNetwork(netns, machineUser);
+    } catch (error) {
+      if (!isCode(error, "unimplemented") || left === 0) throw error;
+      await sleep(50);
+    }
+  }
 }
 
 /** One more process: what a proxy for it is to be, which `launch` starts in the machine's container. */

@@ -44,11 +44,13 @@ export function checkForMachine(spec: Spec): void {
   const types = new Map((spec.linux?.namespaces ?? []).map((namespace) => [namespace.type, namespace]));
   if (!types.has("network"))
     throw unimplemented("--runtime vm: a machine has a network of its own; it cannot use the host's");
-  if (!types.has("pid") || types.get("pid")?.path)
+  // A pod's shared one is the machine's own: of the pod there is only the one container.
+  const inPod = spec.annotations?.["io.kubernetes.cri.sandbox-id"] !== undefined;
+  if (!types.has("pid") || (types.get("pid")?.path && !inPod))
     throw unimplemented(
       "--runtime vm: processes of the host or of another container cannot be seen from a machine",
     );
-  // A pod's containers share their IPC and host name; of a pod in a machine there is only the one container.
+  // So it is with a pod's IPC and host name.
   for (const type of ["mount", "user", "cgroup"] as const)
     if (types.get(type)?.path)
       throw unimplemented(`--runtime vm: a machine cannot join another container's ${type} namespace`);

@@ -8,6 +8,7 @@ import {
 } from "../sys/netlink/message.ts";
 
 const RTM_NEWQDISC = 36;
+const RTM_DELQDISC = 37;
 const RTM_NEWTFILTER = 44;
 const TCA_KIND = 1;
 const TCA_OPTIONS = 2;
@@ -37,6 +38,17 @@ export const addIngress = (link: number): NetlinkRequest => ({
   type: RTM_NEWQDISC,
   flags: NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
   what: `add ingress to link ${link}`,
+  body(out) {
+    header(out, link, INGRESS_HANDLE, TC_H_INGRESS, 0);
+    out.attributeString(TCA_KIND, "ingress");
+  },
+});
+
+/** `tc qdisc del dev LINK ingress`, with its filters. */
+export const removeIngress = (link: number): NetlinkRequest => ({
+  type: RTM_DELQDISC,
+  flags: NLM_F_ACK,
+  what: `remove ingress of link ${link}`,
   body(out) {
     header(out, link, INGRESS_HANDLE, TC_H_INGRESS, 0);
     out.attributeString(TCA_KIND, "ingress");

@@ -2,7 +2,11 @@
  * The table of engines and runtimes in docs/conformance.md. What is ours, above or below, is run each time and held
  * against the page; CORTEN_WRITE_MATRIX=1 runs everything and writes the page, CORTEN_MATRIX=ENGINE one engine alone.
  */
-import { expect, setDefaultTimeout } from "bun:test";
+import { afterAll, expect, setDefaultTimeout } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { useGuestKernel } from "../helpers/guest-kernel.ts";
 import { startTestRegistry, type TestRegistry } from "../helpers/images.ts";
 import { criByCrictl } from "../helpers/matrix/cri.ts";
 import { containerdByCtr } from "../helpers/matrix/ctr.ts";
@@ -31,6 +35,11 @@ const needed = ["docker", "/usr/sbin/dockerd", "containerd", "ctr", "runc", "pod
 const test = requires(...needed, "docker-registry", "skopeo", "script", "/bin/busybox");
 
 test("each engine does with each runtime what the page says", async () => {
+  if (writing) {
+    const cache = mkdtempSync(join(tmpdir(), "corten-matrix-vm-"));
+    afterAll(() => rmSync(cache, { recursive: true, force: true }));
+    useGuestKernel(cache);
+  }
   await using registry = await startTestRegistry();
   const before = readTable();
   const rows: Rows = new Map();

@@ -1,4 +1,7 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { log } from "../../base/log.ts";
+import type { Spec } from "../../oci/runtime-spec.ts";
 import type * as Runc from "../../runc/index.ts";
 import type * as Vm from "../../vm/runtime.ts";
 import { packStats } from "../stats.ts";
@@ -23,27 +26,36 @@ export function vmRuntime(choice: RuntimeChoice, discard: (path: string) => void
   const outer = ownRuntime(choice, discard);
   const warn = (id: string) => (message: string) => log.warn(message, { container: id });
   const stateOf = async (id: string) => (await runc()).readState(choice.root, id);
+  // What holds a pod's namespaces is no workload, and the pod's machine needs those namespaces outside.
+  const holdsPod = (spec: Spec) => spec.annotations?.["io.kubernetes.cri.container-type"] === "sandbox";
+  const inMachine = (bundle: string) => existsSync(join(bundle, "vm"));
   return {
     ...outer,
     async create({ id, bundle, spec, monitor }) {
+      if (holdsPod(spec)) return outer.create({ id, bundle, spec, monitor });
       const machine = await (await load()).prepare(id, bundle, spec);
       return outer.create({ id, bundle, spec: machine, monitor });
     },
     async start(id) {
       const { bundle, pid } = await stateOf(id);
+      if (!inMachine(bundle)) return outer.start(id);
       await (await load()).startMachine({ id, bundle, pid, warn: warn(id) }, () => outer.start(id));
     },
     async exec({ id, bundle, process, monitor }) {
+      if (!inMachine(bundle)) return outer.exec({ id, bundle, process, monitor });
       return (await load()).execInMachine({ id, bundle, process, warn: warn(id) }, (proxy) =>
         outer.exec({ id, bundle, process: proxy, monitor }),
       );
     },
     async update(id, resources) {
       const { bundle } = await stateOf(id);
+      if (!inMachine(bundle)) return outer.update(id, resources);
       await (await load()).updateMachine(bundle, resources, (changes) => outer.update(id, changes));
     },
-    async stats(id) {
-      return packStats(await (await load()).machineStats((await stateOf(id)).bundle), true);
+    async stats(id, pid) {
+      const { bundle } = await stateOf(id);
+      if (!inMachine(bundle)) return outer.stats(id, pid);
+      return packStats(await (await load()).machineStats(bundle), true);
     },
   };
 }

@@ -74,11 +74,11 @@ export async function containerdByCtr(kind: "corten" | "debian", registry: TestR
         },
         async stats(id) {
           const text = ok(await ctr("tasks", "metrics", id));
-          return Number(/memory\.usage_in_bytes +(\d+)/.exec(text)?.[1] ?? 0);
+          return Number(/memory\.usage(?:_in_bytes)? +(\d+)/.exec(text)?.[1] ?? 0);
         },
         async limit(id) {
           const text = ok(await ctr("tasks", "metrics", id));
-          return Number(/memory\.limit_in_bytes +(\d+)/.exec(text)?.[1] ?? 0);
+          return Number(/memory\.(?:usage_limit|limit_in_bytes) +(\d+)/.exec(text)?.[1] ?? 0);
         },
         checkpoint: async (id) => (await ctr("tasks", "checkpoint", id)).code === 0,
         async remove(id) {
