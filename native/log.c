@@ -165,7 +165,8 @@ void log_write(struct log *log, enum log_stream stream, struct line *line, const
 		line->used += take;
 		data += take;
 		size -= take;
-		if (line->used == LINE_BYTES) {
+		/* Docker splits a line of just this length, containerd waits for what comes after it. */
+		if (line->used == LINE_BYTES && (log->format != LOG_CRI || (size > 0 && *data != '\n'))) {
 			end_entry(log, stream, line, line->bytes, line->used, false, false);
 		} else if (newline) {
 			end_entry(log, stream, line, line->bytes, line->used, true, true);

@@ -176,6 +176,20 @@ describe.each(["shipped", "sanitized"] as const)("the monitor (%s)", (kind) => {
     expect(lines[3]).toMatch(/^\S+Z stdout F end$/);
   });
 
+  test("a line of just 16 KiB is whole in CRI's format, however its pieces come", async () => {
+    const cri = join(box.dir, "cri");
+    const sixteen = "head -c 16384 /dev/zero | busybox tr '\\0' x";
+    const script = `${sixteen}; echo; ${sixteen}; busybox sleep 0.1; echo; ${sixteen}; echo y`;
+    await (await start(script, { log: { path: cri, format: "cri" } }, { before: zeroDevice })).exited;
+    const lines = readFileSync(cri, "utf8").trimEnd().split("\n");
+    expect(lines.map((line) => [line.split(" ")[2], line.split(" ")[3]?.length])).toEqual([
+      ["F", 16384],
+      ["F", 16384],
+      ["P", 16384],
+      ["F", 1],
+    ]);
+  });
+
   test("what ends without a newline stays a part in CRI's format", async () => {
     const cri = join(box.dir, "cri");
     await (await start("echo one; printf two", { log: { path: cri, format: "cri" } })).exited;
