@@ -113,8 +113,9 @@ needs(
       { columns: 91, rows: 33 },
     );
     await terminal.waitFor("/ #");
-    terminal.type("stty size; tty\n");
-    await terminal.waitFor("33 91");
+    // ctr tells the size after the start.
+    terminal.type('until [ "$(stty size)" = "33 91" ]; do sleep 0.1; done; echo si""zed; tty\n');
+    await terminal.waitFor("sized");
     await terminal.waitFor("/dev/pts/0");
     terminal.type("exit 6\n");
     expect(await terminal.exited).toBe(6);
