@@ -269,7 +269,7 @@ export const ctrLines: CtrLine[] = [
   line("tasks delete", "sleep 0.3; $C t rm --exec-id six web"),
   line(
     "tasks exec",
-    "script -qec \"$C t exec -t --exec-id seven web sh -c 'tty; stty size'\" /dev/null </dev/null | grep pts",
+    "script -qec \"$C t exec -t --exec-id seven web sh -c 'tty; stty size'\" /dev/null </dev/null | grep -o pts/",
   ),
   line(
     "tasks attach",

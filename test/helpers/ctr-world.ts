@@ -78,6 +78,8 @@ function makeIndex(layout: string): void {
   );
 }
 
+let worlds = 0;
+
 /** Runs the lines one after the other; what cannot be the same is masked. */
 export async function answersOf(
   kind: "corten" | "debian",
@@ -89,7 +91,7 @@ export async function answersOf(
   try {
     // Root of a user namespace has to pass.
     await run(["chmod", "711", containerd.root, work]);
-    const namespace = `${kind}${process.pid}`;
+    const namespace = `${kind}${process.pid}x${++worlds}`;
     await run(["sh", "-c", `for n in net uts; do readlink /proc/self/ns/$n >${work}/host$n; done`]);
     const env = {
       // One that hangs must not take the others with it.
