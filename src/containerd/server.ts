@@ -1,6 +1,6 @@
 /** gRPC on a unix socket. Loaded only where a socket is served: connect and http2 cost start-up time. */
 import { chmodSync, chownSync, mkdirSync, rmSync } from "node:fs";
-import { createServer, type ServerHttp2Session } from "node:http2";
+import { createServer, type Http2ServerResponse, type ServerHttp2Session } from "node:http2";
 import { connect } from "node:net";
 import { dirname } from "node:path";
 import type { DescService } from "@bufbuild/protobuf";
@@ -103,7 +103,7 @@ export async function serve(
 function refuse(response: Parameters<NodeHandler>[1], error: unknown): void {
   const { code, message } = asCortenError(error);
   if (code !== "unimplemented") log.error("a service could not be loaded", { error: message });
-  response.setHeader("content-type", "application/grpc");
+  (response as Http2ServerResponse).writeHead(200, { "content-type": "application/grpc" });
   // Not in the headers: Bun ends their stream by an empty frame of data, which Go's clients take for an answer cut off.
   response.addTrailers({
     "grpc-status": String(statusNumbers.get(code) ?? Code.Unknown),
