@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { alreadyExists, CortenError, invalid, notFound } from "../base/errors.ts";
 import { append, specText } from "../oci/spec-text.ts";
 import { errnoOf, errnoText, isFrozen } from "../sys/cgroup/index.ts";
+import { makeSpreadDirectory } from "../sys/spread.ts";
 import { parseJson, stringifyJson } from "./bundle.ts";
 import type { ContainerStatus, State } from "./types.ts";
 
@@ -43,7 +44,7 @@ export function claim(root: string, id: string): string {
       mkdirSync(directory, { mode: 0o711 });
     } catch (error) {
       if (errnoOf(error) !== "ENOENT") throw error;
-      mkdirSync(root, { recursive: true, mode: 0o700 });
+      makeSpreadDirectory(root, 0o700);
       mkdirSync(directory, { mode: 0o711 });
     }
   } catch (error) {

@@ -13,6 +13,7 @@ import { log } from "../base/log.ts";
 import { Removal } from "../base/removal.ts";
 import type { ExitRecord } from "../monitor/index.ts";
 import type { Spec } from "../oci/runtime-spec.ts";
+import { makeSpreadDirectory } from "../sys/spread.ts";
 import type { Stdio } from "./stdio.ts";
 import type { RuntimeChoice } from "./types.ts";
 
@@ -76,7 +77,7 @@ export class Bundles {
   /** Fails with EEXIST when there is one already. */
   make(namespace: string, id: string): string {
     const path = this.path(namespace, id);
-    mkdirSync(join(this.root, namespace), { recursive: true, mode: 0o711 });
+    makeSpreadDirectory(join(this.root, namespace), 0o711);
     mkdirSync(path, { mode: 0o700 });
     return path;
   }

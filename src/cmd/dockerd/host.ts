@@ -17,6 +17,7 @@ import type { DaemonConfig, Host, SnapshotMount } from "../../dockerd/index.ts";
 import { cgroupDirectoriesOf, cgroupLayout } from "../../sys/cgroup/index.ts";
 import { MNT_DETACH, mountAll, openMounts, unmountAll } from "../../sys/mount.ts";
 import { O_PATH } from "../../sys/open.ts";
+import { makeSpreadDirectory } from "../../sys/spread.ts";
 import { listChanges } from "./changes.ts";
 import { Tree } from "./rootfs-tree.ts";
 
@@ -24,6 +25,13 @@ import { Tree } from "./rootfs-tree.ts";
 export function makeHost(config: DaemonConfig): Host {
   const mountRoot = join(config.execRoot, "mounts");
   removeLeftMounts(mountRoot);
+  for (const [root, mode] of [
+    [config.dataRoot, 0o710],
+    [config.execRoot, 0o700],
+  ] as const) {
+    mkdirSync(root, { recursive: true, mode: 0o711 });
+    makeSpreadDirectory(join(root, "containers"), mode);
+  }
   return {
     async withTree(mounts, work, binds = []) {
       if (binds.length === 0) return withMounts(mounts, work);
