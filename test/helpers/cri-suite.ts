@@ -27,7 +27,7 @@ const servers: Record<CriKind, string> = {
 export function criSuite(
   kind: CriKind,
   lacks: { events?: boolean } = {},
-  { more = "", which = "", usual = 100 }: { more?: string; which?: string; usual?: number } = {},
+  { more = "", which = "", usual = 25 }: { more?: string; which?: string; usual?: number } = {},
 ): void {
   const cycles = Number(asked ?? usual);
   describe(`crictl on ${servers[kind]}${which}`, () => {

@@ -45,7 +45,7 @@ const forever = ["sleep", "1000"];
 const polite = ["sh", "-c", "trap 'exit 0' TERM; touch /ready; while :; do sleep 0.05; done"];
 
 /** What takes long; cri-load.test.ts runs it, on our containerd and on the real one. */
-export const long = /^(fifty|killed again|the calls of a kubelet|users:)/;
+export const long = /^(fifty|five hundred|killed again|the calls of a kubelet|users:)/;
 
 export const scenarios: Record<string, (world: World) => Promise<void>> = {
   async "Version, Status and RuntimeConfig say what there is, and the network's condition follows its configuration"({
@@ -700,6 +700,33 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
     );
     await Promise.all(pods.map(({ id }) => runtime.removePodSandbox({ podSandboxId: id })));
     assert.deepEqual(world.held(), []);
+  },
+
+  async "five hundred pods with a container each come and go, and nothing grows"(world) {
+    const { runtime } = world;
+    await world.pull();
+    const onHost = { namespaceOptions: { network: NamespaceMode.NODE, pid: NamespaceMode.CONTAINER } };
+    const cycle = async (at: number) => {
+      // Plugins cost more than all the rest: every tenth pod has a network.
+      const pod = await world.pod(at % 10 === 0 ? {} : { linux: { securityContext: onHost } });
+      const id = await world.run(pod, ["true"]);
+      assert.equal((await world.ended(id)).exitCode, 0);
+      await runtime.removePodSandbox({ podSandboxId: pod.id });
+    };
+    const several = async (from: number, to: number) => {
+      let next = from;
+      const worker = async () => {
+        while (next < to) await cycle(next++);
+      };
+      await Promise.all(Array.from({ length: 4 }, worker));
+    };
+    // The first ones open what stays open.
+    await several(0, 20);
+    const open = world.descriptors();
+    await several(20, 500);
+    assert.deepEqual(world.held(), []);
+    assert.ok(world.descriptors() < open + 10, `${open} descriptors became ${world.descriptors()}`);
+    assert.deepEqual((await runtime.listPodSandbox({})).items, []);
   },
 
   async "killed again and again while pods come and go, the server finds each whole or not at all"(world) {

@@ -262,6 +262,11 @@ export class World implements AsyncDisposable {
     return [...this.server.held(), ...mounts, ...addresses, ...cgroups, ...veths];
   }
 
+  /** How many files the server has open. */
+  descriptors(): number {
+    return readdirSync(`/proc/${this.#child!.pid}/fd`).length;
+  }
+
   /** Below the world's directory, in the order of their making. */
   #mounts(): string[] {
     return readFileSync("/proc/self/mountinfo", "utf8")
