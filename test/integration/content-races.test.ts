@@ -1,17 +1,20 @@
 /** Many who bring the same blob at once, while what others let go is collected. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   type ContainerdClient,
   inProcess,
   readBlob,
+  unpack,
   withLease,
   writeBlob,
+  writeImage,
 } from "../../src/containerd/client/index.ts";
 import { type Containerd, openContainerd } from "../../src/containerd/daemon.ts";
 import { digestOf } from "../../src/oci/digest.ts";
+import { mediaTypes } from "../../src/oci/image-spec.ts";
 
 setDefaultTimeout(120_000);
 
@@ -65,4 +68,41 @@ test("also while the last ones who had it let it go", async () => {
   const left: string[] = [];
   for await (const { info } of client.content.list({})) left.push(...info.map(({ digest }) => digest));
   expect(left).toEqual([]);
+});
+
+test("a layer that is collected just before it is held is unpacked anew", async () => {
+  await withLease(client, async (leased) => {
+    const tree = mkdtempSync(join(root, "layer-"));
+    const layers = ["one", "two"].map((name) => {
+      writeFileSync(join(tree, name), name);
+      return new Uint8Array(Bun.spawnSync(["tar", "-C", tree, "-c", name]).stdout);
+    });
+    for (const layer of layers) await bring(layer, leased);
+    const { target } = await writeImage(
+      leased,
+      { architecture: "amd64", os: "linux", rootfs: { type: "layers", diff_ids: layers.map(digestOf) } },
+      layers.map((layer) => ({
+        mediaType: mediaTypes.dockerLayer,
+        digest: digestOf(layer),
+        size: layer.byteLength,
+      })),
+    );
+    const snapshotter = "native";
+    const { chainIds } = await unpack(leased, target, { snapshotter });
+    let collected = false;
+    const leases = Object.create(leased.leases, {
+      addResource: {
+        value: async (request: Parameters<ContainerdClient["leases"]["addResource"]>[0]) => {
+          if (!collected) {
+            collected = true;
+            for (const key of chainIds.toReversed()) await leased.snapshots.remove({ snapshotter, key });
+          }
+          return leased.leases.addResource(request);
+        },
+      },
+    });
+    await unpack(Object.create(leased, { leases: { value: leases } }), target, { snapshotter });
+    expect(collected).toBe(true);
+    for (const key of chainIds) await leased.snapshots.stat({ snapshotter, key });
+  });
 });
