@@ -6,7 +6,7 @@ import { expect } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { corten, run, startEngine, until } from "../helpers/engine.ts";
+import { corten, leftovers, run, startEngine, until } from "../helpers/engine.ts";
 import { useGuestKernel } from "../helpers/guest-kernel.ts";
 import { freePort, startTestRegistry } from "../helpers/images.ts";
 import { requires } from "../helpers/requires.ts";
@@ -150,6 +150,8 @@ requires(...needs)(
       const logs = await engine.docker("logs", "guest");
       expect({ out: logs.stdout, err: logs.stderr }).toEqual({ out: "out\nbye\n", err: "err\n" });
       await until("the end of the machine", () => !existsSync(`/proc/${qemu}/root/usr`));
+      // httpd kept the output of its exec open; that one's monitor ends when it hears of the machine's end.
+      await until("the ends of execs", () => !leftovers(engine.root).some((one) => one.includes("/execs/")));
     } finally {
       rmSync(scratch, { recursive: true, force: true });
     }
@@ -167,6 +169,8 @@ requires(...needs)(
       await using engine = await startEngine();
       const address = join(engine.root, "run/containerd/containerd.sock");
       await engine.docker("pull", "-q", registry.busybox);
+      // It is served a moment after Docker's.
+      await until("containerd's socket", () => existsSync(address));
       const ctr = (...argv: string[]) =>
         run([...corten, "ctr", "-a", address, "-n", "moby", ...argv], { timeout: 110_000 });
       const image = registry.busybox;
