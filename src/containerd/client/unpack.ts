@@ -75,6 +75,7 @@ async function unpackLayer(
   index: number,
   snapshotter: string,
   onStart: () => void,
+  attempts = 5,
 ): Promise<boolean> {
   const chainId = image.chainIds[index]!;
   const diffId = image.diffIds[index]!;
@@ -103,7 +104,10 @@ async function unpackLayer(
   } catch (error) {
     await client.snapshots.remove({ snapshotter, key }).catch(() => {});
     // Another unpack of the same layer was faster.
-    if (!isCode(error, "already_exists") || !(await hold(client, snapshotter, chainId))) throw error;
+    if (!isCode(error, "already_exists") || attempts === 1) throw error;
+    // That one may have been collected meanwhile: then it is made anew.
+    if (!(await hold(client, snapshotter, chainId)))
+      return unpackLayer(client, image, index, snapshotter, () => {}, attempts - 1);
   }
   await client.content.update({
     info: { digest: layer.digest, labels: { "containerd.io/uncompressed": diffId } },
