@@ -1,6 +1,6 @@
 /** What `runc features` tells (runtime-spec: features). */
 import { existsSync } from "node:fs";
-import { capabilityNames } from "./compile/capabilities.ts";
+import { capabilityNames } from "../oci/capabilities.ts";
 import { knownMountOptions } from "./compile/mount-options.ts";
 import { namespaceFlag } from "./compile/namespaces.ts";
 
