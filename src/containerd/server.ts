@@ -27,7 +27,6 @@ import {
   Health,
   HealthCheckResponse_ServingStatus as Serving,
 } from "../../proto/gen/grpc/health/v1/health_pb.ts";
-import { nameHost } from "../base/authority.ts";
 import { asCortenError, conflict, unimplemented } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { statusNumbers } from "../base/status.ts";
@@ -89,14 +88,24 @@ export async function serve(
   });
   const own: NodeHandler = (request, response) => {
     const plugin = plugins.find(({ prefix }) => request.url?.startsWith(prefix));
-    nameHost(request);
-    if (!plugin) return handler(request, response);
+    if (!plugin) {
+      nameHost(request);
+      return handler(request, response);
+    }
     plugin.load().then(
       (found) => found(request, response),
       (error) => refuse(response, error),
     );
   };
   return listen(own, socketPath, stop);
+}
+
+/**
+ * Gives a gRPC request a host's name for its authority. Go's clients send the path of a unix socket there, escaped or not,
+ * with which connect can make no URL; nobody here looks at it.
+ */
+function nameHost({ headers }: { readonly headers: object }): void {
+  Object.assign(headers, { ":authority": "localhost" });
 }
 
 /** gRPC's way to say that a whole service is not there. */
