@@ -17,6 +17,13 @@ export function deferred<T>(): Deferred<T> {
 
 export const sleep = (milliseconds: number) => new Promise<void>((done) => setTimeout(done, milliseconds));
 
+/** Resolves when `signal` aborts: at once when it has, never without one. */
+export const aborted = (signal: AbortSignal | undefined): Promise<undefined> =>
+  new Promise((resolve) => {
+    if (signal?.aborted) resolve(undefined);
+    else signal?.addEventListener("abort", () => resolve(undefined), { once: true });
+  });
+
 /** One queue per key: work under the same key runs one after the other, in the order asked. */
 export class KeyedMutex {
   readonly #tails = new Map<string, Promise<void>>();

@@ -7,6 +7,9 @@ import type { LinuxResources, Spec } from "../oci/runtime-spec.ts";
 import type { Mount } from "../sys/mount.ts";
 import type { RuntimeHandlerConfig } from "./config.ts";
 import type { Container, ContainerRecord } from "./records.ts";
+import type { ExecOptions } from "./streaming/types.ts";
+
+export type { ExecOptions };
 
 /** An image of the node as Kubernetes sees it: one per configuration digest, with all its names. */
 export interface CriImage {
@@ -28,14 +31,6 @@ export interface End {
   /** Nanoseconds. */
   exitedAt: string;
   reason?: string;
-}
-
-export interface ExecOptions {
-  command: readonly string[];
-  tty: boolean;
-  stdin: boolean;
-  stdout: boolean;
-  stderr: boolean;
 }
 
 /** A command that runs in a container. */

@@ -1,6 +1,7 @@
 /** What the streaming server calls: exec, attach and port-forward on the Engine API's hijacked connections. */
 import { CortenError, conflict, messageOf } from "../base/errors.ts";
 import { forwardPort } from "../cri/sandbox/forward-port.ts";
+import { followSize } from "../cri/streaming/sizes.ts";
 import type { SessionStreams, StreamingRuntime } from "../cri/streaming/types.ts";
 import { demultiplex, type HijackedStream } from "../engine/client.ts";
 import { requireRunning, startExec } from "./container/exec.ts";
@@ -104,16 +105,5 @@ async function feed(
     if (ending) await to.end();
   } catch {
     // Either side broke off: the output tells.
-  }
-}
-
-async function followSize(
-  streams: SessionStreams,
-  resize: (rows: number, columns: number) => Promise<void>,
-): Promise<void> {
-  try {
-    for await (const { width, height } of streams.resize) await resize(height, width).catch(() => {});
-  } catch {
-    // No terminal any more.
   }
 }

@@ -1,3 +1,4 @@
+import { aborted } from "../../base/async.ts";
 import { CortenError, conflict } from "../../base/errors.ts";
 import type { Process, Spec } from "../../oci/runtime-spec.ts";
 import type { Context } from "../context.ts";
@@ -71,12 +72,6 @@ export async function execSync(
     await exec.release();
   }
 }
-
-const aborted = (signal: AbortSignal): Promise<undefined> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve(undefined);
-    else signal.addEventListener("abort", () => resolve(undefined), { once: true });
-  });
 
 async function collect(stream: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];

@@ -1,4 +1,5 @@
 import { constants } from "node:os";
+import { aborted } from "../../base/async.ts";
 import { CortenError } from "../../base/errors.ts";
 import type { Context } from "../context.ts";
 import type { Container } from "../records.ts";
@@ -38,12 +39,6 @@ export async function stopContainer(
     `container ${JSON.stringify(record.id)} does not end after SIGKILL`,
   );
 }
-
-const aborted = (signal: AbortSignal | undefined): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal?.aborted) resolve();
-    signal?.addEventListener("abort", () => resolve(), { once: true });
-  });
 
 /** `SIGTERM`, `SIGRTMINPLUS3` or a number. */
 export function signalNumber(name: string): number {

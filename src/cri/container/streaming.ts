@@ -3,7 +3,8 @@ import type { Readable, Writable } from "node:stream";
 import { CortenError, conflict, messageOf } from "../../base/errors.ts";
 import type { Context } from "../context.ts";
 import { forwardPort } from "../sandbox/forward-port.ts";
-import type { OutputStream, SessionStreams, StreamingRuntime } from "../streaming/types.ts";
+import { followSize } from "../streaming/sizes.ts";
+import type { OutputStream, StreamingRuntime } from "../streaming/types.ts";
 import { requireRunning, startExec } from "./exec.ts";
 
 export function streamingRuntime(context: Context): StreamingRuntime {
@@ -118,15 +119,4 @@ async function feed(
   if (!ended) return;
   to?.end();
   ended();
-}
-
-async function followSize(
-  streams: SessionStreams,
-  resize: (rows: number, columns: number) => Promise<void>,
-): Promise<void> {
-  try {
-    for await (const { width, height } of streams.resize) await resize(height, width).catch(() => {});
-  } catch {
-    // No terminal any more.
-  }
 }

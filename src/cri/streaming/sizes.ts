@@ -1,4 +1,4 @@
-import type { TerminalSize } from "./types.ts";
+import type { SessionStreams, TerminalSize } from "./types.ts";
 
 /** Longer than any size can be written. */
 const longest = 1024;
@@ -42,6 +42,18 @@ export function terminalSizes(source: AsyncIterable<Uint8Array> | undefined): As
         });
     }
   })();
+}
+
+/** Gives each size of a session's terminal to `resize`, for as long as there is one. */
+export async function followSize(
+  { resize: sizes }: Pick<SessionStreams, "resize">,
+  resize: (rows: number, columns: number) => Promise<void>,
+): Promise<void> {
+  try {
+    for await (const { width, height } of sizes) await resize(height, width).catch(() => {});
+  } catch {
+    // No terminal any more.
+  }
 }
 
 /** Go writes the fields in capitals and reads any. */

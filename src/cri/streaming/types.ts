@@ -31,13 +31,17 @@ export interface ForwardedStream {
   write(bytes: Uint8Array): Promise<void>;
 }
 
-export interface ExecRequest {
-  readonly containerId: string;
+/** A command and which of its streams are wanted. */
+export interface ExecOptions {
   readonly command: readonly string[];
   readonly tty: boolean;
   readonly stdin: boolean;
   readonly stdout: boolean;
   readonly stderr: boolean;
+}
+
+export interface ExecRequest extends ExecOptions {
+  readonly containerId: string;
 }
 
 export interface AttachRequest {

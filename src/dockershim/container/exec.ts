@@ -1,19 +1,12 @@
 import { closeSync } from "node:fs";
-import { sleep } from "../../base/async.ts";
+import { aborted, sleep } from "../../base/async.ts";
 import { CortenError, conflict, messageOf } from "../../base/errors.ts";
+import type { ExecOptions } from "../../cri/streaming/types.ts";
 import { demultiplex, type HijackedStream } from "../../engine/client.ts";
 import type { ContainerInspect, ExecInspect } from "../../engine/types.ts";
 import { rawSyscall } from "../../sys/libc.ts";
 import type { Context } from "../context.ts";
 import { getContainer } from "../find.ts";
-
-export interface ExecOptions {
-  command: readonly string[];
-  tty: boolean;
-  stdin: boolean;
-  stdout: boolean;
-  stderr: boolean;
-}
 
 /** A command that runs in a container, with its streams. */
 export interface RunningExec {
@@ -139,12 +132,6 @@ export async function execSync(
     exec.stream.close();
   }
 }
-
-const aborted = (signal: AbortSignal): Promise<undefined> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve(undefined);
-    else signal.addEventListener("abort", () => resolve(undefined), { once: true });
-  });
 
 async function collect(output: AsyncIterable<Uint8Array>): Promise<{ stdout: Buffer; stderr: Buffer }> {
   const chunks = { stdout: [] as Uint8Array[], stderr: [] as Uint8Array[] };
