@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { asCortenError } from "../../src/base/errors.ts";
 import {
   type ContainerdClient,
   inProcess,
@@ -105,4 +106,38 @@ test("a layer that is collected just before it is held is unpacked anew", async 
     expect(collected).toBe(true);
     for (const key of chainIds) await leased.snapshots.stat({ snapshotter, key });
   });
+});
+
+test("a snapshot that is being committed is waited for, by whoever asks for its name", async () => {
+  const snapshotter = "native";
+  const outcome = (work: Promise<unknown>) =>
+    work.then(
+      () => "ok",
+      (error) => asCortenError(error).code,
+    );
+  for (const name of ["asked", "committed again", "a parent", "linked", "removed"]) {
+    for (const key of ["first", "second"]) await client.snapshots.prepare({ snapshotter, key });
+    const first = client.snapshots.commit({ snapshotter, key: "first", name });
+    const second = {
+      asked: () => client.snapshots.stat({ snapshotter, key: name }),
+      "committed again": () => client.snapshots.commit({ snapshotter, key: "second", name }),
+      "a parent": () => client.snapshots.prepare({ snapshotter, key: "child", parent: name }),
+      linked: () =>
+        client.snapshots.prepare({ snapshotter, key: "link", labels: { "corten.snapshot.from": name } }),
+      removed: () => client.snapshots.remove({ snapshotter, key: name }),
+    }[name]!();
+    const code = await outcome(second);
+    expect([name, code]).toEqual([name, /committed again|linked/.test(name) ? "already_exists" : "ok"]);
+    // It is there by the time the second one has its answer, and goes for good.
+    expect(await outcome(client.snapshots.stat({ snapshotter, key: name }))).toBe(
+      name === "removed" ? "not_found" : "ok",
+    );
+    await first;
+    for (const key of ["child", "link", "second", name])
+      await client.snapshots.remove({ snapshotter, key }).catch(() => {});
+    const left: string[] = [];
+    for await (const { info } of client.snapshots.list({ snapshotter }))
+      left.push(...info.map((one) => one.name).filter((one) => !one.startsWith("sha256:")));
+    expect([name, left]).toEqual([name, []]);
+  }
 });

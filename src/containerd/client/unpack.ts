@@ -75,7 +75,6 @@ async function unpackLayer(
   index: number,
   snapshotter: string,
   onStart: () => void,
-  attempts = 5,
 ): Promise<boolean> {
   const chainId = image.chainIds[index]!;
   const diffId = image.diffIds[index]!;
@@ -103,11 +102,8 @@ async function unpackLayer(
     await client.snapshots.commit({ snapshotter, key, name: chainId, labels });
   } catch (error) {
     await client.snapshots.remove({ snapshotter, key }).catch(() => {});
-    // Another unpack of the same layer was faster.
-    if (!isCode(error, "already_exists") || attempts === 1) throw error;
-    // That one may have been collected meanwhile: then it is made anew.
-    if (!(await hold(client, snapshotter, chainId)))
-      return unpackLayer(client, image, index, snapshotter, () => {}, attempts - 1);
+    // Another unpack of the same layer was faster; ours of containerd lets our lease hold it with this very answer.
+    if (!isCode(error, "already_exists") || !(await hold(client, snapshotter, chainId))) throw error;
   }
   await client.content.update({
     info: { digest: layer.digest, labels: { "containerd.io/uncompressed": diffId } },

@@ -1,5 +1,6 @@
 import { timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Kind } from "../../../proto/gen/containerd/services/snapshots/v1/snapshots_pb.ts";
+import { deferred } from "../../base/async.ts";
 import type { Row } from "../../base/database.ts";
 import { alreadyExists, conflict, invalid, isCode, notFound } from "../../base/errors.ts";
 import type { Mount, SnapshotInfo, Snapshotter, Usage } from "../../store/index.ts";
@@ -28,6 +29,8 @@ const targetLabel = "containerd.io/snapshot.ref";
 export class NamespacedSnapshots {
   readonly #metadata: Metadata;
   readonly #lock: SharedLock;
+  /** Commits under way, by namespace and the name they make: its row is there, its snapshot not yet. */
+  readonly #commits = new Map<string, Promise<void>>();
   readonly backend: Snapshotter;
 
   constructor(metadata: Metadata, backend: Snapshotter, lock: SharedLock) {
@@ -53,7 +56,7 @@ export class NamespacedSnapshots {
     checkLabels(labels);
     const from = how === "prepare" ? labels[linkLabel] : undefined;
     if (from !== undefined) return this.#link(namespace, lease, from, key, parent, labels);
-    return this.#lock.shared(async () => {
+    return this.#settled(namespace, parent, async () => {
       const { backend, parentKey } = this.#metadata.db.transaction(() => {
         const parentKey = parent === "" ? "" : this.#parent(namespace, parent);
         const backend = this.#insert(namespace, key, parent, labels);
@@ -83,7 +86,7 @@ export class NamespacedSnapshots {
     labels: Labels,
   ): Promise<never> {
     const name = labels[targetLabel] ?? key;
-    return this.#lock.shared(async () => {
+    return this.#settled(namespace, from, async () => {
       const { backend } = this.#row(namespace, from);
       const info = await this.backend.stat(String(backend));
       if (info.kind !== "committed")
@@ -116,25 +119,35 @@ export class NamespacedSnapshots {
   ): Promise<void> {
     if (name === "") throw invalid("snapshot name must not be empty: invalid argument");
     checkLabels(labels);
-    return this.#lock.shared(async () => {
+    return this.#settled(namespace, name, async () => {
+      if (this.#find(namespace, name)) {
+        // Whoever brings what is there wants to have it: it is not to be collected before the lease could name it.
+        this.#metadata.hold(namespace, lease, this.#resource, name);
+        throw alreadyExists(`snapshot "${name}": already exists`);
+      }
       const { from, to } = this.#metadata.db.transaction(() => {
         const row = this.#row(namespace, key);
         const to = this.#insert(namespace, name, String(row["parent"]), labels);
         this.#metadata.hold(namespace, lease, this.#resource, name);
         return { from: String(row["backend"]), to };
       });
+      const done = deferred<void>();
+      this.#commits.set(`${namespace}\0${name}`, done.promise);
       try {
         await this.backend.commit(to, from, { labels });
+        this.#forget(namespace, key);
       } catch (error) {
         this.#forget(namespace, name);
         throw error;
+      } finally {
+        this.#commits.delete(`${namespace}\0${name}`);
+        done.resolve();
       }
-      this.#forget(namespace, key);
     });
   }
 
   remove(namespace: string, key: string): Promise<void> {
-    return this.#lock.shared(async () => {
+    return this.#settled(namespace, key, async () => {
       const { row, last } = this.#metadata.db.transaction(() => {
         const row = this.#row(namespace, key);
         const child = this.#metadata.db.get(
@@ -162,9 +175,11 @@ export class NamespacedSnapshots {
     });
   }
 
-  async stat(namespace: string, key: string) {
-    const row = this.#row(namespace, key);
-    return infoOf(row, await this.backend.stat(String(row["backend"])));
+  stat(namespace: string, key: string) {
+    return this.#afterCommit(namespace, key, async () => {
+      const row = this.#row(namespace, key);
+      return infoOf(row, await this.backend.stat(String(row["backend"])));
+    });
   }
 
   async update(namespace: string, key: string, labels: Labels, paths: readonly string[]) {
@@ -224,6 +239,17 @@ export class NamespacedSnapshots {
 
   get #resource(): string {
     return `snapshots/${this.name}`;
+  }
+
+  /** Does `work`, away from the collector, when no commit that makes `name` is under way. */
+  #settled<T>(namespace: string, name: string, work: () => Promise<T>): Promise<T> {
+    return this.#lock.shared(() => this.#afterCommit(namespace, name, work));
+  }
+
+  async #afterCommit<T>(namespace: string, name: string, work: () => Promise<T>): Promise<T> {
+    const id = `${namespace}\0${name}`;
+    for (let commit = this.#commits.get(id); commit; commit = this.#commits.get(id)) await commit;
+    return work();
   }
 
   #parent(namespace: string, parent: string): string {
