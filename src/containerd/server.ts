@@ -1,8 +1,6 @@
 /** gRPC on a unix socket. Loaded only where a socket is served: connect and http2 cost start-up time. */
-import { chmodSync, chownSync, mkdirSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { createServer, type Http2ServerResponse, type ServerHttp2Session } from "node:http2";
-import { connect } from "node:net";
-import { dirname } from "node:path";
 import type { DescService } from "@bufbuild/protobuf";
 import {
   Code,
@@ -27,8 +25,9 @@ import {
   Health,
   HealthCheckResponse_ServingStatus as Serving,
 } from "../../proto/gen/grpc/health/v1/health_pb.ts";
-import { asCortenError, conflict, unimplemented } from "../base/errors.ts";
+import { asCortenError, unimplemented } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import { listenAt } from "../base/socket-file.ts";
 import { statusNumbers } from "../base/status.ts";
 import type { InProcessServices } from "./client/local.ts";
 
@@ -133,21 +132,7 @@ export async function listen(
     sessions.add(session);
     session.on("close", () => sessions.delete(session));
   });
-  mkdirSync(dirname(socketPath), { recursive: true, mode: 0o711 });
-  if (await answers(socketPath)) throw conflict(`${socketPath} is in use by another daemon`);
-  rmSync(socketPath, { force: true });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    // Not even for a moment may others connect: the mode is made by the umask.
-    const mask = process.umask(0o117);
-    try {
-      server.listen(socketPath, resolve);
-    } finally {
-      process.umask(mask);
-    }
-  });
-  chownSync(socketPath, 0, 0);
-  chmodSync(socketPath, 0o660);
+  await listenAt(server, socketPath);
   server.on("error", (error) => log.error("grpc server", { error: error.message }));
   return {
     async close() {
@@ -199,15 +184,4 @@ function toConnectError(error: unknown): ConnectError {
   const status = statusNumbers.get(code) ?? Code.Unknown;
   if (code === "unknown" || code === "internal") log.debug("call failed", { error: message });
   return new ConnectError(message, status as Code, undefined, undefined, error);
-}
-
-function answers(socketPath: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(socketPath);
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", () => resolve(false));
-  });
 }

@@ -1,10 +1,10 @@
 /** One socket for gRPC and for plain HTTP, told apart by the first bytes: HTTP/2 begins with `PRI`. */
-import { chmodSync, mkdirSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { createServer as createHttp2Server, type ServerHttp2Session } from "node:http2";
-import { connect, createServer, type Server, type Socket } from "node:net";
-import { dirname } from "node:path";
-import { conflict, messageOf } from "../base/errors.ts";
+import { createServer, type Socket } from "node:net";
+import { messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import { listenAt } from "../base/socket-file.ts";
 import type { NodeHandler } from "../cri/service/handler.ts";
 import type { InspectAnswer } from "./inspect.ts";
 
@@ -58,7 +58,9 @@ export async function listenBoth(
     };
     socket.on("data", read);
   };
-  const server = await listenAt(path, serve);
+  const server = createServer(serve);
+  await listenAt(server, path);
+  server.on("error", (error) => log.error("the socket", { error: error.message }));
   return {
     async close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
@@ -68,35 +70,6 @@ export async function listenBoth(
       await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, 500))]);
     },
   };
-}
-
-/** For root and its group alone; a socket that nobody answers on any more is replaced. */
-async function listenAt(path: string, serve: (socket: Socket) => void): Promise<Server> {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
-  const alive = await new Promise<boolean>((resolve) => {
-    const probe = connect(path);
-    probe.once("connect", () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once("error", () => resolve(false));
-  });
-  if (alive) throw conflict(`${path} is in use by another server`);
-  rmSync(path, { force: true });
-  const server = createServer(serve);
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    // Not even for a moment may others connect: the mode is made by the umask.
-    const mask = process.umask(0o117);
-    try {
-      server.listen(path, resolve);
-    } finally {
-      process.umask(mask);
-    }
-  });
-  chmodSync(path, 0o660);
-  server.on("error", (error) => log.error("the socket", { error: error.message }));
-  return server;
 }
 
 async function reply(

@@ -1,8 +1,9 @@
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, unlinkSync } from "node:fs";
-import { connect, createServer, type Server } from "node:net";
+import { createServer, type Server } from "node:net";
 import { dirname } from "node:path";
 import { CortenError } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import { answers, forRootsGroup } from "../base/socket-file.ts";
 import type { Connection } from "./connection.ts";
 import { listenOnUnix } from "./unix.ts";
 
@@ -87,13 +88,7 @@ async function listenUnix(
   const path = host.slice("unix://".length);
   await removeStaleSocket(path);
   mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
-  const before = process.umask(0o117);
-  let listener: { close(): void };
-  try {
-    listener = listenOnUnix(path, serve);
-  } finally {
-    process.umask(before);
-  }
+  const listener = forRootsGroup(() => listenOnUnix(path, serve));
   chmodSync(path, 0o660);
   const owner = group === undefined ? undefined : groupId(group);
   if (owner !== undefined && process.getuid?.() === 0) chownSync(path, 0, owner);
@@ -113,15 +108,7 @@ function listening(server: Server, listen: (done: () => void) => void): Promise<
 /** A socket file nobody answers on is a dead daemon's; one that answers belongs to someone. */
 async function removeStaleSocket(path: string): Promise<void> {
   if (!existsSync(path)) return;
-  const alive = await new Promise<boolean>((resolve) => {
-    const probe = connect(path);
-    probe.once("connect", () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once("error", () => resolve(false));
-  });
-  if (alive) throw new CortenError("already_exists", `another daemon answers on ${path}`);
+  if (await answers(path)) throw new CortenError("already_exists", `another daemon answers on ${path}`);
   unlinkSync(path);
 }
 

@@ -1,7 +1,7 @@
-import { connect } from "node:net";
 import { parseArgs } from "node:util";
 import { conflict } from "../../base/errors.ts";
 import { configureLog, log } from "../../base/log.ts";
+import { answers } from "../../base/socket-file.ts";
 import type { CommandLine } from "./flags.ts";
 
 /** Removes what a reboot or an upgrade leaves without a use; `--force` does not ask for one. */
@@ -30,15 +30,4 @@ export async function wipe({ files, overrides }: CommandLine, argv: string[]): P
   const { wipeNow } = await import("../../crio/wipe-now.ts");
   await wipeNow(config, values.force === true || decided.images);
   return 0;
-}
-
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", () => resolve(false));
-  });
 }
