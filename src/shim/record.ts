@@ -1,13 +1,6 @@
-import {
-  appendFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-} from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { namesIn } from "../base/directory.ts";
 import { asCortenError, invalid, isCode, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { Removal } from "../base/removal.ts";
@@ -142,8 +135,8 @@ export class Bundles {
 
   /** All records; a bundle without a readable one is reported with `undefined`. */
   *load(): Generator<{ namespace: string; id: string; record: TaskRecord | undefined }> {
-    for (const namespace of list(this.root))
-      for (const id of list(join(this.root, namespace))) {
+    for (const namespace of namesIn(this.root))
+      for (const id of namesIn(join(this.root, namespace))) {
         // Of a shim that is a process of its own (containerd/shims).
         if (existsSync(join(this.path(namespace, id), "shim-binary-path"))) continue;
         let record: TaskRecord | undefined;
@@ -166,13 +159,4 @@ function lastRecord(text: string): TaskRecord {
   const lines = text.split("\n");
   const last = lines.length > 1 ? lines.at(-2) : text;
   return JSON.parse(last ?? "") as TaskRecord;
-}
-
-function list(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-    throw error;
-  }
 }

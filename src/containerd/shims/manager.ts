@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Any, AnySchema, timestampFromDate } from "@bufbuild/protobuf/wkt";
@@ -7,6 +7,7 @@ import type { Envelope } from "../../../proto/gen/containerd/services/events/ttr
 import { DeleteResponseSchema } from "../../../proto/gen/containerd/task/v2/shim_pb.ts";
 import { KeyedMutex } from "../../base/async.ts";
 import { Cleanup } from "../../base/cleanup.ts";
+import { namesIn } from "../../base/directory.ts";
 import { alreadyExists, CortenError, messageOf, notFound } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
 import { span } from "../../base/trace.ts";
@@ -172,8 +173,8 @@ export class ShimManager {
   async reconcile(): Promise<void> {
     const { bundles } = this.#options;
     const found: Array<Promise<void>> = [];
-    for (const namespace of list(bundles.root))
-      for (const id of list(join(bundles.root, namespace))) {
+    for (const namespace of namesIn(bundles.root))
+      for (const id of namesIn(join(bundles.root, namespace))) {
         const binary = shimBinaryOf(bundles.path(namespace, id));
         if (binary !== undefined) found.push(this.#load(this.#command(namespace, id, binary)));
       }
@@ -329,14 +330,5 @@ export class ShimManager {
   close(): void {
     for (const task of this.#tasks.values()) task.close();
     this.#events?.close();
-  }
-}
-
-function list(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-    throw error;
   }
 }
