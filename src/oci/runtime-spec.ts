@@ -94,14 +94,19 @@ export interface Hook {
   timeout?: number;
 }
 
-export interface Hooks {
-  prestart?: Hook[];
-  createRuntime?: Hook[];
-  createContainer?: Hook[];
-  startContainer?: Hook[];
-  poststart?: Hook[];
-  poststop?: Hook[];
-}
+/** When hooks run, in that order. */
+export const hookStages = [
+  "prestart",
+  "createRuntime",
+  "createContainer",
+  "startContainer",
+  "poststart",
+  "poststop",
+] as const;
+
+export type HookStage = (typeof hookStages)[number];
+
+export type Hooks = Partial<Record<HookStage, Hook[]>>;
 
 export type LinuxNamespaceType = "pid" | "network" | "mount" | "ipc" | "uts" | "user" | "cgroup" | "time";
 

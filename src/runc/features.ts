@@ -1,6 +1,7 @@
 /** What `runc features` tells (runtime-spec: features). */
 import { existsSync } from "node:fs";
 import { capabilityNames } from "../oci/capabilities.ts";
+import { hookStages } from "../oci/runtime-spec.ts";
 import { knownMountOptions } from "./compile/mount-options.ts";
 import { namespaceFlag } from "./compile/namespaces.ts";
 
@@ -8,7 +9,7 @@ export function features(): object {
   return {
     ociVersionMin: "1.0.0",
     ociVersionMax: "1.1.0",
-    hooks: ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
+    hooks: hookStages,
     mountOptions: knownMountOptions(),
     linux: {
       namespaces: Object.keys(namespaceFlag).sort(),

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { invalid, messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
-import type { Hook } from "../../oci/runtime-spec.ts";
+import { type Hook, type HookStage, hookStages } from "../../oci/runtime-spec.ts";
 
 export interface CdiDeviceNode {
   path: string;
@@ -24,20 +24,12 @@ export interface CdiMount {
   options?: string[];
 }
 
-export type HookName =
-  | "prestart"
-  | "createRuntime"
-  | "createContainer"
-  | "startContainer"
-  | "poststart"
-  | "poststop";
-
 /** What a device, or all of a file's devices, change in a container. */
 export interface ContainerEdits {
   env: string[];
   deviceNodes: CdiDeviceNode[];
   mounts: CdiMount[];
-  hooks: Array<{ name: HookName; hook: Hook }>;
+  hooks: Array<{ name: HookStage; hook: Hook }>;
   additionalGids: number[];
 }
 
@@ -51,14 +43,6 @@ export interface CdiSpecification {
 
 type Table = Record<string, unknown>;
 
-const hookNames: readonly HookName[] = [
-  "prestart",
-  "createRuntime",
-  "createContainer",
-  "startContainer",
-  "poststart",
-  "poststop",
-];
 const sizeLimit = 4 << 20;
 
 /** The specifications of a directory; one that cannot be read is left out, and told. */
@@ -176,10 +160,10 @@ function deviceNode(node: Table, what: string): CdiDeviceNode {
   return out;
 }
 
-function hookOf(value: Table, what: string): { name: HookName; hook: Hook } {
-  const name = text(value, "hookName") as HookName | undefined;
+function hookOf(value: Table, what: string): { name: HookStage; hook: Hook } {
+  const name = text(value, "hookName") as HookStage | undefined;
   const path = text(value, "path");
-  if (!name || !hookNames.includes(name))
+  if (!name || !hookStages.includes(name))
     throw invalid(`hook ${JSON.stringify(name)} of ${what} is not known`);
   if (!path) throw invalid(`a hook of ${what} lacks a path`);
   const args = strings(value["args"], "args");

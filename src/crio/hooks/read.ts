@@ -1,8 +1,9 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { invalid, messageOf } from "../../base/errors.ts";
+import { type HookStage, hookStages } from "../../oci/runtime-spec.ts";
 import { flagOf, type Table, tableOf, textOf, textsOf } from "../config/toml.ts";
-import { type HookFile, type Stage, stages, type When } from "./types.ts";
+import type { HookFile, When } from "./types.ts";
 
 /**
  * The hooks of all directories in the order of their files' names; a file of a later directory replaces one of the same
@@ -49,7 +50,7 @@ export function parseHook(text: string, file: string): HookFile {
   if (timeout !== undefined && !(typeof timeout === "number" && timeout > 0))
     throw invalid(`${file}: hook.timeout is not a number above zero`);
   const asked = textsOf(document["stages"], `${file}: stages`) ?? [];
-  const wrong = asked.find((stage) => !(stages as readonly string[]).includes(stage));
+  const wrong = asked.find((stage) => !(hookStages as readonly string[]).includes(stage));
   if (wrong !== undefined) throw invalid(`${file}: unknown stage ${JSON.stringify(wrong)}`);
   if (asked.length === 0) throw invalid(`${file}: it has no stages`);
   return {
@@ -58,7 +59,7 @@ export function parseHook(text: string, file: string): HookFile {
     env: textsOf(hook["env"], `${file}: hook.env`) ?? [],
     ...(timeout === undefined ? {} : { timeout }),
     when: whenOf(tableOf(document["when"], `${file}: when`), `${file}: when`),
-    stages: asked as Stage[],
+    stages: asked as HookStage[],
   };
 }
 

@@ -1,3 +1,5 @@
+import type { HookStage } from "../../oci/runtime-spec.ts";
+
 /** A hook of hooks.d (oci-hooks(5), version 1.0.0). */
 export interface HookFile {
   path: string;
@@ -5,7 +7,7 @@ export interface HookFile {
   env: string[];
   timeout?: number;
   when: When;
-  stages: Stage[];
+  stages: HookStage[];
 }
 
 export interface When {
@@ -15,17 +17,6 @@ export interface When {
   commands: RegExp[];
   hasBindMounts?: boolean;
 }
-
-export const stages = [
-  "prestart",
-  "createRuntime",
-  "createContainer",
-  "startContainer",
-  "poststart",
-  "poststop",
-] as const;
-
-export type Stage = (typeof stages)[number];
 
 /** What a hook's conditions are about. */
 export interface Subject {
