@@ -41,7 +41,7 @@ function context(name: string, dockerfile: string): string {
 }
 
 /** A build that waits in its only step. */
-async function startHanging(name: string, seconds: string) {
+async function startHanging(name: string, seconds: string): Promise<Bun.Subprocess> {
   const directory = context(name, `FROM ${registry.busybox}\nRUN echo begun; sleep ${seconds}\n`);
   const child = Bun.spawn(["docker", "-H", engine.host, "build", "-t", name, directory], {
     env: { ...process.env, ...env },
@@ -51,7 +51,10 @@ async function startHanging(name: string, seconds: string) {
   let said = "";
   for await (const chunk of child.stdout) {
     said += new TextDecoder().decode(chunk);
-    if (/^begun$/m.test(said)) return child;
+    if (!/^begun$/m.test(said)) continue;
+    // The shell has still to start it: its word may well be here before.
+    await until(`sleep ${seconds}`, () => runs(seconds));
+    return child;
   }
   throw new Error(`the build ended early: ${said}`);
 }
@@ -67,6 +70,17 @@ const runs = (argument: string) =>
     }
   });
 const stepDirectories = () => readdirSync(join(engine.root, "run/build"));
+
+/** Waits until nothing of the step is there; what is left otherwise says why. */
+async function stepEnds(seconds: string): Promise<void> {
+  let left = "";
+  await until("the end of the step", () => {
+    left = [...(runs(seconds) ? [`sleep ${seconds}`] : []), ...stepDirectories()].join(" ");
+    return left === "";
+  }).catch((error) => {
+    throw new Error(`left: ${left}\n${engine.log()}`, { cause: error });
+  });
+}
 
 describe("docker build", () => {
   test("twenty at once, which pull the same image and have steps in common, run each step once", async () => {
@@ -91,10 +105,9 @@ describe("docker build", () => {
   test("interrupted leaves no process, no directory and no snapshot of the step", async () => {
     const seconds = `3${process.pid}.5`;
     const child = await startHanging("interrupted", seconds);
-    expect(runs(seconds)).toBe(true);
     child.kill("SIGINT");
     await child.exited;
-    await until("the end of the step", () => !runs(seconds) && stepDirectories().length === 0);
+    await stepEnds(seconds);
   });
 
   test("under a daemon that is killed leaves nothing after the next start, and goes on from the cache", async () => {
@@ -102,7 +115,7 @@ describe("docker build", () => {
     const child = await startHanging("killed", seconds);
     await engine.restart();
     await child.exited;
-    await until("the end of the step", () => !runs(seconds) && stepDirectories().length === 0);
+    await stepEnds(seconds);
     const again = await docker("build", "-t", "many0", join(contexts, "many0"));
     expect(again.code).toBe(0);
     expect(again.stdout.match(/Using cache/g)).toHaveLength(3);
