@@ -28,11 +28,5 @@ export function cpio(entries: readonly CpioEntry[]): Uint8Array {
   };
   for (const [index, entry] of entries.entries()) add(index + 1, entry);
   add(0, { path: "TRAILER!!!", mode: 0 });
-  const whole = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
+  return Buffer.concat(parts);
 }

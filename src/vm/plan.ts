@@ -37,6 +37,8 @@ export interface GuestProcess {
 interface Common {
   /** Name of its monitor's directory inside. */
   name: string;
+  /** The cgroup, inside, whose OOM kills are told at the process's end. */
+  oom?: string;
   filter?: CompiledFilter;
   warn: Warn;
 }
@@ -67,7 +69,7 @@ export function guestInit(
     planned: true,
     warn,
   });
-  return guestProcess(input.name, spec.process, builder, descriptors);
+  return guestProcess({ ...input, oom: guestCgroup }, spec.process, builder, descriptors);
 }
 
 /** One more process of the container whose first one has this number inside. */
@@ -107,11 +109,11 @@ export function guestExec(
     ...(filter ? { filter } : {}),
     warn,
   });
-  return guestProcess(input.name, inside, builder, descriptors);
+  return guestProcess(input, inside, builder, descriptors);
 }
 
 function guestProcess(
-  name: string,
+  { name, oom }: Pick<Common, "name" | "oom">,
   process: Process,
   builder: PlanBuilder,
   descriptors: readonly GuestDescriptor[],
@@ -132,6 +134,7 @@ function guestProcess(
         ...(consoleSize ? { size: { rows: consoleSize.height, columns: consoleSize.width } } : {}),
         stdin: true,
         hold: true,
+        ...(oom === undefined ? {} : { oom: { version: 2, path: oom } }),
       }),
       plan: plan.bytes,
     }),

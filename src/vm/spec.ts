@@ -1,7 +1,7 @@
 /** A container's configuration in two: what its machine's container is like, and what is made inside the machine. */
 import { join } from "node:path";
 import { invalid, unimplemented } from "../base/errors.ts";
-import type { LinuxNamespaceType, LinuxResources, Mount, Spec } from "../oci/runtime-spec.ts";
+import type { LinuxDevice, LinuxNamespaceType, LinuxResources, Mount, Spec } from "../oci/runtime-spec.ts";
 import { defaultSeccomp } from "../oci/seccomp-default.ts";
 
 /** Whom the machine's program runs as: nobody, without any capability. native/host.c has the same. */
@@ -51,18 +51,37 @@ export function checkForMachine(spec: Spec): void {
       "--runtime vm: processes of the host or of another container cannot be seen from a machine",
     );
   // So it is with a pod's IPC and host name.
+  for (const type of ["ipc", "uts"] as const)
+    if (!types.has(type))
+      throw unimplemented(
+        `--runtime vm: a machine has a kernel of its own; it cannot use the host's ${type} namespace`,
+      );
   for (const type of ["mount", "user", "cgroup"] as const)
     if (types.get(type)?.path)
       throw unimplemented(`--runtime vm: a machine cannot join another container's ${type} namespace`);
   for (const kind of ["createContainer", "startContainer"] as const)
     if (spec.hooks?.[kind]?.length)
       throw unimplemented(`--runtime vm: ${kind} hooks cannot run inside a machine`);
+  const missing = devicesOf(spec).find((device) => !isGuests(device));
+  if (missing && !hasAllDevices(spec))
+    throw unimplemented(`--runtime vm: ${missing.path}: devices of the host cannot be given to a machine`);
   for (const mount of spec.mounts ?? [])
     if (mount.uidMappings?.length || mount.options?.some((option) => /^r?idmap$/.test(option)))
       throw unimplemented(
         `--runtime vm: ${mount.destination}: files shared with a machine cannot be id-mapped`,
       );
 }
+
+const devicesOf = (spec: Spec): readonly LinuxDevice[] => spec.linux?.devices ?? [];
+
+/** The guest's kernel has memory devices, terminals and FUSE under the same numbers. */
+const isGuests = ({ type, major, minor }: LinuxDevice) =>
+  type === "p" || (type === "c" && (major === 1 || major === 5 || (major === 10 && minor === 229)));
+
+/** Privileged: all there are. Those of the host are not the machine's. */
+const hasAllDevices = (spec: Spec) =>
+  spec.linux?.resources?.devices?.some(({ allow, type, major }) => allow && !type && major === undefined) ??
+  false;
 
 const isBind = ({ type, options = [] }: Mount) =>
   type === "bind" || options.includes("bind") || options.includes("rbind");
@@ -109,6 +128,7 @@ export function guestSpec(spec: Spec): GuestSpec {
     cgroupsPath: ________,
     ...linux
   } = spec.linux ?? {};
+  const devices = devicesOf(spec).filter(isGuests);
   return {
     shares,
     spec: {
@@ -118,6 +138,7 @@ export function guestSpec(spec: Spec): GuestSpec {
       mounts,
       linux: {
         ...linux,
+        ...(devices.length > 0 ? { devices } : {}),
         // The whole guest is the container's network.
         namespaces: [
           ...(linux.namespaces ?? [])

@@ -104,6 +104,24 @@ test("binds become shares; memory for sharing is the guest's own; the network na
   expect(spec.linux?.resources).toBeUndefined();
 });
 
+test("devices of the host are refused by name; those that every kernel has are the guest's", () => {
+  const withDevices = (...devices: [path: string, type: string, major: number, minor: number][]): Spec => {
+    const spec = container();
+    const list = devices.map(([path, type, major, minor]) => ({ path, type, major, minor }));
+    return { ...spec, linux: { ...spec.linux, devices: list } };
+  };
+  expect(() => checkForMachine(withDevices(["/dev/null", "c", 1, 3], ["/dev/sda", "b", 8, 0]))).toThrow(
+    "/dev/sda: devices of the host cannot be given to a machine",
+  );
+  const spec = withDevices(["/dev/fuse", "c", 10, 229], ["/dev/sda", "b", 8, 0]);
+  spec.linux!.resources = { devices: [{ allow: true, access: "rwm" }] };
+  checkForMachine(spec);
+  expect(guestSpec(spec).spec.linux?.devices?.map(({ path }) => path)).toEqual(["/dev/fuse"]);
+  const shared = container();
+  shared.linux!.namespaces = shared.linux!.namespaces!.filter(({ type }) => type !== "ipc");
+  expect(() => checkForMachine(shared)).toThrow("cannot use the host's ipc namespace");
+});
+
 test("the machine's container sees programs and its own shares only, and may do little", () => {
   const spec = container();
   const outer = outerSpec({

@@ -24,7 +24,7 @@ requires(...needs)(
       await using registry = await startTestRegistry();
       await using engine = await startEngine();
       const ok = async (...argv: string[]) => {
-        const result = await run(["docker", "-H", engine.host, ...argv], { timeout: 110_000 });
+        const result = await run(["docker", "-H", engine.host, ...argv], { timeout: 300_000 });
         expect({ argv, ...result }).toMatchObject({ code: 0 });
         return result.stdout;
       };
@@ -66,7 +66,7 @@ requires(...needs)(
 
       // Statuses, users, signals and stdin of exec'ed processes.
       const exec = (input: string, ...argv: string[]) =>
-        run(["docker", "-H", engine.host, "exec", "-i", ...argv], { input, timeout: 60_000 });
+        run(["docker", "-H", engine.host, "exec", "-i", ...argv], { input, timeout: 300_000 });
       expect(await exec("one\ntwo\n", "guest", "sh", "-c", "cat; echo done >&2; exit 5")).toEqual({
         code: 5,
         stdout: "one\ntwo\n",
@@ -93,7 +93,7 @@ requires(...needs)(
           `stty rows 31 cols 97; docker -H ${engine.host} exec -it guest sh -c 'stty size; tty'`,
           "/dev/null",
         ],
-        { timeout: 60_000 },
+        { timeout: 300_000 },
       );
       expect(terminal.stdout.replaceAll("\r", "")).toContain("31 97\n/dev/pts/0\n");
 
@@ -156,7 +156,7 @@ requires(...needs)(
       rmSync(scratch, { recursive: true, force: true });
     }
   },
-  300_000,
+  900_000,
 );
 
 requires(...needs)(
@@ -172,7 +172,7 @@ requires(...needs)(
       // It is served a moment after Docker's.
       await until("containerd's socket", () => existsSync(address));
       const ctr = (...argv: string[]) =>
-        run([...corten, "ctr", "-a", address, "-n", "moby", ...argv], { timeout: 110_000 });
+        run([...corten, "ctr", "-a", address, "-n", "moby", ...argv], { timeout: 300_000 });
       const image = registry.busybox;
       const ran = await ctr(
         ...["run", "--rm", "--runc-binary", "vm", image, "by-ctr", "sh", "-c", "echo from the guest; exit 4"],
@@ -183,6 +183,28 @@ requires(...needs)(
         (await engine.docker("run", "--rm", "--runtime", "vm", ...argv, image, "true")).stderr;
       expect(await refused("--network", "host")).toContain("it cannot use the host's");
       expect(await refused("--pid", "host")).toContain("cannot be seen from a machine");
+      expect(await refused("--device", "/dev/loop-control")).toContain(
+        "/dev/loop-control: devices of the host cannot be given to a machine",
+      );
+
+      // The guest's kernel kills; who asks outside hears of it.
+      const since = String(Math.floor(Date.now() / 1000));
+      const hungry = await run(
+        [
+          ...["docker", "-H", engine.host, "run", "--name", "hungry", "--runtime", "vm", "--network", "none"],
+          ...["-m", "24m", image, "tail", "/dev/zero"],
+        ],
+        { timeout: 300_000 },
+      );
+      expect(hungry.code).toBe(137);
+      expect((await engine.docker("inspect", "-f", "{{.State.OOMKilled}}", "hungry")).stdout).toBe("true\n");
+      const next = String(Math.floor(Date.now() / 1000) + 1);
+      const events = await engine.docker(
+        ...["events", "--since", since, "--until", next, "--filter", "container=hungry"],
+        ...["--format", "{{.Action}}"],
+      );
+      expect(events.stdout.split("\n")).toContain("oom");
+      await engine.docker("rm", "hungry");
       const missing = await engine.docker(
         "run",
         "--rm",
@@ -200,5 +222,5 @@ requires(...needs)(
       rmSync(scratch, { recursive: true, force: true });
     }
   },
-  200_000,
+  900_000,
 );

@@ -25,7 +25,7 @@ export function ownRuntime(choice: RuntimeChoice, discard: (path: string) => voi
   return {
     async create({ id, bundle, spec, monitor }) {
       const runc = await load();
-      const oom = await oomWatch(spec, id, choice.systemdCgroup);
+      const oom = monitor.oom ?? (await oomWatch(spec, id, choice.systemdCgroup));
       const launcher = monitorLauncher({ ...monitor, ...(oom ? { oom } : {}) });
       let startTime: string;
       try {

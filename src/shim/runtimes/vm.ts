@@ -34,7 +34,9 @@ export function vmRuntime(choice: RuntimeChoice, discard: (path: string) => void
     async create({ id, bundle, spec, monitor }) {
       if (holdsPod(spec)) return outer.create({ id, bundle, spec, monitor });
       const machine = await (await load()).prepare(id, bundle, spec);
-      return outer.create({ id, bundle, spec: machine, monitor });
+      // Kills in the guest are told by a file, which is written as it is in a cgroup (native/host.c).
+      const oom = { version: 2 as const, path: join(bundle, "vm/vm") };
+      return outer.create({ id, bundle, spec: machine, monitor: { ...monitor, oom } });
     },
     async start(id) {
       const { bundle, pid } = await stateOf(id);
