@@ -1,6 +1,7 @@
 /**
  * Runs the three kinds of tests one after the other and closes with one line, `N passed, N failed, N skipped`.
- * What was skipped is listed with its reason (the test's name carries it, see test/helpers/requires.ts).
+ * What was skipped is listed with its reason (the test's name carries it, see test/helpers/requires.ts), what failed with the
+ * end of what it said.
  *
  *   bun tools/test.ts [unit|integration|conformance …]
  */
@@ -35,6 +36,31 @@ function readReport(xml: string): Outcome {
   return outcome;
 }
 
+/** Passes a runner's output on and keeps it. */
+async function show(output: ReadableStream<Uint8Array>, to: NodeJS.WriteStream, kept: Uint8Array[]) {
+  for await (const chunk of output) {
+    to.write(chunk);
+    kept.push(chunk);
+  }
+}
+
+/** The last lines before a failed test's own one, by the test's name: what it said. */
+function complaints(output: string): Map<string, string[]> {
+  const found = new Map<string, string[]>();
+  let lines: string[] = [];
+  for (const line of output.split("\n")) {
+    const [, verdict, name] = line.match(/^\((pass|fail|skip|todo)\) (.*?)( \[[\d.]+m?s\])?$/) ?? [];
+    if (verdict === undefined) {
+      // Neither the source that Bun shows nor empty lines.
+      if (!/^\s*(\d+ \|.*|\^)?$/.test(line)) lines.push(line.slice(0, 300));
+      continue;
+    }
+    if (verdict === "fail") found.set(name!, lines.slice(-15));
+    lines = [];
+  }
+  return found;
+}
+
 const unescapeXml = (text: string) =>
   text.replace(
     /&(lt|gt|quot|apos|amp);/g,
@@ -44,6 +70,7 @@ const unescapeXml = (text: string) =>
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(kinds);
 const scratch = mkdtempSync(join(tmpdir(), "corten-test-"));
 const total: Outcome = { passed: 0, failed: [], skipped: [] };
+const said = new Map<string, string[]>();
 try {
   for (const kind of wanted) {
     const folders = kinds[kind];
@@ -52,7 +79,7 @@ try {
     const report = join(scratch, `${kind}.xml`);
     const started = performance.now();
     console.log(`== ${kind}`);
-    const run = Bun.spawnSync(
+    const run = Bun.spawn(
       [
         process.execPath,
         "test",
@@ -63,10 +90,20 @@ try {
         ...folders,
       ],
       {
-        stdio: ["ignore", "inherit", "inherit"],
+        stdio: ["ignore", "pipe", "pipe"],
         env: { ...process.env, CORTEN_BIN: join(import.meta.dir, "../dist/corten") },
       },
     );
+    const outputs: [Uint8Array[], Uint8Array[]] = [[], []];
+    const shown = Promise.all([
+      show(run.stdout, process.stdout, outputs[0]),
+      show(run.stderr, process.stderr, outputs[1]),
+    ]);
+    await run.exited;
+    // What a test has left running may have the pipes as well; the gate does not wait for its end.
+    await Promise.race([shown, Bun.sleep(5000)]);
+    for (const output of outputs)
+      for (const [name, lines] of complaints(Buffer.concat(output).toString())) said.set(name, lines);
     let outcome: Outcome;
     try {
       outcome = readReport(readFileSync(report, "utf8"));
@@ -91,6 +128,12 @@ try {
   rmSync(scratch, { recursive: true, force: true });
 }
 for (const title of total.skipped) console.log(`skipped: ${title}`);
-for (const title of total.failed) console.log(`failed: ${title}`);
+for (const title of total.failed) {
+  console.log(`failed: ${title}`);
+  const name = [...said.keys()].find(
+    (name) => title.endsWith(name) || name.endsWith(title.split(": ").at(-1)!),
+  );
+  for (const line of said.get(name ?? "") ?? []) console.log(`    ${line}`);
+}
 console.log(`${total.passed} passed, ${total.failed.length} failed, ${total.skipped.length} skipped`);
-process.exitCode = total.failed.length > 0 || total.passed === 0 ? 1 : 0;
+process.exit(total.failed.length > 0 || total.passed === 0 ? 1 : 0);
