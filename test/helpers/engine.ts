@@ -25,33 +25,25 @@ export interface Output {
 }
 
 /** Runs a program to its end without blocking the event loop. `timeout` in milliseconds ends it with SIGKILL. */
-export function run(
+export async function run(
   argv: string[],
   options: { input?: string; env?: Record<string, string>; cwd?: string; timeout?: number } = {},
 ): Promise<Output> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(argv[0]!, argv.slice(1), {
-      env: { ...process.env, ...options.env },
-      ...(options.cwd ? { cwd: options.cwd } : {}),
-      stdio: ["pipe", "pipe", "pipe"],
-    });
-    const timer = setTimeout(() => child.kill("SIGKILL"), options.timeout ?? 60_000);
-    let stdout = "";
-    let stderr = "";
-    child.stdout.setEncoding("utf8").on("data", (text) => {
-      stdout += text;
-    });
-    child.stderr.setEncoding("utf8").on("data", (text) => {
-      stderr += text;
-    });
-    child.on("error", reject);
-    child.stdin.on("error", () => {});
-    child.stdin.end(options.input ?? "");
-    child.on("close", (code, signal) => {
-      clearTimeout(timer);
-      resolve({ code: code ?? (signal ? 128 : -1), stdout, stderr });
-    });
+  // Not node:child_process, which in Bun can lose what a program said and that it ended.
+  const child = Bun.spawn(argv, {
+    env: { ...process.env, ...options.env },
+    ...(options.cwd ? { cwd: options.cwd } : {}),
+    stdio: [Buffer.from(options.input ?? ""), "pipe", "pipe"],
   });
+  const { timeout = 60_000 } = options;
+  let late = "";
+  const timer = setTimeout(() => {
+    late = `[killed: it had not ended after ${timeout / 1000} s]\n`;
+    child.kill("SIGKILL");
+  }, timeout);
+  const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  clearTimeout(timer);
+  return { code: child.signalCode ? 128 : child.exitCode!, stdout, stderr: stderr + late };
 }
 
 /** Waits until `probe` gives something true; throws with `what` after `seconds`. */
