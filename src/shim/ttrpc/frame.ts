@@ -72,20 +72,9 @@ export class FrameReader {
         stream: this.#view.getUint32(4),
         type: this.#header[8]!,
         flags: this.#header[9]!,
-        payload: joined(parts),
+        payload: parts.length === 1 ? parts[0]! : Buffer.concat(parts),
         ...(length > messageLimit ? { oversized: length } : {}),
       });
     }
   }
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  if (parts.length === 1) return parts[0]!;
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }
