@@ -6,6 +6,7 @@ import type { Task as TaskService } from "../../proto/gen/containerd/task/v2/shi
 import { Status } from "../../proto/gen/containerd/v1/types/task_pb.ts";
 import { conflict, invalid, unimplemented } from "../base/errors.ts";
 import type { LinuxResources, Spec } from "../oci/runtime-spec.ts";
+import { plainMount } from "../sys/mount.ts";
 import { timestampOf } from "./events.ts";
 import type { Shim } from "./shim.ts";
 import type { Status as TaskStatus } from "./task.ts";
@@ -41,12 +42,7 @@ export function taskService(shim: Shim): ServiceImpl<typeof TaskService> {
         id,
         bundle,
         spec: shim.bundles.specs.get(bundle) ?? readSpec(bundle),
-        rootfs: request.rootfs.map(({ type, source, target, options }) => ({
-          type,
-          source,
-          options,
-          ...(target === "" ? {} : { target }),
-        })),
+        rootfs: request.rootfs.map(plainMount),
         stdio: { stdin, stdout, stderr, terminal },
         options,
       });

@@ -36,6 +36,14 @@ export interface Mount {
   options: string[];
 }
 
+/** A mount without what else a message of the API has; there an absent target is an empty one. */
+export const plainMount = ({ type, source, target, options }: Required<Mount>): Mount => ({
+  type,
+  source,
+  options,
+  ...(target === "" ? {} : { target }),
+});
+
 export const MNT_FORCE = 1;
 export const MNT_DETACH = 2;
 export const UMOUNT_NOFOLLOW = 8;

@@ -11,7 +11,7 @@ import {
 } from "../../containerd/client/index.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { type Descriptor, layerCompression, mediaTypes } from "../../oci/image-spec.ts";
-import type { Mount } from "../../sys/mount.ts";
+import { type Mount, plainMount } from "../../sys/mount.ts";
 import type { Layer } from "../types.ts";
 import type { LayerFormat } from "./attributes.ts";
 import type { ExportContext } from "./types.ts";
@@ -250,12 +250,7 @@ export async function viewOf(
   const key = `export-${crypto.randomUUID()}`;
   const { mounts } = await client.snapshots.view({ snapshotter, key, parent });
   undo.add(`remove view ${key}`, () => client.snapshots.remove({ snapshotter, key }));
-  return mounts.map(({ type, source, target, options }) => ({
-    type,
-    source,
-    options,
-    ...(target === "" ? {} : { target }),
-  }));
+  return mounts.map(plainMount);
 }
 
 const plainPath = (path: string): string => path.replace(/\\(.)/g, "$1");

@@ -10,9 +10,8 @@ import {
   unpackSpec,
   withLease,
 } from "../../containerd/client/index.ts";
-import { fromMount } from "../../containerd/snapshots/service.ts";
 import { readInside } from "../../runc/compile/environment.ts";
-import { withMounts } from "../../sys/mount.ts";
+import { plainMount, withMounts } from "../../sys/mount.ts";
 import { type Flags, parseFlags } from "./flags.ts";
 import { pair } from "./images.ts";
 import { FifoSet } from "./io.ts";
@@ -89,7 +88,7 @@ async function makeContainer(
     const { mounts } = await leased.snapshots.prepare({ snapshotter, key: id, parent });
     try {
       // Names of users are the image's own.
-      const accounts = await withMounts(mounts.map(fromMount), (root) => ({
+      const accounts = await withMounts(mounts.map(plainMount), (root) => ({
         passwd: readInside(root, "etc/passwd") ?? "",
         group: readInside(root, "etc/group") ?? "",
       }));

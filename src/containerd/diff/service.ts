@@ -4,9 +4,9 @@ import { invalid, isCode, unimplemented } from "../../base/errors.ts";
 import { span } from "../../base/trace.ts";
 import { layerCompression, mediaTypes } from "../../oci/image-spec.ts";
 import { applyLayer, type LayerCompression, writeDiff } from "../../store/index.ts";
+import { plainMount } from "../../sys/mount.ts";
 import type { NamespacedContent } from "../content/store.ts";
 import { leaseOf, namespaceOf } from "../context.ts";
-import { fromMount } from "../snapshots/service.ts";
 
 const outputTypes: Record<string, LayerCompression> = {
   [mediaTypes.ociLayer]: "none",
@@ -29,7 +29,7 @@ export function diffService(content: NamespacedContent): ServiceImpl<typeof Diff
       content.info(namespace, diff.digest);
       const applied = await span("store", "apply layer", () =>
         applyLayer(
-          { mounts: mounts.map(fromMount) },
+          { mounts: mounts.map(plainMount) },
           { path: content.store.path(diff.digest) },
           { signal: context.signal },
         ),
@@ -46,8 +46,8 @@ export function diffService(content: NamespacedContent): ServiceImpl<typeof Diff
       const epoch = request.sourceDateEpoch;
       const made = writeDiff(
         // No mounts at all are an empty tree, as containerd's differ has it.
-        request.left.length === 0 ? undefined : { mounts: request.left.map(fromMount) },
-        { mounts: request.right.map(fromMount) },
+        request.left.length === 0 ? undefined : { mounts: request.left.map(plainMount) },
+        { mounts: request.right.map(plainMount) },
         {
           compression,
           unhashed: compression === "none",

@@ -5,6 +5,7 @@ import type { CreateTaskRequest } from "../../../proto/gen/containerd/services/t
 import { CortenError } from "../../base/errors.ts";
 import { specIn } from "../../oci/spec-text.ts";
 import type { Stdio } from "../../shim/index.ts";
+import { plainMount } from "../../sys/mount.ts";
 import type { ShimManager, ShimManagerOptions } from "./manager.ts";
 import type { ShimExit, ShimProcess } from "./process.ts";
 import { isOwnRuntime } from "./resolve.ts";
@@ -51,12 +52,7 @@ export class ExternalShims {
         ...rest,
         id,
         spec: specIn(task.config),
-        rootfs: request.rootfs.map(({ type, source, target, options }) => ({
-          type,
-          source,
-          options,
-          ...(target === "" ? {} : { target }),
-        })),
+        rootfs: request.rootfs.map(plainMount),
         stdio: { stdin, stdout, stderr, terminal },
       });
     } catch (error) {

@@ -86,15 +86,3 @@ export const toMount = (mount: Mount) => ({
   target: mount.target ?? "",
   options: mount.options,
 });
-
-export const fromMount = (mount: {
-  type: string;
-  source: string;
-  target: string;
-  options: string[];
-}): Mount => ({
-  type: mount.type,
-  source: mount.source,
-  options: mount.options,
-  ...(mount.target === "" ? {} : { target: mount.target }),
-});
