@@ -3,6 +3,7 @@ import { isAbsolute, join, resolve } from "node:path";
 import { CortenError, invalid, messageOf } from "../base/errors.ts";
 import type { Process, Spec } from "../oci/runtime-spec.ts";
 import { errnoOf } from "../sys/cgroup/index.ts";
+import { list, object } from "./fields.ts";
 
 /** A configuration is a page or two; what is larger than this is not one. */
 const largest = 16 * 1024 * 1024;
@@ -106,20 +107,6 @@ export function checkProcess(value: unknown, where: string): Process {
 export function rootfsOf(spec: Spec, bundle: string): string {
   if (!spec.root?.path) throw invalid("root must be specified");
   return isAbsolute(spec.root.path) ? spec.root.path : resolve(bundle, spec.root.path);
-}
-
-type Fields = Record<string, unknown>;
-
-function object(value: unknown, where: string): Fields {
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw invalid(`${where} must be an object`);
-  return value as Fields;
-}
-
-function list(value: unknown, where: string): unknown[] {
-  if (value === undefined) return [];
-  if (!Array.isArray(value)) throw invalid(`${where} must be a list`);
-  return value;
 }
 
 function string(value: unknown, where: string): void {

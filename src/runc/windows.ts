@@ -1,8 +1,7 @@
 /** Configurations for Windows (runtime-spec: config-windows.md, config.md): checked and explained here, run by nothing on Linux. */
 import { invalid, unimplemented } from "../base/errors.ts";
 import type { Mount, Process, Spec } from "../oci/runtime-spec.ts";
-
-type Fields = Record<string, unknown>;
+import { list, object } from "./fields.ts";
 
 /** True for a configuration that is for Windows alone; one with `linux` as well is of a Linux container in a utility machine. */
 export const isForWindows = (spec: Spec): boolean => spec.windows !== undefined && spec.linux === undefined;
@@ -157,18 +156,6 @@ function explainProcess(process: Process, say: Say): void {
 
 const quoted = (argument: string) =>
   /[\s"]/.test(argument) ? `"${argument.replaceAll('"', '\\"')}"` : argument;
-
-function object(value: unknown, where: string): Fields {
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw invalid(`${where} must be an object`);
-  return value as Fields;
-}
-
-function list(value: unknown, where: string): unknown[] {
-  if (value === undefined) return [];
-  if (!Array.isArray(value)) throw invalid(`${where} must be a list`);
-  return value;
-}
 
 function strings(value: unknown, where: string): string[] {
   return list(value, where).map((entry, index) => {
