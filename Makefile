@@ -17,7 +17,7 @@ node_modules/.stamp: package.json package-lock.json
 
 build: dist/corten ## one executable: dist/corten
 
-native: dist/corten-native dist/corten-agent ## the native init and monitor, and the agent of machines (static)
+native: dist/corten-native dist/corten-agent dist/corten-shim ## the native init and monitor, the agent of machines, the shim's commands (static)
 
 dist/corten-native: node_modules/.stamp $(NATIVE_SRC)
 	$(MAKE) -C native ../dist/corten-native
@@ -25,8 +25,11 @@ dist/corten-native: node_modules/.stamp $(NATIVE_SRC)
 dist/corten-agent: node_modules/.stamp $(NATIVE_SRC)
 	$(MAKE) -C native ../dist/corten-agent
 
+dist/corten-shim: node_modules/.stamp $(NATIVE_SRC)
+	$(MAKE) -C native ../dist/corten-shim
+
 # Written again in large pieces: the page cache then has it in large pages, which maps in 0.4 ms less at every start.
-dist/corten: dist/corten-native dist/corten-agent $(SRC) package.json
+dist/corten: dist/corten-native dist/corten-agent dist/corten-shim $(SRC) package.json
 	work=$$(mktemp -d dist/build.XXXXXX) && trap 'rm -r "$$work"' EXIT && \
 	$(BUN) build --compile --splitting --bytecode --minify-syntax --minify-whitespace --format=esm --compile-jit-policy 50 --no-compile-autoload-dotenv --no-compile-autoload-bunfig src/main.ts --outfile $$work/corten && \
 	dd if=$$work/corten of=$$work/written bs=2M status=none && chmod 755 $$work/written && mv -f $$work/written $@

@@ -1,5 +1,5 @@
 /** Our shim and Go's under the same containerd, in turn: the way of one container, and the memory of fifty. */
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { answers, corten, end, must, pause, pidsNaming, pss, quiet, start } from "./peers.ts";
 
@@ -26,7 +26,7 @@ export async function benchShims(cases: ShimCases): Promise<void> {
   for (const name of ["proc", "sys", "dev", "tmp"]) mkdirSync(join(rootfs, name));
   for (const name of ["busybox", "true", "sleep"]) quiet(["cp", "/bin/busybox", join(rootfs, "bin", name)]);
   mkdirSync(join(root, "bin"));
-  symlinkSync(corten, join(root, "bin/containerd-shim-corten-v2"));
+  quiet([corten, "shim", "install", join(root, "bin")]);
   writeFileSync(
     join(root, "config.toml"),
     `version = 2

@@ -258,7 +258,7 @@ needs(
     const call = (...argv: string[]) =>
       run([shim.program, "-namespace", "other", "-id", bundle.id, "-publish-binary", fake, ...argv], {
         cwd: task,
-        env: { TTRPC_ADDRESS: join(root, "nobody") },
+        env: { TTRPC_ADDRESS: join(root, "nobody"), MAX_SHIM_VERSION: "2" },
       });
     const started = await call("start");
     expect(started).toMatchObject({ code: 0, stderr: "" });

@@ -1,17 +1,20 @@
 /** Our shim as containerd finds it: a program of its name on PATH, for every daemon this test file starts from now on. */
-import { chmodSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { corten } from "./engine.ts";
 
 export const runtime = "io.containerd.corten.v2";
 
-/** Puts our shim by this name into a directory on PATH; its server leaves half a second after the last task. */
+/** Puts our shim as installed, by this name, into a directory on PATH; its server leaves half a second after the last task. */
 export function shimOnPath(name = "containerd-shim-corten-v2"): Disposable & { program: string } {
   const directory = mkdtempSync(join(tmpdir(), "corten-shim-bin-"));
   const program = join(directory, name);
-  if (corten.length === 1) symlinkSync(corten[0]!, program);
-  else {
+  if (corten.length === 1) {
+    const { status, stderr } = spawnSync(corten[0]!, ["shim", "install", program], { encoding: "utf8" });
+    if (status !== 0) throw new Error(stderr);
+  } else {
     writeFileSync(program, `#!/bin/sh\nexec ${corten.join(" ")} shim "$@"\n`);
     chmodSync(program, 0o755);
   }

@@ -3,17 +3,21 @@ import { log } from "../../base/log.ts";
 import type { Callback } from "./publisher.ts";
 
 /**
- * What `start` asks the shim server: one line of JSON there, one back. Not ttrpc: a command that containerd runs for every
- * container loads as little as it can.
+ * What `start` asks the shim server: one line of JSON there, one back, which native/shim.c also writes and reads. Not ttrpc: a
+ * command that containerd runs for every container loads as little as it can.
  */
 export interface ControlRequest {
   /** Is to be served from now on. */
   namespace: string;
   callback: Callback;
+  /** Which version of the protocol this containerd takes is not known by its silence about versions. */
+  asksVersion: boolean;
 }
 
 export interface ControlAnswer {
   pid: number;
+  /** The newest version of the bootstrap protocol that containerd takes; 2 when it was not asked for. */
+  version: number;
 }
 
 const longestLine = 1 << 16;
@@ -55,8 +59,8 @@ export async function askServer(
 
 function answerIn(text: string): ControlAnswer | undefined {
   try {
-    const { pid } = JSON.parse(text) as Partial<ControlAnswer>;
-    return typeof pid === "number" ? { pid } : undefined;
+    const { pid, version } = JSON.parse(text) as Partial<ControlAnswer>;
+    return typeof pid === "number" ? { pid, version: version === 3 ? 3 : 2 } : undefined;
   } catch {
     return undefined;
   }
@@ -70,19 +74,19 @@ export const isIdentifier = (text: string): boolean => text.length <= 76 && iden
 function requestIn(text: string): ControlRequest | null {
   const request = JSON.parse(text) as Partial<ControlRequest> | null;
   if (request === null) return null;
-  const { namespace, callback } = request;
+  const { namespace, callback, asksVersion } = request;
   if (typeof namespace !== "string" || !isIdentifier(namespace))
     throw invalid(`namespace ${JSON.stringify(namespace)} is no identifier`);
   const addresses = [callback?.ttrpcAddress, callback?.grpcAddress, callback?.publishBinary];
   if (!callback || addresses.some((value) => typeof value !== "string"))
     throw invalid("containerd's addresses are missing");
-  return { namespace, callback };
+  return { namespace, callback, asksVersion: asksVersion === true };
 }
 
-/** Serves the questions at a socket that only root can use. */
+/** Serves the questions at a socket that only root can use; `handle` gives the version to answer. */
 export function serveControl(
   path: string,
-  handle: (request: ControlRequest | null) => void,
+  handle: (request: ControlRequest | null) => number | Promise<number>,
 ): { stop(closeActive?: boolean): void } {
   const asked = new WeakMap<object, string>();
   const mask = process.umask(0o177);
@@ -90,7 +94,7 @@ export function serveControl(
     return Bun.listen<undefined>({
       unix: path,
       socket: {
-        data(connection, data) {
+        async data(connection, data) {
           const text = (asked.get(connection) ?? "") + data.toString("utf8");
           asked.set(connection, text);
           if (!text.includes("\n")) {
@@ -98,8 +102,8 @@ export function serveControl(
             return;
           }
           try {
-            handle(requestIn(text));
-            connection.write(`${JSON.stringify({ pid: process.pid })}\n`);
+            const version = await handle(requestIn(text));
+            connection.write(`${JSON.stringify({ pid: process.pid, version })}\n`);
           } catch (error) {
             log.warn("a question is refused", { error: messageOf(error) });
           } finally {

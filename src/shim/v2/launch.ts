@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, rmSync, statSync } from "node:fs";
 import { CortenError } from "../../base/errors.ts";
 import { rawSyscall, syscall } from "../../sys/libc.ts";
-import { askServer, type ControlRequest } from "./control.ts";
+import { askServer, type ControlAnswer, type ControlRequest } from "./control.ts";
 import type { Place } from "./place.ts";
 
 /** The name by which containerd finds us for `io.containerd.corten.v2`. */
@@ -13,11 +13,11 @@ export async function startServer(
   debug: boolean,
   request: ControlRequest,
   program: string,
-): Promise<number> {
+): Promise<ControlAnswer> {
   const lock = await lockPlace(place);
   try {
     const running = await askServer(place.socket, request);
-    if (running) return running.pid;
+    if (running) return running;
     rmSync(place.socket, { force: true });
     const log = openSync(place.log, "a", 0o600);
     const child = Bun.spawn(
@@ -25,6 +25,7 @@ export async function startServer(
         program,
         ...(Bun.isStandaloneExecutable ? [] : [Bun.main]),
         ...(debug ? ["-debug"] : []),
+        ...(request.asksVersion ? ["-publish-binary", request.callback.publishBinary] : []),
         ...["-socket", place.socket, "-bundle", place.state, "serve"],
       ],
       {
@@ -46,7 +47,7 @@ export async function startServer(
         "unavailable",
         `the shim server did not start: ${readFileSync(place.log, "utf8").trim().slice(-2000)}`,
       );
-    return answer.pid;
+    return answer;
   } finally {
     closeSync(lock);
   }

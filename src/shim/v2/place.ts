@@ -19,14 +19,18 @@ export interface Place {
  */
 export function namespaceSocket(place: Pick<Place, "directory">, namespace: string): string {
   const path = join(place.directory, `n-${namespace}`);
-  const short = join(place.directory, `h-${hash(namespace).slice(0, hashLength)}`);
+  const short = join(place.directory, `h-${hash(namespace)}`);
   return Buffer.byteLength(path) <= longestSocket ? path : short;
 }
 
 const hashLength = 16;
 
-// Not node:crypto, which takes longer to load than all the rest of a command.
-const hash = (text: string) => new Bun.CryptoHasher("sha256").update(text).digest("hex");
+/** FNV-1a of 64 bits in hexadecimal, for names of files: native/shim.c computes the same ones. */
+export function hash(text: string): string {
+  let value = 0xcbf29ce484222325n;
+  for (const byte of Buffer.from(text)) value = BigInt.asUintN(64, (value ^ BigInt(byte)) * 0x100000001b3n);
+  return value.toString(16).padStart(hashLength, "0");
+}
 
 /** A unix socket's path has no more bytes (sun_path, with its end). */
 const longestSocket = 107;
@@ -34,17 +38,18 @@ const longestSocket = 107;
 /**
  * One server for all tasks of a containerd (docs/adr/0004-one-shim-server.md). Another build of the program has another
  * server, so that new containers get the new one and running ones keep theirs. `program` is the file that is executed.
+ * native/shim.c finds the same place.
  */
 export function placeOf(bundle: string, program: string): Place {
   const state = dirname(dirname(dirname(bundle)));
-  const { dev, ino, mtimeMs } = statSync(program);
-  const build = hash(`${dev}:${ino}:${mtimeMs}`).slice(0, 12);
+  const { dev, ino, mtimeNs } = statSync(program, { bigint: true });
+  const build = hash(`${dev}:${ino}:${mtimeNs}`);
   const near = join(state, "corten-shim", build);
   // A state directory that lies too deep for a socket: elsewhere, by its name.
   const directory =
-    Buffer.byteLength(namespaceSocket({ directory: near }, "")) + hashLength <= longestSocket
+    Buffer.byteLength(join(near, "h-")) + hashLength <= longestSocket
       ? near
-      : join("/run/corten-shim", `${hash(state).slice(0, 16)}-${build}`);
+      : join("/run/corten-shim", `${hash(state)}-${build}`);
   return placeAt(directory, state);
 }
 

@@ -16,6 +16,7 @@ import { OomWatch } from "./oom.ts";
 import { namespaceSocket, type Place, placeAt } from "./place.ts";
 import { Publisher } from "./publisher.ts";
 import { sandboxService } from "./sandbox.ts";
+import { Versions } from "./version.ts";
 
 /** Milliseconds without a start or an end after which memory is given back: what it has to do comes rarely. */
 const asleepAfter = 3000;
@@ -30,7 +31,15 @@ const awaitMilliseconds = 30_000;
  * The shim server: the tasks of all namespaces of one containerd, until the last has gone and nobody has come for a while.
  * Resolves when it is to end. `ready` is called once the socket answers.
  */
-export async function serve(place: Place, debug: boolean, ready: () => void): Promise<void> {
+export async function serve(
+  place: Place,
+  debug: boolean,
+  publishBinary: string,
+  ready: () => void,
+): Promise<void> {
+  const versions = new Versions();
+  // Whoever starts this server will want to know.
+  if (publishBinary !== "") void versions.of(publishBinary);
   configureLog({ level: debug ? "debug" : "warn" });
   process.on("unhandledRejection", (error) => log.error("unhandled", { error: messageOf(error) }));
   mkdirSync(place.directory, { recursive: true, mode: 0o700 });
@@ -94,12 +103,13 @@ export async function serve(place: Place, debug: boolean, ready: () => void): Pr
     .service(Task, service, "containerd.task.v3.Task")
     .service(Sandbox, sandboxService(shim));
   const control = serveControl(place.socket, (request) => {
-    if (!request) return;
-    const { namespace, callback } = request;
+    if (!request) return 2;
+    const { namespace, callback, asksVersion } = request;
     publisher.use(callback);
     serveNamespace(namespace);
     awaited = Date.now() + awaitMilliseconds;
     settle();
+    return asksVersion ? versions.of(callback.publishBinary) : 2;
   });
   writeFileSync(join(place.directory, "pid"), `${process.pid}\n`, { mode: 0o600 });
   settle();

@@ -1,12 +1,12 @@
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CortenError, invalid, messageOf } from "../../base/errors.ts";
 import type { Arguments } from "./arguments.ts";
 import { askServer, type ControlRequest, isIdentifier } from "./control.ts";
-import { namespaceSocket, type Place, placeIn, placeOf } from "./place.ts";
+import { namespaceSocket, placeIn, placeOf } from "./place.ts";
 
 /**
- * `start`: finds the shim server of this containerd, or starts it, leaves its address in the bundle, and returns what to
+ * `start`, for whoever calls the executable itself, and where native/shim.c finds no server: finds the shim server of this containerd, or starts it, leaves its address in the bundle, and returns what to
  * print: the address (version 2 of the protocol), or for a containerd that knows version 3 its JSON form.
  */
 export async function start(args: Arguments, bundle: string, program: string): Promise<string> {
@@ -18,20 +18,22 @@ export async function start(args: Arguments, bundle: string, program: string): P
       grpcAddress: process.env["GRPC_ADDRESS"] ?? args.address,
       publishBinary: args.publishBinary,
     },
+    // containerd 1.6 says nothing; 1.7 and 2 say 2, and 2 takes 3.
+    asksVersion: process.env["MAX_SHIM_VERSION"] !== undefined,
   };
   const group = groupSocket(bundle);
   let place = group === undefined ? undefined : placeIn(group, bundle);
-  let pid = place && (await askServer(place.socket, request))?.pid;
-  if (place === undefined || pid === undefined) {
+  let answer = place && (await askServer(place.socket, request));
+  if (!place || !answer) {
     place = placeOf(bundle, program);
-    pid = (await askServer(place.socket, request))?.pid;
-    if (pid === undefined) {
+    answer = await askServer(place.socket, request);
+    if (!answer) {
       // Only then: system calls take time to load.
       const { startServer } = await import("./launch.ts");
-      pid = await startServer(place, args.debug, request, program);
+      answer = await startServer(place, args.debug, request, program);
     }
   }
-  const version = protocolVersion(place, args.publishBinary);
+  const { pid, version } = answer;
   const socket = namespaceSocket(place, args.namespace);
   const address = `unix://${socket}`;
   writeFileSync(join(bundle, "shim.pid"), String(pid), { mode: 0o644 });
@@ -63,28 +65,3 @@ function groupSocket(bundle: string): string | undefined {
     return undefined;
   }
 }
-
-/**
- * The newest version of the protocol that this containerd takes: 3 from 2.0 on. containerd tells every shim that it is 2
- * (MAX_SHIM_VERSION), so its program is asked; the answer stays with the server, by the program's file.
- */
-function protocolVersion(place: Place, binary: string): number {
-  if (binary === "") return 2;
-  try {
-    const { ino, mtimeMs, dev } = statSync(binary);
-    const cache = join(place.directory, `version-${dev}-${ino}-${Math.trunc(mtimeMs)}`);
-    try {
-      return Number(readFileSync(cache, "utf8")) === 3 ? 3 : 2;
-    } catch {}
-    const { stdout } = Bun.spawnSync([binary, "--version"], { timeout: 5000, stdin: "ignore" });
-    const version = takesVersion3(stdout.toString()) ? 3 : 2;
-    writeFileSync(cache, String(version), { mode: 0o600 });
-    return version;
-  } catch {
-    return 2;
-  }
-}
-
-/** By what `containerd --version` prints: the program's name, where it is from, its version and its commit. */
-export const takesVersion3 = (printed: string): boolean =>
-  Number(/(?:^|\s)v?(\d+)\.\d+\.\d+/.exec(printed)?.[1]) >= 2;

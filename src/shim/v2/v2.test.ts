@@ -13,7 +13,7 @@ import { askServer, serveControl } from "./control.ts";
 import { encodeDeleted } from "./delete.ts";
 import { namespaceSocket, placeOf } from "./place.ts";
 import { Publisher } from "./publisher.ts";
-import { takesVersion3 } from "./start.ts";
+import { takesVersion3 } from "./version.ts";
 
 const undo: Array<() => void> = [];
 afterEach(() => {
@@ -102,20 +102,27 @@ describe("start's question to the server", () => {
     const path = join(directory(), "s");
     expect(await askServer(path, undefined)).toBeUndefined();
     const asked: unknown[] = [];
-    const control = serveControl(path, (request) => asked.push(request));
+    const control = serveControl(path, async (request) => {
+      asked.push(request);
+      return request === null ? 2 : 3;
+    });
     undo.push(() => control.stop(true));
     const request = {
       namespace: "default",
       callback: { ttrpcAddress: "/t", grpcAddress: "/g", publishBinary: "" },
+      asksVersion: true,
     };
-    expect(await askServer(path, request)).toEqual({ pid: process.pid });
+    expect(await askServer(path, request)).toEqual({ pid: process.pid, version: 3 });
     expect(asked).toEqual([request]);
   });
 
   test("may be anything: the next one is answered", async () => {
     const path = join(directory(), "s");
     const asked: unknown[] = [];
-    const control = serveControl(path, (request) => asked.push(request));
+    const control = serveControl(path, async (request) => {
+      asked.push(request);
+      return request === null ? 2 : 3;
+    });
     undo.push(() => control.stop(true));
     for (const text of [
       ...["\n", "{", "{}\n", "nonsense\n", "[1]\n", "\0\n", '{"namespace":"../x","callback":{}}\n'],
@@ -133,7 +140,7 @@ describe("start's question to the server", () => {
       });
       await Promise.race([closed.promise, Bun.sleep(50)]);
     }
-    expect(await askServer(path, undefined)).toEqual({ pid: process.pid });
+    expect(await askServer(path, undefined)).toEqual({ pid: process.pid, version: 2 });
     expect(asked).toEqual([null]);
   });
 });
