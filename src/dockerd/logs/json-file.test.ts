@@ -86,6 +86,88 @@ test("following gives what is appended, across a rotation, until the end", async
   expect(out).toEqual(["0", "1", "2", "3", "4", "5", "6", "7"]);
 });
 
+/** As the monitor does it. */
+function rotate(until = 99) {
+  for (let number = until; number > 0; number--)
+    try {
+      renameSync(number > 1 ? `${path}.${number - 1}` : path, `${path}.${number}`);
+    } catch {}
+}
+
+async function follow(steps: Record<number, (end: () => void) => void>): Promise<string[]> {
+  let running = true;
+  let ring = () => {};
+  const out: string[] = [];
+  const end = () => {
+    running = false;
+    ring();
+  };
+  const query: LogQuery = {
+    signal: never,
+    follow: () => running,
+    onEnd: (wake) => {
+      ring = wake;
+    },
+  };
+  for await (const entry of readLog(await openLog(path), query)) {
+    out.push(entry.text.trim());
+    steps[out.length]?.(end);
+  }
+  return out;
+}
+
+test("following misses nothing of a log that is rotated faster than it is read", async () => {
+  writeFileSync(path, lines(0, 1));
+  const out = await follow({
+    1: () => {
+      for (let number = 1; number < 10; number++) {
+        rotate();
+        writeFileSync(path, lines(number, number + 1));
+      }
+    },
+    5: () => {
+      rotate();
+      writeFileSync(path, lines(10, 12));
+    },
+    12: (end) => {
+      // All but the last two files are gone: what was in them is lost, what is there is not.
+      for (let number = 12; number < 16; number++) {
+        rotate();
+        writeFileSync(path, lines(number, number + 1));
+      }
+      for (let number = 2; number < 99; number++) rmSync(`${path}.${number}`, { force: true });
+      end();
+    },
+  });
+  expect(out).toEqual(["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "14", "15"]);
+});
+
+test("following a log of one file goes on at its beginning when it starts again", async () => {
+  writeFileSync(path, lines(0, 3));
+  const out = await follow({
+    3: () => writeFileSync(path, lines(3, 4)),
+    4: (end) => end(),
+  });
+  expect(out).toEqual(["0", "1", "2", "3"]);
+});
+
+test("a log is whole that is opened in the middle of a rotation", async () => {
+  writeFileSync(`${path}.3`, lines(0, 1));
+  writeFileSync(`${path}.1`, lines(1, 2));
+  writeFileSync(path, lines(2, 3));
+  const reading = read();
+  setTimeout(() => renameSync(`${path}.1`, `${path}.2`), 4);
+  setTimeout(() => renameSync(path, `${path}.1`), 8);
+  setTimeout(() => writeFileSync(path, lines(3, 4)), 12);
+  expect(await reading).toEqual(["0", "1", "2", "3"]);
+});
+
+test("a rotation that was broken off is not waited for", async () => {
+  writeFileSync(`${path}.3`, lines(0, 1));
+  writeFileSync(`${path}.1`, lines(1, 2));
+  expect(await read()).toEqual(["0", "1"]);
+});
+
 test("a record cut short by a crash is passed over", async () => {
   writeFileSync(path, `${line(0)}{"log":"brok\n${line(1)}`);
   expect(await read()).toEqual(["0", "1"]);

@@ -1,7 +1,7 @@
 import { type FSWatcher, watch } from "node:fs";
-import { type FileHandle, open, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { parseRfc3339 } from "../time.ts";
+import { inodeAt, type OpenFile, openAll, openOne } from "./files.ts";
 
 /** A record of Docker's json-file log. */
 export interface LogEntry {
@@ -29,11 +29,6 @@ const blockSize = 64 * 1024;
 const longestRecord = 1 << 20;
 const newline = 10;
 
-export interface OpenFile {
-  handle: FileHandle;
-  inode: number;
-}
-
 /** A log whose files are open: what they hold is read even if the container is removed meanwhile. */
 export interface OpenLog {
   path: string;
@@ -59,33 +54,6 @@ export async function* readLog(log: OpenLog, query: LogQuery): AsyncGenerator<Lo
     if (last || query.follow) yield* followFile(path, last, offset, query);
   } finally {
     for (const file of files) await file.handle.close().catch(() => {});
-  }
-}
-
-/** All files of a log, oldest first. A rotation while we look is seen by the inodes: nothing twice. */
-async function openAll(path: string): Promise<OpenFile[]> {
-  const found: OpenFile[] = [];
-  const seen = new Set<number>();
-  for (let number = 0; ; number++) {
-    const file = await openOne(number === 0 ? path : `${path}.${number}`);
-    if (!file) {
-      if (number === 0) continue;
-      break;
-    }
-    if (seen.has(file.inode)) await file.handle.close();
-    else found.unshift(file);
-    seen.add(file.inode);
-  }
-  return found;
-}
-
-async function openOne(path: string): Promise<OpenFile | undefined> {
-  try {
-    const handle = await open(path, "r");
-    return { handle, inode: (await handle.stat()).ino };
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
   }
 }
 
@@ -149,7 +117,8 @@ async function* followFile(
   startOffset: number,
   query: LogQuery,
 ): AsyncGenerator<LogEntry> {
-  let file = first;
+  /** The file that is read, and those that followed it already. */
+  let files = first ? [first] : [];
   let offset = startOffset;
   const bell = new Bell(path, query);
   try {
@@ -157,8 +126,12 @@ async function* followFile(
       // Asked before the file is read: what was written before the end is still found.
       const more = query.follow?.() ?? false;
       const ticket = bell.ticket();
-      file ??= await openOne(path);
+      if (files.length === 0) files = [await openOne(path)].filter((file) => file !== undefined);
+      const file = files[0];
+      // Asked before as well: what has its successor is complete.
+      const complete = file && (files.length > 1 || (await isRotated(path, file)));
       if (file) {
+        if ((await file.handle.stat()).size < offset) offset = 0;
         const iterator = lines(file, offset);
         for (;;) {
           const step = await iterator.next();
@@ -172,38 +145,35 @@ async function* followFile(
           if (inRange(entry, query)) yield entry;
           if (query.signal.aborted) return;
         }
-        if (await rotated(path, file)) {
-          // Everything of the old file was read above, after the new one existed: one more look, then on.
-          let late = 0;
-          for await (const line of lines(file, offset)) {
-            late++;
-            const entry = parse(line);
-            if (entry && inRange(entry, query)) yield entry;
-          }
-          if (late === 0) {
-            await file.handle.close();
-            file = undefined;
-            offset = 0;
-          }
-          continue;
-        }
+      }
+      if (complete) {
+        if (files.length === 1) files.push(...(await successors(path, file)));
+        await files.shift()?.handle.close();
+        offset = 0;
+        continue;
       }
       if (!more || query.signal.aborted) return;
+      // It may have been rotated since we asked, before the bell was there.
+      if (file && (await isRotated(path, file))) continue;
       await bell.rung(ticket);
     }
   } finally {
     bell.close();
-    await file?.handle.close().catch(() => {});
+    for (const { handle } of files) await handle.close().catch(() => {});
   }
 }
 
-async function rotated(path: string, file: OpenFile): Promise<boolean> {
-  try {
-    return (await stat(path)).ino !== file.inode;
-  } catch {
-    // Between two renames: the new file is about to be there.
-    return false;
-  }
+/** The files that came after one that was rotated away, while which others may have been as well. */
+async function successors(path: string, file: OpenFile): Promise<OpenFile[]> {
+  const all = await openAll(path);
+  const later = all.findIndex(({ inode }) => inode === file.inode) + 1;
+  for (const { handle } of all.splice(0, later)) await handle.close();
+  return all;
+}
+
+async function isRotated(path: string, file: OpenFile): Promise<boolean> {
+  const inode = await inodeAt(path);
+  return inode !== undefined && inode !== file.inode;
 }
 
 /** Rings when the log's directory changes, the log is to end, or the reader goes away; never missed, by counting. */
