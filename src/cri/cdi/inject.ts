@@ -1,8 +1,8 @@
 /** Devices by their CDI names: looked up in the node's specifications and put into a container's spec. */
 import { type Stats, statSync } from "node:fs";
 import { invalid, messageOf } from "../../base/errors.ts";
+import { deviceNode } from "../../oci/devices.ts";
 import type { LinuxDevice, Mount, Spec } from "../../oci/runtime-spec.ts";
-import { deviceAt } from "../spec/devices.ts";
 import {
   type CdiDeviceNode,
   type CdiSpecification,
@@ -118,13 +118,13 @@ function addDevice(spec: Spec, node: CdiDeviceNode): void {
     } catch (error) {
       throw invalid(`device ${hostPath}: ${messageOf(error)}`, error);
     }
-    const real = deviceAt(node.path, stat);
+    const real = deviceNode(stat);
     if (!real) throw invalid(`not a device node: ${hostPath}`);
     if (node.type !== undefined && node.type !== real.type)
       throw invalid(`device ${hostPath} is of type ${real.type}, not ${node.type}`);
     // Its owner is the one in the container, not the host's.
-    device = { path: real.path, type: real.type, major: real.major!, minor: real.minor! };
-    if (real.fileMode !== undefined) device.fileMode = real.fileMode;
+    const { type, major, minor, fileMode } = real;
+    device = { path: node.path, type, major, minor, fileMode };
   }
   if (node.fileMode !== undefined) device.fileMode = node.fileMode;
   const user = spec.process?.user;

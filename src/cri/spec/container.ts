@@ -1,12 +1,13 @@
 import type { ContainerConfig } from "../../../proto/gen/runtime/v1/container_config_pb.ts";
 import type { PodSandboxConfig } from "../../../proto/gen/runtime/v1/sandbox_config_pb.ts";
 import { invalid } from "../../base/errors.ts";
+import { devicesBelow } from "../../oci/devices.ts";
 import type { ImageConfig } from "../../oci/image-spec.ts";
 import type { LinuxIDMapping, LinuxNamespace, Mount, Spec } from "../../oci/runtime-spec.ts";
 import { cgroupLayout } from "../../sys/cgroup/index.ts";
 import type { RuntimeHandlerConfig } from "../config.ts";
 import { capabilitiesOf } from "./capabilities.ts";
-import { defaultDeviceRules, devicesBelow, requestedDevices } from "./devices.ts";
+import { defaultDeviceRules, requestedDevices } from "./devices.ts";
 import { byDepth, defaultMounts } from "./mounts.ts";
 import { oomScoreAdjustment, resourcesOf } from "./resources.ts";
 import { apparmorOf, seccompOf } from "./security.ts";
@@ -106,7 +107,7 @@ export function containerSpec(input: ContainerSpecInput): Spec {
       namespaces: namespacesOf(input, privileged),
       ...(input.idMappings ? { uidMappings: input.idMappings.uids, gidMappings: input.idMappings.gids } : {}),
       ...(hostDevices
-        ? { devices: [...devicesBelow("/dev", "/dev"), ...requested.devices] }
+        ? { devices: [...devicesBelow("/dev"), ...requested.devices] }
         : requested.devices.length > 0
           ? { devices: requested.devices }
           : {}),

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, realpathSync } from "node:fs";
 import { type Mount as CriMount, MountPropagation } from "../../../proto/gen/runtime/v1/common_pb.ts";
 import { CortenError, invalid } from "../../base/errors.ts";
+import { mountHolding } from "../../base/mountinfo.ts";
 import type { Mount } from "../../oci/runtime-spec.ts";
 
 /** What every container has, before its own mounts. */
@@ -96,37 +97,12 @@ function hostPath(path: string): string {
 
 /** A bind that is to take part in propagation must be of a mount that does. */
 function requirePropagation(path: string, kind: "shared" | "slave"): void {
-  const { mountPoint, shared, slave } = mountOf(path, readFileSync("/proc/self/mountinfo", "utf8"));
+  const { mountPoint, shared, slave } = mountHolding(path, readFileSync("/proc/self/mountinfo", "utf8"));
   if (shared || (kind === "slave" && slave)) return;
   throw new CortenError(
     "unknown",
     `path ${JSON.stringify(path)} is mounted on ${JSON.stringify(mountPoint)} but it is not a ${kind === "shared" ? "shared" : "shared or slave"} mount`,
   );
-}
-
-/** The mount that holds a path: of equal ones the last, which lies on top. */
-export function mountOf(
-  path: string,
-  mountinfo: string,
-): { mountPoint: string; shared: boolean; slave: boolean } {
-  let best = { mountPoint: "/", shared: false, slave: false };
-  for (const line of mountinfo.split("\n")) {
-    const [head = "", tail] = line.split(" - ");
-    if (tail === undefined) continue;
-    const fields = head.split(" ");
-    const mountPoint = (fields[4] ?? "").replace(/\\([0-7]{3})/g, (_, octal: string) =>
-      String.fromCharCode(Number.parseInt(octal, 8)),
-    );
-    const within = mountPoint === "/" || path === mountPoint || path.startsWith(`${mountPoint}/`);
-    if (!within || mountPoint.length < best.mountPoint.length) continue;
-    const optional = fields.slice(6);
-    best = {
-      mountPoint,
-      shared: optional.some((field) => field.startsWith("shared:")),
-      slave: optional.some((field) => field.startsWith("master:")),
-    };
-  }
-  return best;
 }
 
 /** Shallow ones first, so that none hides one below it; otherwise in the order given. */

@@ -11,7 +11,7 @@ import { signalNumber } from "../container/stop.ts";
 import { holderBinary } from "../sandbox/holder.ts";
 import { pathFor } from "../stats/samples.ts";
 import { capabilitiesOf } from "./capabilities.ts";
-import { mountOf, volumeMount } from "./mounts.ts";
+import { volumeMount } from "./mounts.ts";
 import { cgroupsPathOf, resourcesOf } from "./resources.ts";
 import { processUser } from "./user.ts";
 
@@ -77,13 +77,6 @@ test("a mount's options follow its words; contradictions are refused", () => {
     propagation: MountPropagation.PROPAGATION_HOST_TO_CONTAINER,
   };
   expect(() => volumeMount(create(MountSchema, { containerPath: "/x", ...propagated }), "/proc")).toThrow();
-});
-
-test("the mount that holds a path is the deepest, and of equal ones the last", () => {
-  const info =
-    "1 0 8:1 / / rw - ext4 a rw\n2 1 8:2 / /a rw shared:1 - ext4 b rw\n3 1 8:3 / /a rw master:2 - ext4 c rw\n";
-  expect(mountOf("/a/b", info)).toEqual({ mountPoint: "/a", shared: false, slave: true });
-  expect(mountOf("/ab", info).mountPoint).toBe("/");
 });
 
 test("signals by name, with real-time ones", () => {

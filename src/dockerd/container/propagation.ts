@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { CortenError, invalid } from "../../base/errors.ts";
+import { mountHolding } from "../../base/mountinfo.ts";
 import type { MountRecord } from "./container.ts";
 
 /**
@@ -13,7 +14,7 @@ export function checkPropagation(
 ): void {
   for (const { type, source, propagation } of mounts) {
     if (type !== "bind" || !/^r?(shared|slave)$/.test(propagation)) continue;
-    const { mountPoint, shared, slave } = mountOf(source, mountinfo());
+    const { mountPoint, shared, slave } = mountHolding(source, mountinfo());
     if (propagation.endsWith("shared") && !shared) throw refused(source, mountPoint, "a shared mount");
     // The daemon's own root is bound as a slave by default, whatever it is on.
     if (propagation.endsWith("slave") && !shared && !slave && !touches(source, dataRoot))
@@ -42,25 +43,3 @@ const refused = (source: string, mountPoint: string, kind: string) =>
 /** True when one is in the other, by their texts, as Docker has it. */
 export const touches = (source: string, root: string): boolean =>
   source.startsWith(root) || root.startsWith(source);
-
-/** The mount that holds a path: of equal ones the last, which lies on top. */
-function mountOf(path: string, mountinfo: string): { mountPoint: string; shared: boolean; slave: boolean } {
-  let best = { mountPoint: "/", shared: false, slave: false };
-  for (const line of mountinfo.split("\n")) {
-    const [head = "", tail] = line.split(" - ");
-    if (tail === undefined) continue;
-    const fields = head.split(" ");
-    const mountPoint = (fields[4] ?? "").replace(/\\([0-7]{3})/g, (_, octal: string) =>
-      String.fromCharCode(Number.parseInt(octal, 8)),
-    );
-    const within = mountPoint === "/" || path === mountPoint || path.startsWith(`${mountPoint}/`);
-    if (!within || mountPoint.length < best.mountPoint.length) continue;
-    const optional = fields.slice(6);
-    best = {
-      mountPoint,
-      shared: optional.some((field) => field.startsWith("shared:")),
-      slave: optional.some((field) => field.startsWith("master:")),
-    };
-  }
-  return best;
-}

@@ -1,13 +1,8 @@
 import type { ContainerConfig, HostConfig } from "../../engine/types.ts";
+import { devicesBelow } from "../../oci/devices.ts";
 import type { LinuxNamespace, LinuxSeccomp, Mount, Process, Spec, User } from "../../oci/runtime-spec.ts";
 import { capabilitiesOf } from "./capabilities.ts";
-import {
-  allHostDevices,
-  type DeviceFacts,
-  defaultDeviceRules,
-  mappedDevices,
-  parseDeviceRule,
-} from "./devices.ts";
+import { type DeviceFacts, defaultDeviceRules, mappedDevices, parseDeviceRule } from "./devices.ts";
 import { byDepth, defaultMounts, type ResolvedMount, toSpecMount } from "./mounts.ts";
 import { resourcesOf, rlimitsOf } from "./resources.ts";
 import type { SecurityOptions } from "./security.ts";
@@ -56,7 +51,7 @@ export function buildSpec(input: SpecInput): Spec {
   const { host } = input;
   const privileged = host.Privileged;
   const hostname = hostnameOf(input);
-  const devices = privileged ? allHostDevices() : [];
+  const devices = privileged ? devicesBelow("/dev") : [];
   const deviceRules = privileged ? [{ allow: true, access: "rwm" }] : defaultDeviceRules();
   if (!privileged) {
     for (const mapping of host.Devices ?? []) {

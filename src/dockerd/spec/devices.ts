@@ -1,65 +1,21 @@
-import { lstatSync, readdirSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { join, posix } from "node:path";
 import { invalid } from "../../base/errors.ts";
 import type { DeviceMapping } from "../../engine/types.ts";
+import { type DeviceNode, deviceNode, devicesBelow } from "../../oci/devices.ts";
 import type { LinuxDevice, LinuxDeviceCgroup } from "../../oci/runtime-spec.ts";
 
-export interface DeviceFact {
-  type: "c" | "b";
-  major: number;
-  minor: number;
-  fileMode: number;
-  uid: number;
-  gid: number;
-}
-
 /** What a path of the host is as a device; undefined when it is none. */
-export type DeviceFacts = (path: string) => DeviceFact | undefined;
-
-const factOf = (stat: { mode: number; rdev: number; uid: number; gid: number }): DeviceFact | undefined => {
-  const kind = stat.mode & 0o170000;
-  if (kind !== 0o020000 && kind !== 0o060000) return undefined;
-  const rdev = BigInt(stat.rdev);
-  return {
-    type: kind === 0o020000 ? "c" : "b",
-    major: Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & 0xfffff000n)),
-    minor: Number((rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n)),
-    fileMode: stat.mode & 0o7777,
-    uid: stat.uid,
-    gid: stat.gid,
-  };
-};
+export type DeviceFacts = (path: string) => DeviceNode | undefined;
 
 /** Reads the host's /dev. */
 export const hostDevice: DeviceFacts = (path) => {
   try {
-    return factOf(statSync(path));
+    return deviceNode(statSync(path));
   } catch {
     return undefined;
   }
 };
-
-const skipped = new Set(["pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev"]);
-
-/** Every device node below /dev, for privileged containers; links and terminals' own directories are left out. */
-export function allHostDevices(directory = "/dev"): LinuxDevice[] {
-  const found: LinuxDevice[] = [];
-  for (const name of readdirSync(directory).sort()) {
-    const path = join(directory, name);
-    if (name === "console" || (directory === "/dev" && skipped.has(name))) continue;
-    try {
-      const stat = lstatSync(path);
-      if (stat.isDirectory()) found.push(...allHostDevices(path));
-      else {
-        const fact = factOf(stat);
-        if (fact) found.push({ path, ...fact });
-      }
-    } catch {
-      // It went away while we looked, or is not ours to see.
-    }
-  }
-  return found;
-}
 
 /** What Docker lets every container do with devices, in the order in which it writes it. */
 export function defaultDeviceRules(): LinuxDeviceCgroup[] {
@@ -91,12 +47,12 @@ export function mappedDevices(
   if (!/^[rwm]+$/.test(access)) throw invalid(`invalid device mode: ${access}`);
   const inside = mapping.PathInContainer || mapping.PathOnHost;
   const one = facts(mapping.PathOnHost);
-  const sources: Array<[string, DeviceFact]> = [];
+  const sources: Array<[string, DeviceNode]> = [];
   if (one) sources.push([posix.normalize(inside), one]);
   else {
     let names: LinuxDevice[] = [];
     try {
-      names = allHostDevices(mapping.PathOnHost);
+      names = devicesBelow(mapping.PathOnHost);
     } catch {
       throw invalid(
         `error gathering device information while adding custom device ${JSON.stringify(mapping.PathOnHost)}: no such file or directory`,
