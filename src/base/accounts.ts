@@ -1,11 +1,11 @@
 import { CortenError, invalid } from "./errors.ts";
 
-interface Passwd {
+export interface Passwd {
   name: string;
   uid: number;
   gid: number;
 }
-interface Group {
+export interface Group {
   name: string;
   gid: number;
   members: string[];
@@ -22,11 +22,13 @@ function remembering<T>(parse: (text: string) => T): (text: string) => T {
   };
 }
 
-const parsePasswd = remembering((text): readonly Passwd[] =>
+/** The records of a passwd file (passwd(5)). */
+export const parsePasswd = remembering((text): readonly Passwd[] =>
   fields(text).map(([name = "", , uid, gid]) => ({ name, uid: toId(uid), gid: toId(gid) })),
 );
 
-const parseGroup = remembering((text): readonly Group[] =>
+/** The records of a group file (group(5)). */
+export const parseGroup = remembering((text): readonly Group[] =>
   fields(text).map(([name = "", , gid, members = ""]) => ({
     name,
     gid: toId(gid),
