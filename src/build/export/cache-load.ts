@@ -1,6 +1,13 @@
 /** Brings the layers of an imported result here: blobs that are missing, then snapshots named as images' are. */
 import { CortenError, isCode } from "../../base/errors.ts";
-import { type ContainerdClient, chainIds, toDescriptor, writeBlob } from "../../containerd/client/index.ts";
+import {
+  type ContainerdClient,
+  chainIds,
+  holdIfPresent,
+  holdSnapshot,
+  toDescriptor,
+  writeBlob,
+} from "../../containerd/client/index.ts";
 import type { Descriptor } from "../../oci/image-spec.ts";
 import type { Layer } from "../types.ts";
 import type { CacheLayer } from "./cache-format.ts";
@@ -48,7 +55,7 @@ export async function loadChain(
   // Layers that were here need not have their blobs; whoever exports them writes them anew.
   return Promise.all(
     layers.map(async (layer, at) =>
-      at >= have || (await holdBlob(client, layer.blob!.digest)) ? layer : { snapshot: layer.snapshot },
+      at >= have || (await holdIfPresent(client, layer.blob!.digest)) ? layer : { snapshot: layer.snapshot },
     ),
   );
 }
@@ -59,12 +66,12 @@ async function fetch(
   source: LayerSource,
   signal: AbortSignal,
 ): Promise<void> {
-  if (await holdBlob(client, blob.digest)) return;
+  if (await holdIfPresent(client, blob.digest)) return;
   const { digest, size } = blob;
   const fresh = await writeBlob(client, { ref: `blob-${digest}`, digest, size, signal }, (offset) =>
     source.open(blob, offset),
   );
-  if (!fresh) await holdBlob(client, digest);
+  if (!fresh) await holdIfPresent(client, digest);
 }
 
 async function unpack(
@@ -91,32 +98,5 @@ async function unpack(
   } catch (error) {
     await client.snapshots.remove({ snapshotter, key }).catch(() => {});
     if (!isCode(error, "already_exists") || !(await holdSnapshot(client, snapshotter, name))) throw error;
-  }
-}
-
-async function holdSnapshot(client: ContainerdClient, snapshotter: string, key: string): Promise<boolean> {
-  try {
-    await client.snapshots.stat({ snapshotter, key });
-  } catch (error) {
-    if (isCode(error, "not_found")) return false;
-    throw error;
-  }
-  if (client.lease !== undefined)
-    await client.leases.addResource({
-      id: client.lease,
-      resource: { id: key, type: `snapshots/${snapshotter}` },
-    });
-  return true;
-}
-
-async function holdBlob(client: ContainerdClient, digest: string): Promise<boolean> {
-  if (client.lease !== undefined)
-    await client.leases.addResource({ id: client.lease, resource: { id: digest, type: "content" } });
-  try {
-    await client.content.info({ digest });
-    return true;
-  } catch (error) {
-    if (isCode(error, "not_found")) return false;
-    throw error;
   }
 }

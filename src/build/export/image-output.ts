@@ -3,6 +3,7 @@ import { isCode, unimplemented } from "../../base/errors.ts";
 import {
   type ContainerdClient,
   danglingName,
+  holdSnapshot,
   nameImage,
   push,
   toDescriptor,
@@ -107,7 +108,7 @@ async function nameChain(job: OutputJob, image: BuiltImage): Promise<Digest | un
   for (const [index, chainId] of image.chainIds.entries()) {
     request.signal.throwIfAborted();
     const layer = image.layers[index]!;
-    if (await held(client, snapshotter, chainId)) continue;
+    if (await holdSnapshot(client, snapshotter, chainId)) continue;
     const parent = index === 0 ? "" : image.chainIds[index - 1]!;
     const key = `extract-${crypto.randomUUID()} ${chainId}`;
     const labels = { "containerd.io/snapshot.ref": chainId };
@@ -119,7 +120,8 @@ async function nameChain(job: OutputJob, image: BuiltImage): Promise<Digest | un
     } catch (error) {
       await client.snapshots.remove({ snapshotter, key }).catch(() => {});
       // Somebody else has just made it.
-      if (!isCode(error, "already_exists") || !(await held(client, snapshotter, chainId))) throw error;
+      if (!isCode(error, "already_exists") || !(await holdSnapshot(client, snapshotter, chainId)))
+        throw error;
     }
   }
   return image.chainIds.at(-1);
@@ -138,29 +140,13 @@ async function linked(
   try {
     await client.snapshots.prepare({ snapshotter, key, parent, labels });
   } catch (error) {
-    if (isCode(error, "already_exists")) return held(client, snapshotter, chainId);
+    if (isCode(error, "already_exists")) return holdSnapshot(client, snapshotter, chainId);
     // On another snapshot of the same layers it cannot be named.
     if (isCode(error, "failed_precondition")) return false;
     throw error;
   }
   await client.snapshots.remove({ snapshotter, key });
   return false;
-}
-
-/** True when the snapshot exists; our lease holds it then. */
-async function held(client: ContainerdClient, snapshotter: string, name: string): Promise<boolean> {
-  try {
-    await client.snapshots.stat({ snapshotter, key: name });
-  } catch (error) {
-    if (isCode(error, "not_found")) return false;
-    throw error;
-  }
-  if (client.lease !== undefined)
-    await client.leases.addResource({
-      id: client.lease,
-      resource: { id: name, type: `snapshots/${snapshotter}` },
-    });
-  return true;
 }
 
 async function pushAll(job: OutputJob, image: AssembledImage, names: readonly string[]): Promise<void> {

@@ -25,7 +25,7 @@ export {
   nameImage,
   pushedLabel,
 } from "./name-image.ts";
-export { fetchContent, type PulledImage, type PullOptions, pull } from "./pull.ts";
+export { fetchContent, holdIfPresent, type PulledImage, type PullOptions, pull } from "./pull.ts";
 export { type PushLayerProgress, type PushOptions, push } from "./push.ts";
 export { chainIds, hostPlatform, readConfig, readImage, readManifest } from "./read-image.ts";
 export type { ContainerdClient, ImageContent, LayerProgress, LayerStatus } from "./types.ts";
@@ -39,5 +39,5 @@ export {
   unpackProcess,
   unpackSpec,
 } from "./typeurl.ts";
-export { type UnpackOptions, unpack } from "./unpack.ts";
+export { holdSnapshot, type UnpackOptions, unpack } from "./unpack.ts";
 export { referToContent, writeImage } from "./write-image.ts";

@@ -79,7 +79,7 @@ async function unpackLayer(
   const chainId = image.chainIds[index]!;
   const diffId = image.diffIds[index]!;
   const layer = image.manifest.layers[index]!;
-  if (await hold(client, snapshotter, chainId)) return false;
+  if (await holdSnapshot(client, snapshotter, chainId)) return false;
   onStart();
   const parent = index === 0 ? "" : image.chainIds[index - 1]!;
   const key = `extract-${Date.now() % 1e9}-${randomBytes(3).toString("base64url")} ${chainId}`;
@@ -89,7 +89,7 @@ async function unpackLayer(
     ({ mounts } = await client.snapshots.prepare({ snapshotter, key, parent, labels }));
   } catch (error) {
     // A snapshotter may find the layer by its label itself (remote snapshotters do).
-    if (isCode(error, "already_exists") && (await hold(client, snapshotter, chainId))) return false;
+    if (isCode(error, "already_exists") && (await holdSnapshot(client, snapshotter, chainId))) return false;
     throw error;
   }
   try {
@@ -103,7 +103,7 @@ async function unpackLayer(
   } catch (error) {
     await client.snapshots.remove({ snapshotter, key }).catch(() => {});
     // Another unpack of the same layer was faster; ours of containerd lets our lease hold it with this very answer.
-    if (!isCode(error, "already_exists") || !(await hold(client, snapshotter, chainId))) throw error;
+    if (!isCode(error, "already_exists") || !(await holdSnapshot(client, snapshotter, chainId))) throw error;
   }
   await client.content.update({
     info: { digest: layer.digest, labels: { "containerd.io/uncompressed": diffId } },
@@ -123,10 +123,14 @@ async function exists(client: ContainerdClient, snapshotter: string, key: string
 }
 
 /**
- * What we rely on and did not make ourselves must be held by our lease, too. False when it is not there, which counts only
- * after it is held: a collection may have been under way.
+ * What we rely on and did not make ourselves must be held by our lease (if any), too. False when it is not there, which
+ * counts only after it is held: a collection may have been under way.
  */
-async function hold(client: ContainerdClient, snapshotter: string, key: string): Promise<boolean> {
+export async function holdSnapshot(
+  client: ContainerdClient,
+  snapshotter: string,
+  key: string,
+): Promise<boolean> {
   if (!(await exists(client, snapshotter, key))) return false;
   if (client.lease === undefined) return true;
   await client.leases.addResource({
