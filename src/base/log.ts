@@ -2,6 +2,18 @@
 export type Level = "debug" | "info" | "warn" | "error" | "fatal";
 export type Fields = Record<string, string | number | boolean | undefined>;
 
+/** The names that logrus knows, for flags and configurations. */
+export const levelsByName: Readonly<Record<string, Level>> = {
+  trace: "debug",
+  debug: "debug",
+  info: "info",
+  warn: "warn",
+  warning: "warn",
+  error: "error",
+  fatal: "fatal",
+  panic: "fatal",
+};
+
 const rank: Record<Level, number> = { debug: 0, info: 1, warn: 2, error: 3, fatal: 4 };
 
 export interface LogSettings {

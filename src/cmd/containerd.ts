@@ -1,7 +1,7 @@
 /** `corten containerd`: the daemon with containerd's API on a unix socket. */
 import { parseArgs } from "node:util";
 import { messageOf } from "../base/errors.ts";
-import { configureLog, type Level, log } from "../base/log.ts";
+import { configureLog, levelsByName, log } from "../base/log.ts";
 
 const usage = `Usage: containerd [--root DIR] [--state DIR] [--address SOCKET] [--log-level LEVEL]
 
@@ -12,17 +12,6 @@ const usage = `Usage: containerd [--root DIR] [--state DIR] [--address SOCKET] [
   -c, --config  containerd's config.toml: the keys of its CRI plugin are used
   -v, --version
 `;
-
-const levels: Record<string, Level> = {
-  trace: "debug",
-  debug: "debug",
-  info: "info",
-  warn: "warn",
-  warning: "warn",
-  error: "error",
-  fatal: "fatal",
-  panic: "fatal",
-};
 
 export async function main(argv: string[]): Promise<number> {
   const { values } = parseArgs({
@@ -46,7 +35,7 @@ export async function main(argv: string[]): Promise<number> {
     process.stdout.write(`containerd github.com/containerd/containerd ${version} corten\n`);
     return 0;
   }
-  const level = levels[values["log-level"]];
+  const level = levelsByName[values["log-level"]];
   if (!level) {
     process.stderr.write(`containerd: not a valid log level: "${values["log-level"]}"\n`);
     return 1;

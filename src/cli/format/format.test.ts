@@ -1,10 +1,11 @@
 import { describe, expect, test } from "bun:test";
+import { humanDuration } from "../../base/duration.ts";
 import { indentJson } from "./inspect.ts";
 import { alignColumns } from "./tabwriter.ts";
 import { ellipsis, naturalCompare } from "./text.ts";
 import { goTimeString } from "./time.ts";
 import { timestamp } from "./timestamp.ts";
-import { humanDuration, humanSize, parseBytes } from "./units.ts";
+import { humanSize, parseBytes } from "./units.ts";
 
 test("sizes are rounded as docker rounds them", () => {
   expect([0, 999, 1000, 12345, 999_999, 1_234_567_890].map((n) => humanSize(n, 3))).toEqual([

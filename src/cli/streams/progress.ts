@@ -1,7 +1,9 @@
 /** Shows progress streams: one line per layer that is redrawn on a terminal, plain lines elsewhere. */
+
+import { humanDuration } from "../../base/duration.ts";
 import type { ProgressMessage } from "../../engine/types.ts";
 import { StatusError } from "../errors.ts";
-import { humanDuration, humanSize } from "../format/units.ts";
+import { humanSize } from "../format/units.ts";
 import type { Output } from "./output.ts";
 
 /** Reads the stream to its end; throws what it reports as an error. `onAux` gets the messages' extras. */

@@ -1,4 +1,5 @@
 /** The verbs that only list or show. */
+import { humanDuration } from "../../base/duration.ts";
 import { type Any, timestampDate } from "@bufbuild/protobuf/wkt";
 import { Kind } from "../../../proto/gen/containerd/services/snapshots/v1/snapshots_pb.ts";
 import { Status } from "../../../proto/gen/containerd/v1/types/task_pb.ts";
@@ -6,7 +7,7 @@ import { invalid } from "../../base/errors.ts";
 import { type ContainerdClient, subscribe, unpackSpec } from "../../containerd/client/index.ts";
 import { parseFlags } from "./flags.ts";
 import { pair } from "./images.ts";
-import { decimalSize, humanDuration, labelText, narrow, tabs, tabulate, wide } from "./table.ts";
+import { decimalSize, labelText, narrow, tabs, tabulate, wide } from "./table.ts";
 
 const print = (text: string) => void process.stdout.write(text);
 const printAll = (lines: readonly string[]) => print(lines.map((line) => `${line}\n`).join(""));
@@ -52,7 +53,7 @@ export async function listContent(client: ContainerdClient, argv: string[]): Pro
   const digests: string[] = [];
   for await (const { info } of client.content.list({ filters: flags.args }))
     for (const { digest, size, createdAt, labels } of info) {
-      const age = humanDuration(Date.now() - (createdAt ? timestampDate(createdAt).getTime() : 0));
+      const age = humanDuration((Date.now() - (createdAt ? timestampDate(createdAt).getTime() : 0)) / 1000);
       digests.push(digest);
       rows.push(`${digest}\t${decimalSize(Number(size))}\t${age}\t${labelText(labels) || "-"}`);
     }

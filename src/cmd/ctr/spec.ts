@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { invalid } from "../../base/errors.ts";
 import { capabilitiesOfMask, defaultCapabilities } from "../../oci/capabilities.ts";
+import { hiddenPaths } from "../../oci/default-spec.ts";
 import type { ImageConfig } from "../../oci/image-spec.ts";
 import type { LinuxNamespaceType, Mount, Process, Spec, User } from "../../oci/runtime-spec.ts";
 import { cgroupLayout } from "../../sys/cgroup/index.ts";
@@ -185,19 +186,3 @@ function parseMount(text: string): Mount {
   }
   return made;
 }
-
-const hiddenPaths = {
-  maskedPaths: [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/sched_debug",
-    "/sys/firmware",
-    "/proc/scsi",
-  ],
-  readonlyPaths: ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
-};

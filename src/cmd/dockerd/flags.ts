@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { invalid, messageOf } from "../../base/errors.ts";
-import type { Level } from "../../base/log.ts";
+import { type Level, levelsByName } from "../../base/log.ts";
 import {
   builtinRuntime,
   type DaemonConfig,
@@ -92,17 +92,6 @@ Containers never depend on the daemon: it ends without stopping them, and finds 
 `;
 
 type Values = Record<string, string | boolean | string[] | undefined>;
-
-const levels: Record<string, Level> = {
-  trace: "debug",
-  debug: "debug",
-  info: "info",
-  warn: "warn",
-  warning: "warn",
-  error: "error",
-  fatal: "fatal",
-  panic: "fatal",
-};
 
 /** Reads flags as Docker's: `--bool=false`, `--name value`, `--name=value`. */
 export function parseFlags(argv: readonly string[]): Values {
@@ -242,7 +231,7 @@ export function settingsOf(flags: Values): Settings {
     if (!match) throw invalid(`invalid ulimit argument: ${entry}`);
     config.defaultUlimits[match[1]!] = { soft: Number(match[2]), hard: Number(match[3] ?? match[2]) };
   }
-  const level = levels[text("log-level") ?? (config.debug ? "debug" : "info")];
+  const level = levelsByName[text("log-level") ?? (config.debug ? "debug" : "info")];
   if (!level) throw invalid(`unable to parse logging level: ${text("log-level")}`);
   const mtu = text("mtu");
   return {

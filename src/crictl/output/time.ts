@@ -1,6 +1,7 @@
 /** CRI's times are nanoseconds since 1970. */
+
+import { humanDuration } from "../../base/duration.ts";
 import { goTimeString } from "../../cli/format/time.ts";
-import { humanDuration } from "../../cli/format/units.ts";
 
 /** `5 minutes ago`. */
 export const age = (nanoseconds: bigint) =>
