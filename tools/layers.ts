@@ -10,7 +10,7 @@ const table: Record<string, readonly string[]> = {
   sys: ["base"],
   archive: ["sys", "base"],
   monitor: ["sys", "base"],
-  runc: ["sys", "monitor", "oci", "base"],
+  runc: ["sys", "monitor", "oci", "proto", "base"],
   vm: ["runc", "monitor", "sys", "oci", "base"],
   shim: ["vm", "runc", "monitor", "sys", "oci", "proto", "base"],
   http: ["base"],

@@ -7,6 +7,11 @@ type Verb = (context: Context, argv: string[]) => Promise<number>;
 
 /** Loaded when called: `state` need not read what only `create` uses. */
 const verbs: Record<string, { load: () => Promise<Verb>; what: string; args: string }> = {
+  checkpoint: {
+    load: async () => (await import("./runc/checkpoint.ts")).checkpointVerb,
+    what: "checkpoint a running container",
+    args: "[--image-path DIR] [--work-path DIR] [--parent-path DIR] [--leave-running] [--pre-dump] [--tcp-established] [--tcp-skip-in-flight] [--link-remap] [--ext-unix-sk] [--shell-job] [--file-locks] [--lazy-pages] [--status-fd N] [--page-server ADDRESS:PORT] [--manage-cgroups-mode soft|full|strict|ignore] [--empty-ns network] [--auto-dedup] <container-id>",
+  },
   create: {
     load: async () => (await import("./runc/create.ts")).createVerb,
     what: "create a container",
@@ -57,6 +62,11 @@ const verbs: Record<string, { load: () => Promise<Verb>; what: string; args: str
     what: "ps displays the processes running inside a container",
     args: "[--format table|json] <container-id> [ps options]",
   },
+  restore: {
+    load: async () => (await import("./runc/restore.ts")).restoreVerb,
+    what: "restore a container from a previous checkpoint",
+    args: "[--bundle DIR] [--image-path DIR] [--work-path DIR] [--detach] [--pid-file PATH] [--console-socket PATH] [--no-subreaper] [--no-pivot] [--tcp-established] [--ext-unix-sk] [--shell-job] [--file-locks] [--lazy-pages] [--manage-cgroups-mode soft|full|strict|ignore] [--empty-ns network] [--auto-dedup] [--lsm-profile TYPE:NAME] [--lsm-mount-context CONTEXT] <container-id>",
+  },
   resume: {
     load: async () => (await import("./runc/verbs.ts")).resumeVerb,
     what: "resumes all processes that have been previously paused",
@@ -100,9 +110,10 @@ USAGE:
 
 COMMANDS:
 ${Object.entries(verbs)
-  .map(([name, { what }]) => `   ${name.padEnd(10)}${what}\n`)
+  .map(([name, { what }]) => `   ${name.padEnd(12)}${what}\n`)
   .join("")}
 GLOBAL OPTIONS:
+   --criu value        the program criu, for checkpoint and restore (default: "criu")
    --debug             enable debug logging
    --log value         set the log file (default: stderr)
    --log-format value  text or json (default: "text")

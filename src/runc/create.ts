@@ -18,7 +18,15 @@ import { Namespaces, namespaceFile } from "./compile/namespaces.ts";
 import { describeFailure } from "./failure.ts";
 import { runHooks } from "./hooks.ts";
 import { cachedFilter } from "./seccomp/cache.ts";
-import { claim, fifoName, noteCgroups, processStat, removeState, writeState } from "./state-store.ts";
+import {
+  claim,
+  fifoName,
+  noteCgroups,
+  processStat,
+  removeState,
+  stdioOf,
+  writeState,
+} from "./state-store.ts";
 import { recordSteps } from "./steps.ts";
 import type { CreateOptions, State } from "./types.ts";
 import { validate } from "./validate.ts";
@@ -57,25 +65,7 @@ async function createContainer(options: CreateOptions): Promise<State> {
   const opened: number[] = [];
   const descriptors = await openDescriptors(options, spec, layout, cgroups.directories, directory, opened);
   let launched: LaunchedProcess;
-  const partial = {
-    version: 1 as const,
-    id,
-    bundle,
-    rootfs,
-    owner: ownerOf(),
-    created: timestamp(),
-    cgroupPaths: cgroups.directories,
-    spec,
-    ...(options.noNewKeyring && { noNewKeyring: true }),
-    ...(options.systemdCgroup && { systemdCgroup: true }),
-    ...(options.rootlessCgroups && { rootlessCgroups: true }),
-  };
-  const stateOf = (pid: number): State => ({
-    ...partial,
-    pid,
-    startTime: processStat(pid)?.startTime ?? "",
-    namespaces: namespacePaths(spec, pid),
-  });
+  const made = { rootfs, cgroupPaths: cgroups.directories, created: timestamp() };
   try {
     const filter = spec.linux?.seccomp
       ? await span("runc", "compile seccomp", () => cachedFilter(spec.linux!.seccomp!, filterCache()))
@@ -100,7 +90,7 @@ async function createContainer(options: CreateOptions): Promise<State> {
     );
     const plan = builder.encode();
     // Hooks may ask for the container's state, so it is there before the first of them runs.
-    plan.onSync = async (_point, pid) => writeState(root, stateOf(pid));
+    plan.onSync = async (_point, pid) => writeState(root, stateOf(options, made, pid, spec));
     launched = await span("runc", "launch", async () => {
       const process = await options.launcher.launch(plan).catch((error) => {
         throw describeFailure(error, builder.operations);
@@ -113,11 +103,41 @@ async function createContainer(options: CreateOptions): Promise<State> {
   }
   undo.add("kill init", () => killQuietly(launched.pid));
   for (const warning of launched.warnings) warn(warning.message);
-  const state = stateOf(launched.pid);
+  const state = stateOf(options, made, launched.pid, spec);
+  if (!spec.process?.terminal) state.descriptors = stdioOf(launched.pid);
   writeState(root, state);
   if (options.pidFile) writePidFile(options.pidFile, launched.pid);
   undo.release();
   return state;
+}
+
+/** What is kept of a container whose first process is there. */
+export function stateOf(
+  options: Pick<
+    CreateOptions,
+    "id" | "bundle" | "spec" | "noNewKeyring" | "systemdCgroup" | "rootlessCgroups"
+  >,
+  made: Pick<State, "rootfs" | "cgroupPaths" | "created">,
+  pid: number,
+  spec: Spec,
+): State {
+  const { id, bundle } = options;
+  return {
+    version: 1,
+    id,
+    bundle,
+    rootfs: made.rootfs,
+    owner: ownerOf(),
+    created: made.created,
+    cgroupPaths: made.cgroupPaths,
+    spec,
+    ...(options.noNewKeyring && { noNewKeyring: true }),
+    ...(options.systemdCgroup && { systemdCgroup: true }),
+    ...(options.rootlessCgroups && { rootlessCgroups: true }),
+    pid,
+    startTime: processStat(pid)?.startTime ?? "",
+    namespaces: namespacePaths(spec, pid),
+  };
 }
 
 function killQuietly(pid: number): void {
@@ -273,7 +293,7 @@ function namespacePaths(spec: Spec, pid: number): Record<string, string> {
 const ownerOf = () => String(process.geteuid?.() ?? 0);
 
 /** RFC 3339 with nanoseconds, as Go prints it. */
-function timestamp(): string {
+export function timestamp(): string {
   const milliseconds = Date.now();
   const rest = String(process.hrtime.bigint() % 1_000_000n).padStart(6, "0");
   const iso = new Date(milliseconds).toISOString();

@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { capabilityNames } from "../oci/capabilities.ts";
 import { hookStages } from "../oci/runtime-spec.ts";
+import { criuPath } from "./checkpoint/program.ts";
 import { knownMountOptions } from "./compile/mount-options.ts";
 import { namespaceFlag } from "./compile/namespaces.ts";
 
@@ -44,6 +45,9 @@ export function features(): object {
       intelRdt: { enabled: false },
       mountExtensions: { idmap: { enabled: true } },
     },
-    annotations: { "io.corten.runtime": "corten" },
+    annotations: {
+      "io.corten.runtime": "corten",
+      "org.opencontainers.runc.checkpoint.enabled": String(criuPath() !== undefined),
+    },
   };
 }

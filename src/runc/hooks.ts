@@ -19,7 +19,7 @@ export async function runHooks(
 }
 
 /** Runs one hook with the state on its stdin; its output is bounded, and so is its time if it says so. */
-async function runHook(hook: Hook, input: string): Promise<void> {
+export async function runHook(hook: Hook, input: string): Promise<void> {
   // Loaded by those who have hooks: 0.7 ms of every start otherwise.
   const { spawn } = await import("node:child_process");
   return new Promise((resolve, reject) => {

@@ -6,6 +6,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   writeFileSync,
@@ -154,6 +155,17 @@ export function processStat(pid: number): ProcessStat | undefined {
   // The name in parentheses may hold anything.
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
   return { state: fields[0] ?? "", startTime: fields[19] ?? "" };
+}
+
+/** What the descriptors 0, 1 and 2 of a process are (`pipe:[4711]`, `/dev/null`). */
+export function stdioOf(pid: number): string[] {
+  return [0, 1, 2].map((fd) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`);
+    } catch {
+      return "/dev/null";
+    }
+  });
 }
 
 /** True while the container's own first process lives: not a zombie, not another one with the same number. */

@@ -50,6 +50,8 @@ export interface State {
   /** Namespaces a new process of the container joins, by type. */
   namespaces: Record<string, string>;
   spec: Spec;
+  /** What its stdio was at first, without a terminal: a checkpoint takes those pipes for the outside's. */
+  descriptors?: string[];
   noNewKeyring?: boolean;
   systemdCgroup?: boolean;
   rootlessCgroups?: boolean;

@@ -27,6 +27,8 @@ export interface Bundle extends AsyncDisposable {
   readonly directory: string;
   readonly rootfs: string;
   readonly root: string;
+  /** How runc is called. */
+  readonly command: readonly string[];
   /** Unique, so that tests can run at the same time; also the last part of the cgroup's path. */
   readonly id: string;
   /** Absolute path of the cgroup in the hierarchies. */
@@ -69,6 +71,7 @@ export function makeBundle(command: readonly string[] = [...corten, "runc"]): Bu
     directory,
     rootfs,
     root,
+    command,
     id,
     cgroup,
     runc,

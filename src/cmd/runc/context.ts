@@ -22,6 +22,8 @@ export interface Context {
   systemdCgroup: boolean;
   /** Ignore permission errors on cgroups. */
   rootless: boolean;
+  /** CRIU's program, when another one is to be used than the first in $PATH. */
+  criu: string;
   /** Errors go to a file, so stderr gets its own copy for people. */
   logsToFile: boolean;
   warn(message: string): void;
@@ -60,6 +62,7 @@ export function makeContext(flags: Flags): Context {
     root: resolve(flags.string("root") || fallback),
     systemdCgroup: flags.bool("systemd-cgroup"),
     rootless: rootless === "true" || (rootless === "auto" && unprivileged),
+    criu: flags.string("criu"),
     logsToFile: file !== "" && file !== "/dev/stderr",
     warn: (message) => log.warn(message),
   };

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { constants } from "node:os";
+import { sleep } from "../../base/async.ts";
 import { CortenError, invalid } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
 // Not from the index: what it also exports loads node:stream, 4 ms of a 25 ms run.
@@ -58,7 +59,7 @@ export function attach(terminal: boolean, detach: boolean): Attachment {
   const direct = directLauncher({ detach });
   const tty = terminal && !detach ? new ForegroundTerminal() : undefined;
   let started: DirectProcess | undefined;
-  const forward: Array<[NodeJS.Signals, () => void]> = [];
+  let stopForwarding = () => {};
   const launcher: Launcher = {
     launch: async (plan) => {
       started = await direct.launch(plan);
@@ -68,7 +69,7 @@ export function attach(terminal: boolean, detach: boolean): Attachment {
     },
   };
   const release = () => {
-    for (const [name, listener] of forward) process.off(name, listener);
+    stopForwarding();
     tty?.close();
   };
   return {
@@ -76,17 +77,7 @@ export function attach(terminal: boolean, detach: boolean): Attachment {
     ...(tty && { consoleFd: tty.childEnd }),
     begin() {
       tty?.begin();
-      if (detach) return;
-      for (const [name, number] of Object.entries(constants.signals)) {
-        if (ownSignals.has(name)) continue;
-        const listener = () => void (started && rawSyscall("kill", started.pid, number));
-        try {
-          process.on(name as NodeJS.Signals, listener);
-          forward.push([name as NodeJS.Signals, listener]);
-        } catch {
-          // A signal that the engine keeps for itself.
-        }
-      }
+      if (!detach) stopForwarding = forwardSignals(() => started?.pid);
     },
     async wait() {
       if (!started) throw new CortenError("internal", "the process was never launched");
@@ -99,6 +90,69 @@ export function attach(terminal: boolean, detach: boolean): Attachment {
     },
     close: release,
   };
+}
+
+/** Sends what we get on to a process; the answer ends that. */
+function forwardSignals(pidOf: () => number | undefined): () => void {
+  const forward: Array<[NodeJS.Signals, () => void]> = [];
+  for (const [name, number] of Object.entries(constants.signals)) {
+    if (ownSignals.has(name)) continue;
+    const listener = () => {
+      const pid = pidOf();
+      if (pid !== undefined) rawSyscall("kill", pid, number);
+    };
+    try {
+      process.on(name as NodeJS.Signals, listener);
+      forward.push([name as NodeJS.Signals, listener]);
+    } catch {
+      // A signal that the engine keeps for itself.
+    }
+  }
+  return () => {
+    for (const [name, listener] of forward) process.off(name, listener);
+  };
+}
+
+/** A process that was restored as a child of ours, instead of launched. */
+export interface AdoptedForeground {
+  consoleFd?: number;
+  /** Stays with it to its end and gives its status. */
+  wait(pid: number): Promise<number>;
+  close(): void;
+}
+
+export function adoptForeground(terminal: boolean): AdoptedForeground {
+  const tty = terminal ? new ForegroundTerminal() : undefined;
+  return {
+    ...(tty && { consoleFd: tty.childEnd }),
+    async wait(pid) {
+      tty?.begin();
+      const stopForwarding = forwardSignals(() => pid);
+      try {
+        const status = await childExit(pid);
+        await tty?.finish();
+        return status;
+      } finally {
+        stopForwarding();
+        tty?.close();
+      }
+    },
+    close: () => tty?.close(),
+  };
+}
+
+/** waitid(2) of a child that no library of ours has started. */
+async function childExit(pid: number): Promise<number> {
+  const info = new Uint8Array(128);
+  const view = new DataView(info.buffer);
+  for (;;) {
+    const result = rawSyscall("waitid", 1 /* P_PID */, pid, info, 5 /* WNOHANG | WEXITED */, null);
+    if (result < 0) throw new CortenError("internal", `the status of process ${pid} is not known`);
+    if (view.getInt32(0, true) !== 0) break;
+    await sleep(20);
+  }
+  const status = view.getInt32(24, true);
+  return view.getInt32(8, true) === 1 /* CLD_EXITED */ ? status : 128 + status;
 }
 
 /** How many descriptors from 3 on belong to the container: $LISTEN_FDS, then --preserve-fds. */
