@@ -1,14 +1,14 @@
 /**
  * One executable, many programs. The program is the basename the executable was called by, or else the first
- * word; everything that is no program is a docker verb. Programs are imported lazily: start-up is a feature.
+ * word; everything that is no program is a docker verb. Programs are imported lazily: start-up is a feature. So nothing
+ * is imported here that each of them would have to load first.
  */
-import { asCortenError } from "./base/errors.ts";
-import { basename } from "./base/lazy.ts";
 
 type Program = (argv: string[]) => Promise<number>;
 
 const programs: Record<string, () => Promise<{ main: Program }>> = {
   docker: () => import("./cmd/docker.ts"),
+  "docker run -d": () => import("./cmd/plain.ts"),
   dockerd: () => import("./cmd/dockerd.ts"),
   containerd: () => import("./cmd/containerd.ts"),
   cri: () => import("./cmd/cri.ts"),
@@ -36,11 +36,13 @@ const staying: ReadonlySet<string> = new Set([
   "store-hash",
 ]);
 
+const basename = (text: string) => text.slice(text.lastIndexOf("/") + 1);
+
 /** argv[0] as the caller gave it: a symlink named `runc` makes a runc. */
 function calledAs(): string {
   const name = basename(process.argv0);
   // containerd makes its shims' names of the runtime's: io.containerd.corten.v2. Any other is for us to stand in for.
-  if (/^containerd-shim-[\w-]+-v\d$/.test(name)) return "shim";
+  if (name.startsWith("containerd-shim-") && /^containerd-shim-[\w-]+-v\d$/.test(name)) return "shim";
   return name.startsWith("corten-") ? name.slice("corten-".length) : name;
 }
 
@@ -50,7 +52,7 @@ async function run(): Promise<number> {
   if (Object.hasOwn(programs, called)) return start(called, argv);
   const first = argv[0] ?? "";
   if (Object.hasOwn(programs, first)) return start(first, argv.slice(1));
-  return start("docker", argv);
+  return start(argv.includes("-d") && argv.includes("run") ? "docker run -d" : "docker", argv);
 }
 
 async function start(name: string, argv: string[]): Promise<number> {
@@ -62,7 +64,8 @@ run().then(
   (code) => {
     process.exitCode = code;
   },
-  (error) => {
+  async (error) => {
+    const { asCortenError } = await import("./base/errors.ts");
     process.stderr.write(`${basename(process.argv0)}: ${asCortenError(error).message}\n`);
     process.exitCode = 1;
   },

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { CortenError } from "../base/errors.ts";
 import type { EngineClient } from "../engine/client.ts";
 import type { Cli } from "./cli.ts";
-import { defaultRoots } from "./config/host.ts";
+import { defaultRoots } from "./config/roots.ts";
 
 /** How long a daemon may take to answer: far above what it needs, adopting many containers included. */
 const patienceMilliseconds = 30_000;

@@ -3,6 +3,7 @@ import { CortenError } from "../../base/errors.ts";
 import { fs } from "../../base/lazy.ts";
 import type { Endpoint, TlsOptions } from "../../engine/client.ts";
 import type { ConfigFile } from "./file.ts";
+import { defaultRoots } from "./roots.ts";
 
 export interface HostChoice {
   host: string[];
@@ -21,14 +22,6 @@ export interface Daemon {
   context: string;
   /** Nobody chose: it is Corten's own socket, and a daemon may be started on it. */
   ours: boolean;
-}
-
-/** Corten's directories; CORTEN_ROOT moves all of it, so that engines can run side by side. */
-export function defaultRoots(): { dataRoot: string; execRoot: string; socket: string } {
-  const root = process.env["CORTEN_ROOT"];
-  const dataRoot = root ? `${root}/lib` : "/var/lib/corten";
-  const execRoot = root ? `${root}/run` : "/run/corten";
-  return { dataRoot, execRoot, socket: `${execRoot}/corten.sock` };
 }
 
 /** The name of the context in use, as `version` shows it. */

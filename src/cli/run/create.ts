@@ -5,21 +5,15 @@ import type { EngineClient } from "../../engine/client.ts";
 import type { CreateContainerRequest, HostConfig, Sent } from "../../engine/types.ts";
 import { versionLess } from "../../engine/version.ts";
 import type { Cli } from "../cli.ts";
-import { StatusError } from "../errors.ts";
 import { familiarReference, isDebName, parseReference, withDefaultTag } from "../format/reference.ts";
 import { createBody } from "./body.ts";
+import { commandError } from "./failure.ts";
 import type { ContainerValues, CreateValues } from "./flags.ts";
 import { isIP } from "./ip.ts";
 import { parsePlatform } from "./platform.ts";
 import { proxyEnvironment } from "./proxy.ts";
 
 export type CreateRequest = CreateContainerRequest & { HostConfig: Sent<HostConfig> };
-
-/** An error of `run` or `create` as docker ends with it: its text, a hint, and exit code 125 or as given. */
-export function commandError(cli: Cli, verb: string, error: unknown, exitCode = 125): StatusError {
-  const hint = `Run '${cli.program} ${verb} --help' for more information`;
-  return new StatusError(exitCode, `${cli.program}: ${messageOf(error)}\n\n${hint}`, { cause: error });
-}
 
 /** The create body of a command line. */
 export async function bodyOf(
@@ -31,7 +25,7 @@ export async function bodyOf(
 ): Promise<CreateRequest> {
   if (!["always", "missing", "never", ""].includes(values.pull))
     throw commandError(
-      cli,
+      cli.program,
       verb,
       new Error(`invalid pull option: '${values.pull}': must be one of "always", "missing" or "never"`),
     );
@@ -40,7 +34,7 @@ export async function bodyOf(
     const proxyEnv = proxyEnvironment(cli.config, daemon, values.env);
     return createBody({ values, changed, image: args[0]!, command: args.slice(1), proxyEnv });
   } catch (error) {
-    throw commandError(cli, verb, error);
+    throw commandError(cli.program, verb, error);
   }
 }
 

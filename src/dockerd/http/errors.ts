@@ -24,14 +24,20 @@ const statuses: Record<ErrorCode, number> = {
   data_loss: 500,
 };
 
-/** Answers with an error, or ends the connection when an answer is under way already. */
-export function replyError(reply: Reply, thrown: unknown): void {
+/** What an error is to a client, which the log is told as well. */
+export function statusOf(thrown: unknown): { status: number; message: string } {
   const error = asCortenError(thrown);
   const status = statuses[error.code];
   if (status >= 500) log.error("request failed", { error: error.message });
   else log.debug("request refused", { status, error: error.message });
+  return { status, message: error.message };
+}
+
+/** Answers with an error, or ends the connection when an answer is under way already. */
+export function replyError(reply: Reply, thrown: unknown): void {
+  const { status, message } = statusOf(thrown);
   if (reply.started) return;
-  if (error instanceof TooOld) reply.text(status, `${error.message}\n`);
+  if (thrown instanceof TooOld) reply.text(status, `${message}\n`);
   else if (status === 304) reply.empty(304);
-  else reply.json(status, { message: error.message });
+  else reply.json(status, { message });
 }

@@ -5,7 +5,8 @@ import type { Cli } from "../../cli.ts";
 import { defineCommand } from "../../command.ts";
 import { StatusError } from "../../errors.ts";
 import { bool, string, type Values } from "../../flags/flag.ts";
-import { bodyOf, type CreateRequest, commandError, createContainer } from "../../run/create.ts";
+import { bodyOf, type CreateRequest, createContainer } from "../../run/create.ts";
+import { startError } from "../../run/failure.ts";
 import { containerFlags, createFlags } from "../../run/flags.ts";
 import { Detached } from "../../streams/detach.ts";
 import { connectStdio } from "../../streams/hijack.ts";
@@ -53,7 +54,7 @@ async function runContainer(cli: Cli, body: CreateRequest, values: Values<typeof
     client = await cli.quickClient();
     id = await createContainer(cli, client, body, values);
   } catch (error) {
-    throw statusOf(cli, error);
+    throw startError(cli.program, error);
   }
   const attached = Boolean(body.AttachStdin || body.AttachStdout || body.AttachStderr);
   const undo: Array<() => void> = [];
@@ -62,7 +63,7 @@ async function runContainer(cli: Cli, body: CreateRequest, values: Values<typeof
     if (!attached) {
       cli.out.line(id);
       await client.containers.start(id).catch((error) => {
-        throw statusOf(cli, error);
+        throw startError(cli.program, error);
       });
       return 0;
     }
@@ -106,7 +107,7 @@ async function runAttached(
     stream.close();
     await stdio.catch(() => {});
     if (values.rm) await exited.catch(() => {});
-    throw statusOf(cli, error);
+    throw startError(cli.program, error);
   }
   if (body.Tty && cli.out.isTerminal)
     undo.push(followSize(cli, (rows, columns) => client.containers.resize(id, rows, columns)));
@@ -134,14 +135,4 @@ export function exitCode(cli: Cli, result: WaitResponse): number {
     return 125;
   }
   return result.StatusCode;
-}
-
-/** 127 for what does not exist, 126 for what cannot be executed, 125 for all else. */
-function statusOf(cli: Cli, error: unknown): StatusError {
-  if (error instanceof StatusError) return error;
-  const text = messageOf(error);
-  const missing =
-    /executable file not found|no such file or directory|system cannot find the file specified/.test(text);
-  const refused = /permission denied|is a directory/.test(text);
-  return commandError(cli, "run", error, missing ? 127 : refused ? 126 : 125);
 }
