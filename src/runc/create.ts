@@ -9,8 +9,14 @@ import { type CgroupLayout, cgroupLayout } from "../sys/cgroup/index.ts";
 import { syscall } from "../sys/libc.ts";
 import { readSpec, rootfsOf } from "./bundle.ts";
 import { containerDeviceRules } from "./cgroup/devices.ts";
-import { containerDirectories, type Directories, joinFile, makeCgroups } from "./cgroup/manager.ts";
-import { type CreateDescriptors, compileCreate } from "./compile/create.ts";
+import {
+  containerDirectories,
+  type Directories,
+  joinFile,
+  type MadeCgroups,
+  makeCgroups,
+} from "./cgroup/manager.ts";
+import { type CreateDescriptors, compileCreate, syncPoint } from "./compile/create.ts";
 import { containerPasswd, environmentOf } from "./compile/environment.ts";
 import { hookState } from "./compile/hooks.ts";
 import { parseMountOptions } from "./compile/mount-options.ts";
@@ -59,11 +65,13 @@ async function createContainer(options: CreateOptions): Promise<State> {
   const wanted = containerDirectories(layout, spec, id, options.systemdCgroup ?? false);
   // Whoever finds this create killed half-way can give the cgroups back by it.
   if (!options.keepsBundle) noteCgroups(root, id, wanted);
-  const cgroups = await span("runc", "make cgroups", () => prepareCgroups(options, spec, layout, wanted));
+  const cgroups = await prepareCgroups(options, spec, layout, wanted);
   undo.add("remove cgroups", cgroups.undo);
 
   const opened: number[] = [];
-  const descriptors = await openDescriptors(options, spec, layout, cgroups.directories, directory, opened);
+  // systemd's are there only when the process is in them.
+  const present = cgroups.unit ? {} : cgroups.directories;
+  const descriptors = await openDescriptors(options, spec, layout, present, directory, opened);
   let launched: LaunchedProcess;
   const made = { rootfs, cgroupPaths: cgroups.directories, created: timestamp() };
   try {
@@ -83,14 +91,18 @@ async function createContainer(options: CreateOptions): Promise<State> {
           ? environmentOf(spec.process, () => containerPasswd(spec, rootfs), options.listenFds ?? 0)
           : [],
         ...(filter && { filter }),
+        ...(cgroups.unit && { systemdUnit: cgroups.unit.name }),
         noPivot: options.noPivot ?? false,
         noNewKeyring: options.noNewKeyring ?? false,
         warn,
       }),
     );
     const plan = builder.encode();
-    // Hooks may ask for the container's state, so it is there before the first of them runs.
-    plan.onSync = async (_point, pid) => writeState(root, stateOf(options, made, pid, spec));
+    plan.onSync = async (point, pid) => {
+      if (point === syncPoint.unit) await cgroups.unit?.start(pid);
+      // Hooks may ask for the container's state, so it is there before the first of them runs.
+      else writeState(root, stateOf(options, made, pid, spec));
+    };
     launched = await span("runc", "launch", async () => {
       const process = await options.launcher.launch(plan).catch((error) => {
         throw describeFailure(error, builder.operations);
@@ -146,19 +158,32 @@ function killQuietly(pid: number): void {
   } catch {}
 }
 
-async function prepareCgroups(options: CreateOptions, spec: Spec, layout: CgroupLayout, wanted: Directories) {
-  const resources = spec.linux?.resources ?? {};
-  return makeCgroups(
-    layout,
-    wanted,
-    { ...resources, devices: containerDeviceRules(resources.devices) },
-    {
-      id: options.id,
-      ignorePermission: options.rootlessCgroups ?? false,
-      explicitPath: Boolean(spec.linux?.cgroupsPath),
-      warn: options.warn ?? (() => {}),
-    },
-  );
+interface PreparedCgroups extends MadeCgroups {
+  /** systemd makes them, when it is given the process that is to be there. */
+  unit?: { name: string; start(pid: number): Promise<void> };
+}
+
+async function prepareCgroups(
+  options: CreateOptions,
+  spec: Spec,
+  layout: CgroupLayout,
+  wanted: Directories,
+): Promise<PreparedCgroups> {
+  const { id, warn = () => {} } = options;
+  const configured = spec.linux?.resources ?? {};
+  const resources = { ...configured, devices: containerDeviceRules(configured.devices) };
+  if (!options.systemdCgroup)
+    return span("runc", "make cgroups", () =>
+      makeCgroups(layout, wanted, resources, {
+        id,
+        ignorePermission: options.rootlessCgroups ?? false,
+        explicitPath: Boolean(spec.linux?.cgroupsPath),
+        warn,
+      }),
+    );
+  const { prepareUnit } = await import("./cgroup/systemd/container.ts");
+  const unit = prepareUnit({ spec, id, layout, directories: wanted, resources, warn });
+  return { directories: wanted, unit, undo: unit.undo };
 }
 
 /** Opens what the plan gets from us; every descriptor of ours is put into `opened` for closing. */

@@ -79,6 +79,11 @@ export async function destroy(
     if (isPaused(state)) thaw(state.cgroupPaths);
     signalAll(state, 9);
   }
+  if (state.systemdCgroup) {
+    const { stopUnit } = await import("./cgroup/systemd/container.ts");
+    // systemd drops a unit without processes by itself: one that cannot be told now leaves nothing behind.
+    await stopUnit(state.spec, state.id).catch((error) => warn(`stop unit: ${messageOf(error)}`));
+  }
   await removeCgroups(state.cgroupPaths);
   const stopped = { ...hookStateOf(root, state), status: "stopped" as const, pid: 0 };
   removeState(root, state.id, discard);

@@ -15,7 +15,7 @@ export function features(): object {
     linux: {
       namespaces: Object.keys(namespaceFlag).sort(),
       capabilities: capabilityNames,
-      cgroup: { v1: true, v2: true, systemd: false, systemdUser: false, rdma: true },
+      cgroup: { v1: true, v2: true, systemd: true, systemdUser: false, rdma: true },
       seccomp: {
         enabled: true,
         actions: [

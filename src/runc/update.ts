@@ -4,17 +4,30 @@ import type { LinuxResources } from "../oci/runtime-spec.ts";
 import { cgroupLayout } from "../sys/cgroup/index.ts";
 import { setResources } from "./cgroup/manager.ts";
 import { readState, statusOf, writeState } from "./state-store.ts";
+import type { Warn } from "./types.ts";
 
 /**
  * Changes limits of a container that exists; what is not named stays. Device rules change only when they are
  * given, and then by their difference: there is no moment in which a device in use is denied.
  */
-export function update(root: string, id: string, resources: LinuxResources): Promise<void> {
+export function update(
+  root: string,
+  id: string,
+  resources: LinuxResources,
+  warn: Warn = () => {},
+): Promise<void> {
   return span("runc", "update", async () => {
     const state = readState(root, id);
     if (statusOf(root, state) === "stopped") throw conflict("container not running");
-    setResources(cgroupLayout(), state.cgroupPaths, resources, state.rootlessCgroups ?? false);
+    const layout = cgroupLayout();
     const merged = merge(state.spec.linux?.resources ?? {}, resources);
+    const { cgroupPaths: directories, spec } = state;
+    let written = resources;
+    if (state.systemdCgroup) {
+      const { updateUnit } = await import("./cgroup/systemd/container.ts");
+      written = await updateUnit({ spec, id, layout, directories, resources, warn }, merged);
+    }
+    setResources(layout, directories, written, state.rootlessCgroups ?? false);
     writeState(root, {
       ...state,
       spec: { ...state.spec, linux: { ...state.spec.linux, resources: merged } },

@@ -5,7 +5,6 @@ import { join } from "node:path";
 import type { LinuxDeviceCgroup } from "../../oci/runtime-spec.ts";
 import { type BpfInstruction, deviceProgram } from "./device-program.ts";
 import { containerDeviceRules, devicePolicy, deviceTransition, parseDevicesList } from "./devices.ts";
-import { sliceDirectory } from "./manager.ts";
 import { applyV1 } from "./v1.ts";
 import { applyV2, swapLimit, weightOfBlkio, weightOfShares } from "./v2.ts";
 
@@ -83,12 +82,6 @@ test("v1 tells the range when shares are clipped by the kernel", () => {
   expect(() => applyV1({ cpu: directory }, { cpu: { shares: 2 } })).toThrow(
     "the minimum allowed cpu-shares is 2024",
   );
-});
-
-test("systemd's slices nest by their dashes", () => {
-  expect(sliceDirectory("a-b-c.slice")).toBe("/a.slice/a-b.slice/a-b-c.slice");
-  expect(sliceDirectory("-.slice")).toBe("");
-  expect(() => sliceDirectory("a--b.slice")).toThrow("invalid slice name");
 });
 
 const deny: LinuxDeviceCgroup = { allow: false, access: "rwm" };

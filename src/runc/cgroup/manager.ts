@@ -1,7 +1,7 @@
 /** The cgroups of one container, whatever this machine's layout is. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { conflict, invalid, messageOf } from "../../base/errors.ts";
+import { conflict, messageOf } from "../../base/errors.ts";
 import type { LinuxResources, Spec } from "../../oci/runtime-spec.ts";
 import {
   type CgroupLayout,
@@ -15,6 +15,7 @@ import {
   removeCgroup,
 } from "../../sys/cgroup/index.ts";
 import type { Warn } from "../types.ts";
+import { unitOf } from "./systemd/unit.ts";
 import { applyV1 } from "./v1.ts";
 import { applyV2, needsDomain } from "./v2.ts";
 
@@ -27,28 +28,8 @@ export function containerDirectories(
   id: string,
   systemd: boolean,
 ): Directories {
-  const path = spec.linux?.cgroupsPath;
-  if (!systemd) return cgroupDirectories(layout, path ? path : id);
-  const [slice = "", prefix = "", name = ""] = (path ?? `:runc:${id}`).split(":");
-  if (path && path.split(":").length !== 3)
-    throw invalid(
-      `expected cgroupsPath to be of format "slice:prefix:name" for systemd cgroups, got ${JSON.stringify(path)} instead`,
-    );
-  return cgroupDirectories(layout, `${sliceDirectory(slice || "system.slice")}/${scopeName(prefix, name)}`);
-}
-
-const scopeName = (prefix: string, name: string) =>
-  name.endsWith(".slice") ? name : prefix ? `${prefix}-${name}.scope` : `${name}.scope`;
-
-/** systemd nests slices by the dashes in their names: a-b.slice lies in a.slice. */
-export function sliceDirectory(slice: string): string {
-  if (!slice.endsWith(".slice") || slice.includes("/")) throw invalid(`invalid slice name: ${slice}`);
-  const stem = slice.slice(0, -".slice".length);
-  if (stem === "-") return "";
-  if (stem.startsWith("-") || stem.endsWith("-") || stem.includes("--"))
-    throw invalid(`invalid slice name: ${slice}`);
-  const parts = stem.split("-");
-  return `/${parts.map((_, index) => `${parts.slice(0, index + 1).join("-")}.slice`).join("/")}`;
+  if (systemd) return cgroupDirectories(layout, unitOf(spec, id).path);
+  return cgroupDirectories(layout, spec.linux?.cgroupsPath || id);
 }
 
 export interface MadeCgroups {
@@ -63,9 +44,9 @@ export async function makeCgroups(
   layout: CgroupLayout,
   wanted: Directories,
   resources: LinuxResources,
-  options: { id: string; ignorePermission: boolean; explicitPath: boolean; warn: Warn },
+  options: { id: string; ignorePermission: boolean; explicitPath: boolean; checked?: boolean; warn: Warn },
 ): Promise<MadeCgroups> {
-  checkExisting(wanted, options);
+  if (!options.checked) checkExisting(wanted, options);
   const made: string[] = [];
   const directories: Directories = {};
   const undo = async () => {
@@ -95,7 +76,7 @@ export async function makeCgroups(
 }
 
 /** A cgroup that is there already may hold other processes, or be frozen: then ours would hang for ever. */
-function checkExisting(wanted: Directories, { id, warn }: { id: string; warn: Warn }): void {
+export function checkExisting(wanted: Directories, { id, warn }: { id: string; warn: Warn }): void {
   const main = mainDirectory(wanted);
   if (!main || !existsSync(main)) {
     if (wanted["freezer"] && existsSync(wanted["freezer"]) && isFrozen(wanted)) refuseFrozen();

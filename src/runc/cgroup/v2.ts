@@ -49,15 +49,19 @@ const limitText = (value: number | undefined) => (!value ? undefined : value ===
 
 function setMemory(directory: string, memory: LinuxMemory): void {
   const swap = swapLimit(memory);
-  if (memory.checkBeforeUpdate && memory.limit && memory.limit > 0) {
-    const usage = Number(readControlIfPresent(directory, "memory.current") ?? 0);
-    if (usage > memory.limit) throw invalid(`rejecting memory limit ${memory.limit} < usage ${usage}`);
-  }
+  checkMemoryUsage(directory, memory);
   if (swap !== undefined) writeControl(directory, "memory.swap.max", swap);
   const limit = limitText(memory.limit);
   if (limit) writeControl(directory, "memory.max", limit);
   const low = limitText(memory.reservation);
   if (low) writeControl(directory, "memory.low", low);
+}
+
+/** Refuses, where that is asked for, a limit that would end processes at once. */
+export function checkMemoryUsage(directory: string, memory: LinuxMemory | undefined): void {
+  if (!memory?.checkBeforeUpdate || !memory.limit || memory.limit < 0) return;
+  const usage = Number(readControlIfPresent(directory, "memory.current") ?? 0);
+  if (usage > memory.limit) throw invalid(`rejecting memory limit ${memory.limit} < usage ${usage}`);
 }
 
 /** The configuration's swap is memory and swap together, v2's is swap alone. */

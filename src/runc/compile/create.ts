@@ -63,9 +63,14 @@ export interface CreateInput {
   filter?: CompiledFilter;
   noPivot: boolean;
   noNewKeyring: boolean;
+  /** The unit of systemd that the process is put into before it does anything. */
+  systemdUnit?: string;
   planned?: boolean;
   warn: Warn;
 }
+
+/** At which the plan waits for its caller: before hooks are run, and for systemd to take the process over. */
+export const syncPoint = { hooks: 1, unit: 2 } as const;
 
 /** O_PATH | O_DIRECTORY on the machine's architecture. */
 const pathDirectory = 0o10000000 | (process.arch === "arm64" ? 0o40000 : 0o200000);
@@ -97,6 +102,9 @@ export function compileCreate(input: CreateInput): PlanBuilder {
     ...(newUser && process ? compileRlimits(process, "stage", warn) : []),
     ...compileTimeOffsets(spec, namespaces),
     compileClone(context, slots.unified),
+    ...(input.systemdUnit === undefined
+      ? []
+      : [parent(`linux.cgroupsPath: ${input.systemdUnit}`, { op: "sync", id: syncPoint.unit } as const)]),
     ...(newUser
       ? [
           parent("linux.uidMappings, linux.gidMappings", {
@@ -127,7 +135,7 @@ export function compileCreate(input: CreateInput): PlanBuilder {
     ...mounts.mount,
     ...devices,
     ...(spec.hooks?.prestart?.length || spec.hooks?.createRuntime?.length
-      ? [parent("hooks", { op: "sync", id: 1 } as const)]
+      ? [parent("hooks", { op: "sync", id: syncPoint.hooks } as const)]
       : []),
     ...compileHooks(spec.hooks, "prestart", runtimeHooks),
     ...compileHooks(spec.hooks, "createRuntime", runtimeHooks),
