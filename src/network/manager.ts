@@ -5,38 +5,20 @@ import { Cleanup } from "../base/cleanup.ts";
 import { alreadyExists, CortenError, invalid, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { span } from "../base/trace.ts";
-import { findLink, listLinks } from "../sys/netlink/link.ts";
+import { findLink } from "../sys/netlink/link.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../sys/netlink/socket.ts";
-import {
-  addressOf,
-  collides,
-  enableForwarding,
-  ensureBridge,
-  freeSubnet,
-  gatewayOf,
-  removeBridge,
-  withNamespaceLock,
-} from "./bridge.ts";
+import { collides, enableForwarding, freeSubnet, withNamespaceLock } from "./bridge.ts";
+import { Bridges } from "./bridges.ts";
 import { Catalog } from "./catalog.ts";
-import {
-  bridgeName,
-  firewalled,
-  hostBinding,
-  ipamOf,
-  isPredefined,
-  mtuOf,
-  newDefaultBridge,
-  newHostNetwork,
-  newNoneNetwork,
-  newUserNetwork,
-} from "./definitions.ts";
+import { bridgeName, firewalled, hostBinding, ipamOf, isPredefined, newUserNetwork } from "./definitions.ts";
 import { Firewall } from "./firewall.ts";
-import { hasDefaultRoute, plugVeth, setDefaultRoute, unplug, type Veth } from "./interface.ts";
+import { hasDefaultRoute, setDefaultRoute, unplug } from "./interface.ts";
 import { macOf } from "./ipam.ts";
-import { type KernelNames, kernelNames, newId, newVethName } from "./names.ts";
+import { kernelNames, newId } from "./names.ts";
 import { Ports, publishedPorts } from "./publish.ts";
-import { openInside, type PreparedLink, Sandboxes } from "./sandbox.ts";
-import { ipv4Text, parseCidr, subnetText } from "./subnet.ts";
+import { openInside, Sandboxes } from "./sandbox.ts";
+import { ipv4Text, parseCidr } from "./subnet.ts";
+import { Sweeper } from "./sweep.ts";
 import type {
   AttachRequest,
   CreateNetworkRequest,
@@ -52,8 +34,6 @@ import { wire } from "./wire.ts";
 
 const DEFAULT_MTU = 1500;
 const DEFAULT_POOL = 2;
-/** By then the kernel has long torn down what was released. */
-const SWEEP_DELAY = 2000;
 
 /**
  * Networking of one engine. All of it happens in the network namespace the process is in.
@@ -63,17 +43,14 @@ const SWEEP_DELAY = 2000;
  */
 export class NetworkManager implements Networks {
   readonly #options: NetworkManagerOptions;
-  readonly #names: KernelNames;
-  readonly #mtu: number;
   readonly #catalog: Catalog;
   readonly #host: NetlinkSocket;
   readonly #firewall: Firewall;
   readonly #ports: Ports;
   readonly #sandboxes: Sandboxes;
+  readonly #bridges: Bridges;
+  readonly #sweeper: Sweeper;
   readonly #mutex = new KeyedMutex();
-  /** Interface index of each network's bridge. */
-  readonly #bridges = new Map<string, number>();
-  #sweeping: NodeJS.Timeout | undefined;
   #closed = false;
 
   /** Opens the engine's networking and brings up what it records: bridges, table, forwarding. */
@@ -83,23 +60,25 @@ export class NetworkManager implements Networks {
 
   private constructor(options: NetworkManagerOptions) {
     this.#options = options;
-    this.#mtu = options.mtu || DEFAULT_MTU;
-    const names = kernelNames(options.root);
-    this.#names = { ...names, bridge: options.bridgeName || names.bridge };
+    const own = kernelNames(options.root);
+    const names = { ...own, bridge: options.bridgeName || own.bridge };
     this.#catalog = new Catalog(join(options.root, "network", "network.db"));
     this.#host = new NetlinkSocket(NETLINK_ROUTE);
+    this.#bridges = new Bridges(this.#host, this.#catalog, names, options.mtu || DEFAULT_MTU, options);
     this.#firewall = new Firewall(names.table);
     this.#ports = new Ports(this.#firewall);
     this.#sandboxes = new Sandboxes(
       join(options.execRoot, "netns"),
       options.pool ?? DEFAULT_POOL,
-      (netns, inside) => this.#plug(this.inspect("bridge"), inside, netns, "eth0", { loopback: true }),
+      (netns, inside) =>
+        this.#bridges.plug(this.inspect("bridge"), inside, netns, "eth0", { loopback: true }),
     );
+    this.#sweeper = new Sweeper(this.#host, names.vethPrefix, () => [
+      ...this.#sandboxes.spareInterfaces,
+      ...this.#catalog.endpoints().map(({ hostInterface }) => hostInterface),
+    ]);
     try {
-      withNamespaceLock(() => {
-        this.#ensurePredefined();
-        for (const network of this.#catalog.bridges()) this.#raiseAtStart(network);
-      });
+      withNamespaceLock(() => this.#bridges.start());
       enableForwarding();
       this.#setFirewall();
       this.#firewall.watch();
@@ -107,54 +86,6 @@ export class NetworkManager implements Networks {
       this.close();
       throw error;
     }
-  }
-
-  /** Makes the records of bridge, host and none on the first start, and moves the default bridge if it must. */
-  #ensurePredefined(): void {
-    const catalog = this.#catalog;
-    const { bridge } = this.#names;
-    const { bip } = this.#options;
-    const existing = catalog.byName("bridge");
-    let ipam = existing && ipamOf(existing);
-    // A bridge the administrator made and named keeps the address it was given.
-    const address = bip || (this.#options.bridgeName && addressOf(this.#host, bridge));
-    if (address) {
-      const cidr = parseCidr(address);
-      ipam = { subnet: subnetText(cidr), gateway: ipv4Text(cidr.host) };
-    } else {
-      const idle = !existing || catalog.endpointsOn(existing.id).length === 0;
-      const link = findLink(this.#host, bridge)?.index;
-      if (!ipam || (idle && collides(this.#host, parseCidr(ipam.subnet), link))) {
-        const subnet = freeSubnet(this.#host, catalog.subnets(existing?.id));
-        ipam = { subnet: subnetText(subnet), gateway: gatewayOf(subnet) };
-      }
-    }
-    const wanted = newDefaultBridge(bridge, ipam, this.#mtu);
-    if (existing) {
-      wanted.id = existing.id;
-      wanted.created = existing.created;
-    }
-    if (JSON.stringify(wanted) !== JSON.stringify(existing)) catalog.saveNetwork(wanted);
-    if (!catalog.byName("host")) catalog.saveNetwork(newHostNetwork());
-    if (!catalog.byName("none")) catalog.saveNetwork(newNoneNetwork());
-  }
-
-  /** One network that cannot be brought up must not keep the engine from starting; attaching to it fails. */
-  #raiseAtStart(network: NetworkRecord): void {
-    try {
-      this.#raise(network);
-    } catch (error) {
-      if (network.name === "bridge") throw error;
-      log.error(`network ${network.name} cannot be brought up`, { error: messageOf(error) });
-    }
-  }
-
-  #raise(network: NetworkRecord): void {
-    const { subnet, gateway } = ipamOf(network);
-    const mtu = mtuOf(network, this.#mtu);
-    const foreign = network.name === "bridge" && !!this.#options.bridgeName;
-    const index = ensureBridge(this.#host, { name: bridgeName(network), gateway, subnet, mtu, foreign });
-    this.#bridges.set(network.id, index);
   }
 
   #setFirewall(): void {
@@ -191,7 +122,7 @@ export class NetworkManager implements Networks {
     if (findLink(this.#host, bridgeName(network)))
       throw alreadyExists(`interface ${bridgeName(network)} already exists`);
     try {
-      this.#raise(network);
+      this.#bridges.raise(network);
       catalog.saveNetwork(network);
       this.#setFirewall();
     } catch (error) {
@@ -203,8 +134,7 @@ export class NetworkManager implements Networks {
 
   #forget(network: NetworkRecord): void {
     this.#catalog.removeNetwork(network.id);
-    this.#bridges.delete(network.id);
-    if (network.driver === "bridge") removeBridge(this.#host, bridgeName(network));
+    this.#bridges.remove(network);
   }
 
   async remove(nameOrId: string): Promise<void> {
@@ -240,7 +170,7 @@ export class NetworkManager implements Networks {
 
   removeSandbox(containerId: string): void {
     this.#sandboxes.remove(containerId);
-    this.#sweepLater();
+    this.#sweeper.sweepLater();
   }
 
   async attach(request: AttachRequest): Promise<Endpoint> {
@@ -294,7 +224,7 @@ export class NetworkManager implements Networks {
       prepared: this.#sandboxes.takePrepared(containerId),
       onDefaultBridge: network.name === "bridge",
       plug: (inside, netns, name, settings) =>
-        this.#plug(network, inside, netns, name, settings ? { settings, loopback: true } : {}),
+        this.#bridges.plug(network, inside, netns, name, settings ? { settings, loopback: true } : {}),
     });
     undo.add("remove interface", () => unplug(this.#host, endpoint.hostInterface));
 
@@ -307,22 +237,6 @@ export class NetworkManager implements Networks {
     catalog.saveEndpoint(endpoint);
     undo.release();
     return endpoint;
-  }
-
-  #plug(
-    network: NetworkRecord,
-    inside: NetlinkSocket,
-    netns: number,
-    name: string,
-    also: Pick<Veth, "loopback" | "settings">,
-  ): PreparedLink {
-    const bridge = this.#bridges.get(network.id);
-    if (bridge === undefined) throw new CortenError("internal", `network ${network.name} has no bridge`);
-    const hostInterface = newVethName(this.#names.vethPrefix);
-    const mtu = mtuOf(network, this.#mtu);
-    const veth = { hostName: hostInterface, name, bridge, netns, mtu, ...also };
-    const index = plugVeth(this.#host, inside, veth);
-    return { hostInterface, index };
   }
 
   async detach(containerId: string, nameOrId: string): Promise<void> {
@@ -351,7 +265,7 @@ export class NetworkManager implements Networks {
       // The kernel takes the veth down with the namespace, in its own time: cheaper than asking for it.
       this.#sandboxes.remove(containerId);
       for (const endpoint of this.endpointsOf(containerId)) this.#drop(endpoint);
-      this.#sweepLater();
+      this.#sweeper.sweepLater();
     });
   }
 
@@ -394,32 +308,9 @@ export class NetworkManager implements Networks {
     const keep = new Set(live.map(({ containerId }) => this.#sandboxes.pathOf(containerId)));
     for (const { sandboxPath } of live) if (sandboxPath) keep.add(sandboxPath);
     this.#sandboxes.prune(keep);
-    this.#sweep();
+    this.#sweeper.sweep();
     for (const endpoint of this.#catalog.endpoints()) await this.#ports.retake(endpoint);
     this.#setFirewall();
-  }
-
-  /** Removes veths of ours that belong to nothing: left by a killed engine, or by a namespace something else holds. */
-  #sweep(): void {
-    const wanted = new Set(this.#sandboxes.spareInterfaces);
-    for (const { hostInterface } of this.#catalog.endpoints()) wanted.add(hostInterface);
-    for (const { name, kind } of listLinks(this.#host)) {
-      if (kind === "veth" && name.startsWith(this.#names.vethPrefix) && !wanted.has(name))
-        unplug(this.#host, name);
-    }
-  }
-
-  #sweepLater(): void {
-    if (this.#sweeping || this.#closed) return;
-    this.#sweeping = setTimeout(() => {
-      this.#sweeping = undefined;
-      try {
-        this.#sweep();
-      } catch (error) {
-        log.warn("cannot remove unused interfaces", { error: messageOf(error) });
-      }
-    }, SWEEP_DELAY);
-    this.#sweeping.unref();
   }
 
   prepare(): void {
@@ -429,7 +320,7 @@ export class NetworkManager implements Networks {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    clearTimeout(this.#sweeping);
+    this.#sweeper.close();
     this.#sandboxes.close();
     this.#ports.close();
     this.#firewall.close();
@@ -441,10 +332,10 @@ export class NetworkManager implements Networks {
     if (this.#closed) return;
     if (this.#catalog.endpoints().length === 0) {
       this.#sandboxes.close();
-      this.#sweep();
+      this.#sweeper.sweep();
       for (const network of this.#catalog.networks()) {
         const given = network.name === "bridge" && this.#options.bridgeName;
-        if (network.driver === "bridge" && !given) removeBridge(this.#host, bridgeName(network));
+        if (!given) this.#bridges.remove(network);
       }
       this.#firewall.destroy();
     }
@@ -455,7 +346,7 @@ export class NetworkManager implements Networks {
     this.#sandboxes.close();
     this.#sandboxes.prune(new Set());
     for (const endpoint of this.#catalog.endpoints()) this.#drop(endpoint);
-    this.#sweep();
+    this.#sweeper.sweep();
     for (const network of this.#catalog.networks()) this.#forget(network);
     this.#firewall.destroy();
     this.close();
