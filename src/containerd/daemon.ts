@@ -9,8 +9,11 @@ import { Images } from "../../proto/gen/containerd/services/images/v1/images_pb.
 import { Introspection } from "../../proto/gen/containerd/services/introspection/v1/introspection_pb.ts";
 import { Leases } from "../../proto/gen/containerd/services/leases/v1/leases_pb.ts";
 import { Namespaces } from "../../proto/gen/containerd/services/namespaces/v1/namespace_pb.ts";
+import { Controller, Store } from "../../proto/gen/containerd/services/sandbox/v1/sandbox_pb.ts";
 import { Snapshots } from "../../proto/gen/containerd/services/snapshots/v1/snapshots_pb.ts";
+import { Streaming } from "../../proto/gen/containerd/services/streaming/v1/streaming_pb.ts";
 import { Tasks } from "../../proto/gen/containerd/services/tasks/v1/tasks_pb.ts";
+import { Transfer } from "../../proto/gen/containerd/services/transfer/v1/transfer_pb.ts";
 import { Version } from "../../proto/gen/containerd/services/version/v1/version_pb.ts";
 import { Cleanup } from "../base/cleanup.ts";
 import { conflict, messageOf } from "../base/errors.ts";
@@ -18,7 +21,9 @@ import { log } from "../base/log.ts";
 import { Shim } from "../shim/index.ts";
 import { openContentStore, openNative, openOverlayfs, type Snapshotter } from "../store/index.ts";
 import { rawSyscall } from "../sys/libc.ts";
+import { inProcess } from "./client/connect.ts";
 import type { InProcessServices } from "./client/local.ts";
+import type { ContainerdClient } from "./client/types.ts";
 import { ContainerStore, containersService } from "./containers/service.ts";
 import { contentService } from "./content/service.ts";
 import { NamespacedContent } from "./content/store.ts";
@@ -32,10 +37,15 @@ import { introspectionService } from "./introspection.ts";
 import { leasesService } from "./leases/service.ts";
 import { Metadata } from "./metadata/metadata.ts";
 import { namespacesService } from "./namespaces.ts";
+import { sandboxControllerService } from "./sandboxes/controller.ts";
+import { SandboxStore, sandboxStoreService } from "./sandboxes/store.ts";
 import { ExternalShims } from "./shims/external.ts";
 import { snapshotsService } from "./snapshots/service.ts";
 import { NamespacedSnapshots } from "./snapshots/store.ts";
+import { streamingService } from "./streaming/service.ts";
+import { Streams } from "./streaming/streams.ts";
 import { tasksService } from "./tasks/service.ts";
+import { transferService } from "./transfer/service.ts";
 import { version } from "./version.ts";
 
 export interface ContainerdOptions {
@@ -101,16 +111,31 @@ export async function openContainerd(options: ContainerdOptions): Promise<Contai
     debug: options.shims?.debug ?? false,
   });
   const collect = () => collector.schedule();
+  const streams = new Streams();
+  const sandboxes = new SandboxStore(metadata);
   const services: InProcessServices = new Map<string, Readonly<Record<string, unknown>>>([
     [Containers.typeName, { ...containersService(containers, exchange, collect) }],
     [Content.typeName, { ...contentService(content, exchange, collect) }],
     [Diff.typeName, { ...diffService(content) }],
     [Events.typeName, { ...eventsService(exchange) }],
     [Images.typeName, { ...imagesService(metadata, exchange, collector) }],
-    [Introspection.typeName, { ...introspectionService(metadata, [...snapshotters.keys()]) }],
+    [
+      Introspection.typeName,
+      { ...introspectionService(metadata, [...snapshotters.keys()], (name) => external.isOwn(name)) },
+    ],
     [Leases.typeName, { ...leasesService(metadata, collector) }],
     [Namespaces.typeName, { ...namespacesService(metadata, exchange) }],
     [Snapshots.typeName, { ...snapshotsService(snapshotters, exchange) }],
+    [
+      Controller.typeName,
+      { ...sandboxControllerService(sandboxes, exchange, (name) => external.isOwn(name)) },
+    ],
+    [Store.typeName, { ...sandboxStoreService(sandboxes) }],
+    [Streaming.typeName, { ...streamingService(streams) }],
+    [
+      Transfer.typeName,
+      { ...transferService(streams, (namespace): ContainerdClient => inProcess(services, namespace)) },
+    ],
     [Tasks.typeName, { ...tasksService(containers, shim, external) }],
     [Version.typeName, { version: () => ({ version, revision: "corten" }) }],
   ]);

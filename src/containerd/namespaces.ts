@@ -67,6 +67,7 @@ export function namespacesService(metadata: Metadata, events: Exchange): Service
         );
       db.transaction(() => {
         db.run("DELETE FROM leases WHERE namespace = ?", name);
+        db.run("DELETE FROM sandboxes WHERE namespace = ?", name);
         db.run("DELETE FROM namespaces WHERE name = ?", name);
       });
       metadata.forgetNamespace(name);

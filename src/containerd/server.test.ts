@@ -42,9 +42,9 @@ test("a service or method that is not there is unimplemented in gRPC's words, no
   services.get = () => ({});
   const server = await serve(services, socket);
   try {
-    expect(await call(socket, "/containerd.services.transfer.v1.Transfer/Transfer")).toEqual({
+    expect(await call(socket, "/containerd.services.mounts.v1.Mounts/List")).toEqual({
       status: "12",
-      message: "unknown service containerd.services.transfer.v1.Transfer",
+      message: "unknown service containerd.services.mounts.v1.Mounts",
     });
     expect(await call(socket, "/containerd.services.version.v1.Version/Nothing")).toEqual({
       status: "12",

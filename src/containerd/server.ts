@@ -18,8 +18,11 @@ import { Images } from "../../proto/gen/containerd/services/images/v1/images_pb.
 import { Introspection } from "../../proto/gen/containerd/services/introspection/v1/introspection_pb.ts";
 import { Leases } from "../../proto/gen/containerd/services/leases/v1/leases_pb.ts";
 import { Namespaces } from "../../proto/gen/containerd/services/namespaces/v1/namespace_pb.ts";
+import { Controller, Store } from "../../proto/gen/containerd/services/sandbox/v1/sandbox_pb.ts";
 import { Snapshots } from "../../proto/gen/containerd/services/snapshots/v1/snapshots_pb.ts";
+import { Streaming } from "../../proto/gen/containerd/services/streaming/v1/streaming_pb.ts";
 import { Tasks } from "../../proto/gen/containerd/services/tasks/v1/tasks_pb.ts";
+import { Transfer } from "../../proto/gen/containerd/services/transfer/v1/transfer_pb.ts";
 import { Version } from "../../proto/gen/containerd/services/version/v1/version_pb.ts";
 import {
   Health,
@@ -34,6 +37,7 @@ import type { InProcessServices } from "./client/local.ts";
 const published: readonly DescService[] = [
   Containers,
   Content,
+  Controller,
   Diff,
   Events,
   Images,
@@ -41,7 +45,10 @@ const published: readonly DescService[] = [
   Leases,
   Namespaces,
   Snapshots,
+  Store,
+  Streaming,
   Tasks,
+  Transfer,
   Version,
 ];
 

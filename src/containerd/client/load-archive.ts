@@ -83,12 +83,13 @@ async function record(
   await keepDangling(client, { target, labels: {} });
 }
 
-class Archive {
+/** An archive whose blobs are in the store, where the client's lease holds them. */
+export class Archive {
   readonly #client: ContainerdClient;
   readonly #signal: AbortSignal | undefined;
   readonly #blobs = new Map<string, Blob>();
   readonly #links = new Map<string, string>();
-  readonly #documents = new Map<string, unknown>();
+  readonly #documents = new Map<string, Uint8Array>();
 
   constructor(client: ContainerdClient, signal: AbortSignal | undefined) {
     this.#client = client;
@@ -144,17 +145,35 @@ class Archive {
   }
 
   async images(): Promise<Array<{ target: Descriptor; names: string[] }>> {
-    const docker = this.#documents.has("manifest.json") ? this.#dockerImages() : [];
-    if (this.#documents.has("index.json")) return this.#layoutImages(docker);
+    if (this.isLayout)
+      return this.#layoutImages(this.#documents.has("manifest.json") ? this.#dockerImages() : []);
+    return this.assembled();
+  }
+
+  /** Whether it is an image layout, which Docker's archives are as well since version 25. */
+  get isLayout(): boolean {
+    return this.#documents.has("index.json");
+  }
+
+  /** One of the documents at the root, as it is in the archive. */
+  document(name: "index.json" | "manifest.json" | "oci-layout"): Uint8Array | undefined {
+    return this.#documents.get(name);
+  }
+
+  /** The images of Docker's document, with manifests made for them. */
+  async assembled(
+    layerOf: (layer: Descriptor) => Promise<Descriptor> = async (layer) => layer,
+  ): Promise<Array<{ target: Descriptor; names: string[] }>> {
     if (!this.#documents.has("manifest.json"))
       throw invalid("the archive holds no images: neither manifest.json nor index.json is in it");
     const images: Array<{ target: Descriptor; names: string[] }> = [];
-    for (const one of docker) images.push({ target: await this.#assemble(one), names: one.names });
+    for (const one of this.#dockerImages())
+      images.push({ target: await this.#assemble(one, layerOf), names: one.names });
     return images;
   }
 
   #dockerImages(): DockerImage[] {
-    const list = this.#documents.get("manifest.json") ?? [];
+    const list = parseJson("manifest.json", this.#documents.get("manifest.json")!);
     if (!Array.isArray(list) || list.length > maxImages)
       throw invalid("archive: manifest.json is no list of images");
     return (list as Array<Record<string, unknown> | null>).map((item) => {
@@ -170,7 +189,10 @@ class Archive {
   }
 
   /** A manifest for what Docker's document says; its digest is ours, the image's id is the archive's. */
-  async #assemble({ config, layers }: DockerImage): Promise<Descriptor> {
+  async #assemble(
+    { config, layers }: DockerImage,
+    layerOf: (layer: Descriptor) => Promise<Descriptor>,
+  ): Promise<Descriptor> {
     const bytes = await readBlob(this.#client, config.digest, documentLimit);
     const parsed = parseJson<ImageConfig>("image config", bytes);
     const found = layers.map((layer) => layer());
@@ -178,7 +200,8 @@ class Archive {
       throw invalid(
         `invalid manifest, layers length mismatch: expected ${found.length}, got ${parsed.rootfs?.diff_ids?.length ?? 0}`,
       );
-    const described = await Promise.all(found.map((layer) => this.#layer(layer)));
+    const described: Descriptor[] = [];
+    for (const layer of found) described.push(await layerOf(await this.#layer(layer)));
     return (await writeImage(this.#client, bytes, described)).target;
   }
 
@@ -203,7 +226,7 @@ class Archive {
   async #layoutImages(
     docker: readonly DockerImage[],
   ): Promise<Array<{ target: Descriptor; names: string[] }>> {
-    const { manifests } = this.#documents.get("index.json") as Index;
+    const { manifests } = parseJson<Index>("index.json", this.#documents.get("index.json")!);
     if (!Array.isArray(manifests) || manifests.length > maxImages)
       throw invalid("archive: index.json has no list of manifests");
     const found = new Map<Digest, { target: Descriptor; names: Set<string> }>();
@@ -257,11 +280,11 @@ async function readDocument(
   path: string,
   size: number,
   content: AsyncIterable<Uint8Array>,
-): Promise<unknown> {
+): Promise<Uint8Array> {
   if (size > documentLimit) throw invalid(`archive: ${path} is larger than ${documentLimit} bytes`);
   const parts: Uint8Array[] = [];
   for await (const part of content) parts.push(part);
-  return parseJson(path, Buffer.concat(parts));
+  return Buffer.concat(parts);
 }
 
 function parseJson<T>(what: string, bytes: Uint8Array): T {

@@ -64,4 +64,14 @@ export const migrations = [
   CREATE INDEX snapshots_by_parent ON snapshots (namespace, snapshotter, parent);
   CREATE INDEX snapshots_by_backend ON snapshots (snapshotter, backend);
   `,
+  // Groups of containers.
+  `
+  CREATE TABLE sandboxes (
+    namespace TEXT NOT NULL, id TEXT NOT NULL,
+    record BLOB NOT NULL, -- containerd.types.Sandbox
+    made_at INTEGER, -- by its controller, like the next two
+    started_at INTEGER, stopped_at INTEGER,
+    PRIMARY KEY (namespace, id)
+  ) WITHOUT ROWID;
+  `,
 ];

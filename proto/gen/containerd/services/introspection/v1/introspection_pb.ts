@@ -8,8 +8,8 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Platform } from "../../../types/platform_pb.ts";
 import { file_containerd_types_platform } from "../../../types/platform_pb.ts";
-import type { EmptySchema } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_empty } from "@bufbuild/protobuf/wkt";
+import type { Any, EmptySchema, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_any, file_google_protobuf_empty, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Status } from "../../../../google/rpc/status_pb.ts";
 import { file_google_rpc_status } from "../../../../google/rpc/status_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file containerd/services/introspection/v1/introspection.proto.
  */
 export const file_containerd_services_introspection_v1_introspection: GenFile = /*@__PURE__*/
-  fileDesc("Cjhjb250YWluZXJkL3NlcnZpY2VzL2ludHJvc3BlY3Rpb24vdjEvaW50cm9zcGVjdGlvbi5wcm90bxIkY29udGFpbmVyZC5zZXJ2aWNlcy5pbnRyb3NwZWN0aW9uLnYxIpsCCgZQbHVnaW4SDAoEdHlwZRgBIAEoCRIKCgJpZBgCIAEoCRIQCghyZXF1aXJlcxgDIAMoCRItCglwbGF0Zm9ybXMYBCADKAsyGi5jb250YWluZXJkLnR5cGVzLlBsYXRmb3JtEkoKB2V4cG9ydHMYBSADKAsyOS5jb250YWluZXJkLnNlcnZpY2VzLmludHJvc3BlY3Rpb24udjEuUGx1Z2luLkV4cG9ydHNFbnRyeRIUCgxjYXBhYmlsaXRpZXMYBiADKAkSJAoIaW5pdF9lcnIYByABKAsyEi5nb29nbGUucnBjLlN0YXR1cxouCgxFeHBvcnRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIhCg5QbHVnaW5zUmVxdWVzdBIPCgdmaWx0ZXJzGAEgAygJIlAKD1BsdWdpbnNSZXNwb25zZRI9CgdwbHVnaW5zGAEgAygLMiwuY29udGFpbmVyZC5zZXJ2aWNlcy5pbnRyb3NwZWN0aW9uLnYxLlBsdWdpbiI6Cg5TZXJ2ZXJSZXNwb25zZRIMCgR1dWlkGAEgASgJEgsKA3BpZBgCIAEoBBINCgVwaWRucxgDIAEoBDLfAQoNSW50cm9zcGVjdGlvbhJ2CgdQbHVnaW5zEjQuY29udGFpbmVyZC5zZXJ2aWNlcy5pbnRyb3NwZWN0aW9uLnYxLlBsdWdpbnNSZXF1ZXN0GjUuY29udGFpbmVyZC5zZXJ2aWNlcy5pbnRyb3NwZWN0aW9uLnYxLlBsdWdpbnNSZXNwb25zZRJWCgZTZXJ2ZXISFi5nb29nbGUucHJvdG9idWYuRW1wdHkaNC5jb250YWluZXJkLnNlcnZpY2VzLmludHJvc3BlY3Rpb24udjEuU2VydmVyUmVzcG9uc2ViBnByb3RvMw", [file_containerd_types_platform, file_google_protobuf_empty, file_google_rpc_status]);
+  fileDesc("Cjhjb250YWluZXJkL3NlcnZpY2VzL2ludHJvc3BlY3Rpb24vdjEvaW50cm9zcGVjdGlvbi5wcm90bxIkY29udGFpbmVyZC5zZXJ2aWNlcy5pbnRyb3NwZWN0aW9uLnYxIpsCCgZQbHVnaW4SDAoEdHlwZRgBIAEoCRIKCgJpZBgCIAEoCRIQCghyZXF1aXJlcxgDIAMoCRItCglwbGF0Zm9ybXMYBCADKAsyGi5jb250YWluZXJkLnR5cGVzLlBsYXRmb3JtEkoKB2V4cG9ydHMYBSADKAsyOS5jb250YWluZXJkLnNlcnZpY2VzLmludHJvc3BlY3Rpb24udjEuUGx1Z2luLkV4cG9ydHNFbnRyeRIUCgxjYXBhYmlsaXRpZXMYBiADKAkSJAoIaW5pdF9lcnIYByABKAsyEi5nb29nbGUucnBjLlN0YXR1cxouCgxFeHBvcnRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIhCg5QbHVnaW5zUmVxdWVzdBIPCgdmaWx0ZXJzGAEgAygJIlAKD1BsdWdpbnNSZXNwb25zZRI9CgdwbHVnaW5zGAEgAygLMiwuY29udGFpbmVyZC5zZXJ2aWNlcy5pbnRyb3NwZWN0aW9uLnYxLlBsdWdpbiKKAQoOU2VydmVyUmVzcG9uc2USDAoEdXVpZBgBIAEoCRILCgNwaWQYAiABKAQSDQoFcGlkbnMYAyABKAQSTgoMZGVwcmVjYXRpb25zGAQgAygLMjguY29udGFpbmVyZC5zZXJ2aWNlcy5pbnRyb3NwZWN0aW9uLnYxLkRlcHJlY2F0aW9uV2FybmluZyJmChJEZXByZWNhdGlvbldhcm5pbmcSCgoCaWQYASABKAkSDwoHbWVzc2FnZRgCIAEoCRIzCg9sYXN0X29jY3VycmVuY2UYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlQKEVBsdWdpbkluZm9SZXF1ZXN0EgwKBHR5cGUYASABKAkSCgoCaWQYAiABKAkSJQoHb3B0aW9ucxgDIAEoCzIULmdvb2dsZS5wcm90b2J1Zi5BbnkidwoSUGx1Z2luSW5mb1Jlc3BvbnNlEjwKBnBsdWdpbhgBIAEoCzIsLmNvbnRhaW5lcmQuc2VydmljZXMuaW50cm9zcGVjdGlvbi52MS5QbHVnaW4SIwoFZXh0cmEYAiABKAsyFC5nb29nbGUucHJvdG9idWYuQW55MuACCg1JbnRyb3NwZWN0aW9uEnYKB1BsdWdpbnMSNC5jb250YWluZXJkLnNlcnZpY2VzLmludHJvc3BlY3Rpb24udjEuUGx1Z2luc1JlcXVlc3QaNS5jb250YWluZXJkLnNlcnZpY2VzLmludHJvc3BlY3Rpb24udjEuUGx1Z2luc1Jlc3BvbnNlElYKBlNlcnZlchIWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRo0LmNvbnRhaW5lcmQuc2VydmljZXMuaW50cm9zcGVjdGlvbi52MS5TZXJ2ZXJSZXNwb25zZRJ/CgpQbHVnaW5JbmZvEjcuY29udGFpbmVyZC5zZXJ2aWNlcy5pbnRyb3NwZWN0aW9uLnYxLlBsdWdpbkluZm9SZXF1ZXN0GjguY29udGFpbmVyZC5zZXJ2aWNlcy5pbnRyb3NwZWN0aW9uLnYxLlBsdWdpbkluZm9SZXNwb25zZWIGcHJvdG8z", [file_containerd_types_platform, file_google_protobuf_any, file_google_protobuf_empty, file_google_protobuf_timestamp, file_google_rpc_status]);
 
 /**
  * @generated from message containerd.services.introspection.v1.Plugin
@@ -119,6 +119,11 @@ export type ServerResponse = Message<"containerd.services.introspection.v1.Serve
    * @generated from field: uint64 pidns = 3;
    */
   pidns: bigint;
+
+  /**
+   * @generated from field: repeated containerd.services.introspection.v1.DeprecationWarning deprecations = 4;
+   */
+  deprecations: DeprecationWarning[];
 };
 
 /**
@@ -127,6 +132,82 @@ export type ServerResponse = Message<"containerd.services.introspection.v1.Serve
  */
 export const ServerResponseSchema: GenMessage<ServerResponse> = /*@__PURE__*/
   messageDesc(file_containerd_services_introspection_v1_introspection, 3);
+
+/**
+ * @generated from message containerd.services.introspection.v1.DeprecationWarning
+ */
+export type DeprecationWarning = Message<"containerd.services.introspection.v1.DeprecationWarning"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string message = 2;
+   */
+  message: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp last_occurrence = 3;
+   */
+  lastOccurrence?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message containerd.services.introspection.v1.DeprecationWarning.
+ * Use `create(DeprecationWarningSchema)` to create a new message.
+ */
+export const DeprecationWarningSchema: GenMessage<DeprecationWarning> = /*@__PURE__*/
+  messageDesc(file_containerd_services_introspection_v1_introspection, 4);
+
+/**
+ * @generated from message containerd.services.introspection.v1.PluginInfoRequest
+ */
+export type PluginInfoRequest = Message<"containerd.services.introspection.v1.PluginInfoRequest"> & {
+  /**
+   * @generated from field: string type = 1;
+   */
+  type: string;
+
+  /**
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * @generated from field: google.protobuf.Any options = 3;
+   */
+  options?: Any | undefined;
+};
+
+/**
+ * Describes the message containerd.services.introspection.v1.PluginInfoRequest.
+ * Use `create(PluginInfoRequestSchema)` to create a new message.
+ */
+export const PluginInfoRequestSchema: GenMessage<PluginInfoRequest> = /*@__PURE__*/
+  messageDesc(file_containerd_services_introspection_v1_introspection, 5);
+
+/**
+ * @generated from message containerd.services.introspection.v1.PluginInfoResponse
+ */
+export type PluginInfoResponse = Message<"containerd.services.introspection.v1.PluginInfoResponse"> & {
+  /**
+   * @generated from field: containerd.services.introspection.v1.Plugin plugin = 1;
+   */
+  plugin?: Plugin | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Any extra = 2;
+   */
+  extra?: Any | undefined;
+};
+
+/**
+ * Describes the message containerd.services.introspection.v1.PluginInfoResponse.
+ * Use `create(PluginInfoResponseSchema)` to create a new message.
+ */
+export const PluginInfoResponseSchema: GenMessage<PluginInfoResponse> = /*@__PURE__*/
+  messageDesc(file_containerd_services_introspection_v1_introspection, 6);
 
 /**
  * @generated from service containerd.services.introspection.v1.Introspection
@@ -147,6 +228,14 @@ export const Introspection: GenService<{
     methodKind: "unary";
     input: typeof EmptySchema;
     output: typeof ServerResponseSchema;
+  },
+  /**
+   * @generated from rpc containerd.services.introspection.v1.Introspection.PluginInfo
+   */
+  pluginInfo: {
+    methodKind: "unary";
+    input: typeof PluginInfoRequestSchema;
+    output: typeof PluginInfoResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_containerd_services_introspection_v1_introspection, 0);
