@@ -12,7 +12,8 @@ import { eventually, HOST_ADDRESS, inNetns, OUTSIDE_ADDRESS, sh, World } from ".
 
 const tcp = (containerPort: number, hostPort = 0, hostIp = "") =>
   ({ containerPort, protocol: "tcp", hostPort, hostIp }) as const;
-const veths = () => sh("ip", "-br", "link", "show", "type", "veth").trim();
+/** Names only: the kernel decides on their states in its own time. */
+const veths = () => sh("ip", "-br", "link", "show", "type", "veth").replace(/@.*/g, "").trim();
 const rejects = async (work: Promise<unknown>, message: RegExp) => {
   await assert.rejects(work, (error: Error) => {
     assert.match(error.message, message);
@@ -33,7 +34,6 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
       if (pool) assert.ok(before.includes(endpoint.hostInterface), "the prepared veth was used");
       const links = JSON.parse(inNetns(endpoint.sandboxKey, "ip", "-j", "address")) as Array<{
         ifname: string;
-        operstate: string;
         mtu: number;
         address: string;
         flags: string[];
@@ -42,7 +42,7 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
       const lo = links.find(({ ifname }) => ifname === "lo")!;
       assert.ok(lo.flags.includes("UP"));
       const eth0 = links.find(({ ifname }) => ifname === "eth0")!;
-      assert.equal(eth0.operstate, "UP");
+      assert.ok(eth0.flags.includes("UP") && eth0.flags.includes("LOWER_UP"));
       assert.equal(eth0.mtu, 1400);
       assert.equal(eth0.address, `02:42:0a:5${pool ? "b" : "a"}:00:02`);
       assert.deepEqual(
