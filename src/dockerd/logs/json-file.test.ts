@@ -51,6 +51,21 @@ test("a tail reaches back into rotated files", async () => {
     expect(await read({ tail })).toEqual([...expected]);
 });
 
+test("what is written while it is read is not part of it, unless it is followed", async () => {
+  writeFileSync(path, lines(0, 3));
+  for (const [tail, expected] of [
+    [1, ["2"]],
+    [undefined, ["0", "1", "2", "3"]],
+  ] as const) {
+    const out: string[] = [];
+    for await (const { text } of readLog(await openLog(path), { signal: never, ...(tail && { tail }) })) {
+      out.push(text.trim());
+      appendFileSync(path, line(out.length + 2));
+    }
+    expect(out).toEqual([...expected]);
+  }
+});
+
 test("since and until bound by time", async () => {
   writeFileSync(path, lines(0, 6));
   const at = (second: number) => BigInt(Date.parse(`2026-01-01T00:00:0${second}Z`)) * 1_000_000n;

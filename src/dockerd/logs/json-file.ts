@@ -41,35 +41,43 @@ export const openLog = async (path: string): Promise<OpenLog> => ({ path, files:
 export async function* readLog(log: OpenLog, query: LogQuery): AsyncGenerator<LogEntry> {
   const { path, files } = log;
   try {
+    const newest = files.at(-1);
+    // What is written from here on belongs only to those who follow: the last records are the last ones of now.
+    const end = (await newest?.handle.stat())?.size ?? 0;
     let { index, offset } =
-      query.tail === undefined ? { index: 0, offset: 0 } : await tailStart(files, query.tail);
-    for (; index < files.length - 1; index++, offset = 0)
-      for await (const line of lines(files[index]!, offset)) {
+      query.tail === undefined ? { index: 0, offset: 0 } : await tailStart(files, end, query.tail);
+    for (; index < files.length; index++, offset = 0) {
+      const isLast = files[index] === newest;
+      if (isLast && query.follow) break;
+      for await (const line of lines(files[index]!, offset, isLast ? end : undefined)) {
         const entry = parse(line);
         if (entry && inRange(entry, query)) yield entry;
         if (query.signal.aborted) return;
       }
+    }
+    if (!query.follow) return;
     const last = files.pop();
     for (const file of files.splice(0)) await file.handle.close();
-    if (last || query.follow) yield* followFile(path, last, offset, query);
+    yield* followFile(path, last, offset, query);
   } finally {
     for (const file of files) await file.handle.close().catch(() => {});
   }
 }
 
-/** Where the last `count` records begin: file and offset. */
+/** Where the last `count` records begin, when the last file ends at `end`: file and offset. */
 async function tailStart(
   files: readonly OpenFile[],
+  end: number,
   count: number,
 ): Promise<{ index: number; offset: number }> {
-  const end = files.length - 1;
-  if (end < 0) return { index: 0, offset: 0 };
+  const last = files.length - 1;
+  if (last < 0) return { index: 0, offset: 0 };
+  if (count === 0) return { index: last, offset: end };
   let left = count;
   const buffer = Buffer.alloc(blockSize);
-  for (let index = end; index >= 0; index--) {
+  for (let index = last; index >= 0; index--) {
     const { handle } = files[index]!;
-    const { size } = await handle.stat();
-    if (left === 0) return { index: end, offset: (await files[end]!.handle.stat()).size };
+    const size = index === last ? end : (await handle.stat()).size;
     // The newline that ends the last record does not begin one.
     let position = size;
     while (position > 0) {
@@ -86,14 +94,15 @@ async function tailStart(
   return { index: 0, offset: 0 };
 }
 
-/** Complete lines from `offset` to the present end; the generator returns the offset after the last one. */
-async function* lines(file: OpenFile, offset: number): AsyncGenerator<string, number> {
+/** Complete lines from `offset` to `end` or the present end; the generator returns the offset after the last one. */
+async function* lines(file: OpenFile, offset: number, end = Infinity): AsyncGenerator<string, number> {
   const buffer = Buffer.alloc(blockSize);
   let rest: Buffer = Buffer.alloc(0);
   let position = offset;
   let consumed = offset;
   for (;;) {
-    const { bytesRead } = await file.handle.read(buffer, 0, blockSize, position);
+    const wanted = Math.min(blockSize, end - position);
+    const { bytesRead } = wanted > 0 ? await file.handle.read(buffer, 0, wanted, position) : { bytesRead: 0 };
     if (bytesRead === 0) return consumed;
     position += bytesRead;
     let data =
