@@ -102,7 +102,7 @@ export async function ask(
   try {
     const published = (await engine.corten("port", container, `${port}/tcp`)).stdout.trim();
     const get = async (path: string) => {
-      const response = await fetch(`http://${published}${path}`);
+      const response = await fetch(`http://${published}${path}`, { signal: AbortSignal.timeout(60_000) });
       return { status: response.status, headers: response.headers, text: await response.text() };
     };
     await until(`${image} to answer`, () => get(paths[0]!).catch(() => undefined));
