@@ -6,6 +6,7 @@
 /* Requests on a channel, in frames as those of the monitor; docs/vm.md describes them. */
 enum request {
 	REQUEST_SPAWN = 32, REQUEST_READ, REQUEST_WRITE, REQUEST_MKDIR, REQUEST_NETLINK, REQUEST_SYNC,
+	REQUEST_REMOVE,
 	REQUEST_ANSWER = 64,
 };
 

@@ -111,6 +111,16 @@ static int netlink(const char *bytes, size_t size) {
 	return 0;
 }
 
+static int make_directory(const char *path, mode_t mode) {
+	TRY(sys(mkdir(path, 0755)));
+	return mode ? (int)sys(chmod(path, mode)) : 0;
+}
+
+/* What was mounted for a container of a pod, or a directory of its own: it is at most one of them. */
+static int remove_place(const char *path) {
+	return umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0 ? 0 : (int)sys(rmdir(path));
+}
+
 static int write_file(const char *path, const char *bytes, uint32_t size) {
 	auto_fd fd = open(path, O_WRONLY | O_CLOEXEC);
 	TRY(sys(fd));
@@ -153,7 +163,8 @@ static int serve(int sock) {
 			continue;
 		}
 		if (path && f.type == REQUEST_SPAWN) error = spawn(sock, &r);
-		else if (path && f.type == REQUEST_MKDIR) error = (int)sys(mkdir(path, 0755));
+		else if (path && f.type == REQUEST_MKDIR) error = make_directory(path, take_u32(&r));
+		else if (path && f.type == REQUEST_REMOVE) error = remove_place(path);
 		else if (path && f.type == REQUEST_NETLINK) error = netlink(path, length);
 		else if (f.type == REQUEST_SYNC) sync(), error = 0;
 		else if (path && f.type == REQUEST_WRITE) {

@@ -57,6 +57,10 @@ export interface CriConfig {
 }
 
 /** The runtime of a handler as a pod names it: empty is the default. */
+/** Containers of this runtime run in the machine of their pod: its process is there first, and its network before it. */
+export const runsInMachine = (runtime: RuntimeHandlerConfig | undefined): boolean =>
+  runtime?.binaryName === "vm";
+
 export const runtimeNamed = (config: CriConfig, handler: string): RuntimeHandlerConfig | undefined =>
   config.runtimes[handler || config.defaultRuntime];
 

@@ -4,6 +4,7 @@ import type { Attachment } from "../monitor/index.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { ImageConfig } from "../oci/image-spec.ts";
 import type { LinuxResources, Spec } from "../oci/runtime-spec.ts";
+import type { CgroupStats } from "../sys/cgroup/index.ts";
 import type { Mount } from "../sys/mount.ts";
 import type { RuntimeHandlerConfig } from "./config.ts";
 import type { Container, ContainerRecord } from "./records.ts";
@@ -76,6 +77,15 @@ export interface Making {
   create(container: MadeContainer): Promise<void>;
 }
 
+/** What a container takes: nanoseconds of processors, and memory. */
+export interface Counters {
+  cpu: bigint;
+  stats: {
+    memory: Pick<CgroupStats["memory"], "usage" | "swap" | "raw">;
+    pids: CgroupStats["pids"];
+  };
+}
+
 export interface FoundTask {
   status: "created" | "running" | "stopped";
   pid: number;
@@ -126,6 +136,8 @@ export interface Engine {
   holderPid(id: string): Promise<number>;
   /** Every process that is there, by container or pod. */
   tasks(): Promise<Map<string, FoundTask>>;
+  /** The counters of a running container that are not those of a cgroup of this machine. */
+  counters?(container: Container): Promise<Counters | undefined>;
   /** What a container's writable layer takes. */
   usage(record: ContainerRecord): Promise<{ size: bigint; inodes: bigint }>;
   /** Where layers are on disk. */

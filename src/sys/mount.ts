@@ -252,20 +252,30 @@ const OPEN_TREE_CLONE = 1;
 const AT_EMPTY_PATH = 0x1000;
 const AT_RECURSIVE = 0x8000;
 const MOUNT_ATTR_RDONLY = 1;
+const MOUNT_ATTR_NOSUID = 2;
+const MOUNT_ATTR_NODEV = 4;
+const MOUNT_ATTR_NOEXEC = 8;
 const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
+
+export interface BindOptions {
+  readonly?: boolean;
+  /** Only files: no set-id bits, devices or programs. */
+  passive?: boolean;
+  /** False: without what is mounted below. */
+  recursive?: boolean;
+}
 
 /**
  * Binds what the descriptor `from` leads to, with all mounted below it, on what `target` leads to. It gets its
  * attributes before it appears anywhere, and takes no part in the propagation of its origin.
  */
-export function bindDescriptor(from: number, target: number, options: { readonly?: boolean } = {}): void {
-  const tree = syscall(
-    "open_tree",
-    [from, "", OPEN_TREE_CLONE | O_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE],
-    "bind",
-  );
+export function bindDescriptor(from: number, target: number, options: BindOptions = {}): void {
+  const below = options.recursive === false ? 0 : AT_RECURSIVE;
+  const tree = syscall("open_tree", [from, "", OPEN_TREE_CLONE | O_CLOEXEC | AT_EMPTY_PATH | below], "bind");
   try {
     setAttributes(tree, AT_RECURSIVE, 0, MS_PRIVATE);
+    if (options.passive)
+      setAttributes(tree, AT_RECURSIVE, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0);
     if (options.readonly) setAttributes(tree, 0, MOUNT_ATTR_RDONLY, 0);
     syscall("move_mount", [tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH], "bind");
   } finally {

@@ -87,9 +87,7 @@ export function attachNetwork(netns: string, user: number): AttachedNetwork {
 function detach(socket: NetlinkSocket, link: number, tap: Link | undefined): void {
   if (!tap) return;
   if (tap.operState !== IF_OPER_DOWN)
-    throw unimplemented(
-      "--runtime vm: this network has a machine already: a pod in machines has one container at a time, whose machine is the pod's",
-    );
+    throw unimplemented("--runtime vm: this network has a machine already, and can have one at a time");
   socket.transact([removeIngress(link), deleteLink(tap.index)]);
 }
 

@@ -14,7 +14,7 @@ import type { CompiledFilter } from "../runc/seccomp/compile.ts";
 import type { Warn } from "../runc/types.ts";
 import type { CgroupLayout } from "../sys/cgroup/index.ts";
 import { type GuestDescriptor, spawnRequest } from "./request.ts";
-import { guestCgroup, guestRuns } from "./spec.ts";
+import { type GuestPlace, guestRuns } from "./spec.ts";
 
 /** A pure cgroup v2, as the agent mounts it. */
 const guestLayout: CgroupLayout = {
@@ -35,24 +35,22 @@ export interface GuestProcess {
 }
 
 interface Common {
-  /** Name of its monitor's directory inside. */
-  name: string;
-  /** The cgroup, inside, whose OOM kills are told at the process's end. */
-  oom?: string;
+  id: string;
+  bundle: string;
+  spec: Spec;
+  place: GuestPlace;
   filter?: CompiledFilter;
   warn: Warn;
 }
 
 /** The container's first process. There is no gate inside: the one outside opens before the machine is there. */
-export function guestInit(
-  input: Common & { id: string; bundle: string; spec: Spec; rootfs: string; original: Spec },
-): GuestProcess {
-  const { spec, id, bundle, filter, warn, original } = input;
+export function guestInit(input: Common & { rootfs: string; original: Spec }): GuestProcess {
+  const { spec, id, bundle, place, filter, warn, original } = input;
   if (!spec.process) throw new Error("a container in a machine needs a process");
   const descriptors: GuestDescriptor[] = [
     // What is opened for writing as the gate takes it at once.
     { kind: "open", path: "/dev/null", flags: pathOnly },
-    { kind: "open", path: guestCgroup, flags: pathOnly | directoryOnly },
+    { kind: "open", path: place.cgroup, flags: pathOnly | directoryOnly },
   ];
   const builder = compileCreate({
     spec,
@@ -60,7 +58,7 @@ export function guestInit(
     bundle,
     rootfs: spec.root!.path,
     layout: guestLayout,
-    cgroups: { "": guestCgroup },
+    cgroups: { "": place.cgroup },
     descriptors: { fifo: 0, unified: 1, joinFiles: [], passed: [], filled: new Map() },
     env: environmentOf(spec.process, () => containerPasswd(original, input.rootfs), 0),
     ...(filter ? { filter } : {}),
@@ -69,24 +67,23 @@ export function guestInit(
     planned: true,
     warn,
   });
-  return guestProcess({ ...input, oom: guestCgroup }, spec.process, builder, descriptors);
+  return guestProcess({ name: place.run, oom: place.cgroup }, spec.process, builder, descriptors);
 }
 
 /** One more process of the container whose first one has this number inside. */
 export function guestExec(
   input: Common & {
-    id: string;
-    bundle: string;
-    spec: Spec;
+    /** Of its monitor's directory inside. */
+    name: string;
     process: Process;
     pid: number;
     passwd: () => string | undefined;
   },
 ): GuestProcess {
-  const { spec, id, bundle, process, pid, filter, warn } = input;
+  const { spec, id, bundle, place, process, pid, filter, warn } = input;
   const descriptors: GuestDescriptor[] = [
     { kind: "process", pid },
-    { kind: "open", path: guestCgroup, flags: pathOnly | directoryOnly },
+    { kind: "open", path: place.cgroup, flags: pathOnly | directoryOnly },
   ];
   const { apparmorProfile: _, selinuxLabel: __, oomScoreAdj: ___, ...inside } = process;
   const builder = compileExecPlan({
@@ -99,7 +96,7 @@ export function guestExec(
       pid,
       startTime: "",
       owner: "0",
-      cgroupPaths: { "": guestCgroup },
+      cgroupPaths: { "": place.cgroup },
       namespaces: {},
       spec,
     },
@@ -112,8 +109,9 @@ export function guestExec(
   return guestProcess(input, inside, builder, descriptors);
 }
 
+/** At the end of one with `oom`, a cgroup inside, that one's kills are told. */
 function guestProcess(
-  { name, oom }: Pick<Common, "name" | "oom">,
+  { name, oom }: { name: string; oom?: string },
   process: Process,
   builder: PlanBuilder,
   descriptors: readonly GuestDescriptor[],

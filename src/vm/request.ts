@@ -1,6 +1,6 @@
 /** Requests to the agent as bytes (docs/vm.md, The agent's requests); native/guest.c reads them. */
 
-const types = { spawn: 32, read: 33, write: 34, mkdir: 35, netlink: 36, sync: 37 } as const;
+const types = { spawn: 32, read: 33, write: 34, mkdir: 35, netlink: 36, sync: 37, remove: 38 } as const;
 /** Set in the type of an answer. */
 export const answerBit = 64;
 /** The agent's own limit of a request. */
@@ -49,7 +49,11 @@ class Payload {
 export const readRequest = (path: string) => new Payload().bytes(path).frame(types.read);
 export const writeRequest = (path: string, content: string) =>
   new Payload().bytes(path).bytes(content).frame(types.write);
-export const mkdirRequest = (path: string) => new Payload().bytes(path).frame(types.mkdir);
+/** `mode` whatever the umask says; without one 0755. */
+export const mkdirRequest = (path: string, mode = 0) =>
+  new Payload().bytes(path).u32(mode).frame(types.mkdir);
+/** A mount, or an empty directory that is none. */
+export const removeRequest = (path: string) => new Payload().bytes(path).frame(types.remove);
 /** Messages for the guest's NETLINK_ROUTE, each of which asks for an acknowledgement. */
 export const netlinkRequest = (messages: Uint8Array) => new Payload().bytes(messages).frame(types.netlink);
 

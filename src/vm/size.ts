@@ -1,4 +1,5 @@
 import type { LinuxResources } from "../oci/runtime-spec.ts";
+import { weightOfShares } from "../runc/cgroup/v2.ts";
 import type { VmSettings } from "./settings.ts";
 
 const mebi = 1 << 20;
@@ -48,5 +49,15 @@ export function guestLimits(resources: LinuxResources | undefined): [file: strin
   if (low > 0) limits.push(["memory.low", String(low)]);
   const pids = Number(resources?.pids?.limit ?? 0);
   if (pids !== 0) limits.push(["pids.max", pids > 0 ? String(pids) : "max"]);
+  return limits;
+}
+
+/** Shares of processors within a machine, for the containers of a pod. */
+export function guestProcessors(cpu: LinuxResources["cpu"]): [file: string, value: string][] {
+  const limits: [string, string][] = [];
+  const quota = Number(cpu?.quota ?? 0);
+  if (quota !== 0) limits.push(["cpu.max", `${quota > 0 ? quota : "max"} ${Number(cpu?.period || 100_000)}`]);
+  const shares = Number(cpu?.shares ?? 0);
+  if (shares > 0) limits.push(["cpu.weight", String(weightOfShares(Math.max(2, shares)))]);
   return limits;
 }

@@ -1,30 +1,36 @@
 /** A container's configuration in two: what its machine's container is like, and what is made inside the machine. */
-import { join } from "node:path";
 import { invalid, unimplemented } from "../base/errors.ts";
-import type { LinuxDevice, LinuxNamespaceType, LinuxResources, Mount, Spec } from "../oci/runtime-spec.ts";
-import { defaultSeccomp } from "../oci/seccomp-default.ts";
+import type { LinuxDevice, LinuxNamespace, LinuxNamespaceType, Mount, Spec } from "../oci/runtime-spec.ts";
 
-/** Whom the machine's program runs as: nobody, without any capability. native/host.c has the same. */
-export const machineUser = 65534;
-const guestRootfs = "/shared/rootfs";
-export const guestCgroup = "/sys/fs/cgroup/container";
 /** Where the guest's processes have their monitors. */
 export const guestRuns = "/run";
+/** A pod's memory for sharing, inside. */
+export const podMemory = "/run/shm";
+/** Where the files of a pod's containers appear, below `/shared`. */
+export const podFiles = "members";
 
-/** What the server of files needs for other users' files; the machine itself gives up everything at its start. */
-const capabilities = [
-  "CAP_CHOWN",
-  "CAP_DAC_OVERRIDE",
-  "CAP_DAC_READ_SEARCH",
-  "CAP_FOWNER",
-  "CAP_FSETID",
-  "CAP_MKNOD",
-  "CAP_SETFCAP",
-  "CAP_SETGID",
-  "CAP_SETPCAP",
-  "CAP_SETUID",
-  "CAP_SYS_CHROOT",
-];
+/** Where a container is inside of its machine. */
+export interface GuestPlace {
+  /** Its root (`rootfs`) and bind mounts (`m0` …). */
+  files: string;
+  cgroup: string;
+  /** Name of its first process's monitor. */
+  run: string;
+}
+
+/** Of a container that has the machine for itself, and of what holds a pod. */
+export const ownPlace: GuestPlace = {
+  files: "/shared",
+  cgroup: "/sys/fs/cgroup/container",
+  run: "init",
+};
+
+/** Of a container in a pod's machine. */
+export const memberPlace = (id: string): GuestPlace => ({
+  files: `/shared/${podFiles}/${id}`,
+  cgroup: `/sys/fs/cgroup/${id}`,
+  run: id,
+});
 
 /** A bind mount of the container: its source is shared into the guest as `/shared/NAME`. */
 export interface Share {
@@ -39,22 +45,27 @@ export interface GuestSpec {
   shares: Share[];
 }
 
+/** Whether this is what holds a pod, and the pod that a container is in. */
+export const holdsPod = ({ annotations }: Spec): boolean =>
+  annotations?.["io.kubernetes.cri.container-type"] === "sandbox";
+export const podOf = (spec: Spec): string | undefined =>
+  holdsPod(spec) ? undefined : spec.annotations?.["io.kubernetes.cri.sandbox-id"];
+
 /** Fails for what a machine cannot give; nothing is left out silently that would loosen or break a container. */
 export function checkForMachine(spec: Spec): void {
   const types = new Map((spec.linux?.namespaces ?? []).map((namespace) => [namespace.type, namespace]));
   if (!types.has("network"))
     throw unimplemented("--runtime vm: a machine has a network of its own; it cannot use the host's");
-  // A pod's shared one is the machine's own: of the pod there is only the one container.
+  // A pod's are shared in its machine.
   const inPod = spec.annotations?.["io.kubernetes.cri.sandbox-id"] !== undefined;
   if (!types.has("pid") || (types.get("pid")?.path && !inPod))
     throw unimplemented(
       "--runtime vm: processes of the host or of another container cannot be seen from a machine",
     );
-  // So it is with a pod's IPC and host name.
   for (const type of ["ipc", "uts"] as const)
-    if (!types.has(type))
+    if (!types.has(type) || (types.get(type)?.path && !inPod))
       throw unimplemented(
-        `--runtime vm: a machine has a kernel of its own; it cannot use the host's ${type} namespace`,
+        `--runtime vm: a machine has a kernel of its own; it cannot use the ${type} namespace of the host or of another container`,
       );
   for (const type of ["mount", "user", "cgroup"] as const)
     if (types.get(type)?.path)
@@ -86,12 +97,16 @@ const hasAllDevices = (spec: Spec) =>
 const isBind = ({ type, options = [] }: Mount) =>
   type === "bind" || options.includes("bind") || options.includes("rbind");
 
-/** The container as it is made inside. */
-export function guestSpec(spec: Spec): GuestSpec {
+/** The container as it is made inside; `holder` is the number, inside, of the process whose namespaces a pod's containers share. */
+export function guestSpec(spec: Spec, place = ownPlace, holder?: number): GuestSpec {
+  const joinsMemory =
+    holder !== undefined && spec.linux?.namespaces?.some(({ type, path }) => type === "ipc" && path);
   const shares: Share[] = [];
   const mounts = (spec.mounts ?? []).map((mount): Mount => {
     if (!isBind(mount)) return mount;
     // Memory shared between processes must be memory of the guest.
+    if (mount.destination === "/dev/shm" && joinsMemory)
+      return { ...mount, source: podMemory, options: ["rbind", "nosuid", "nodev", "noexec"] };
     if (mount.destination === "/dev/shm")
       return {
         destination: "/dev/shm",
@@ -108,7 +123,7 @@ export function guestSpec(spec: Spec): GuestSpec {
       recursive: !options.includes("bind"),
     };
     shares.push(share);
-    return { ...mount, source: `/shared/${share.name}` };
+    return { ...mount, source: `${place.files}/${share.name}` };
   });
   const {
     apparmorProfile: _,
@@ -134,7 +149,7 @@ export function guestSpec(spec: Spec): GuestSpec {
     spec: {
       ...rest,
       process,
-      root: { path: guestRootfs, readonly: spec.root?.readonly ?? false },
+      root: { path: `${place.files}/rootfs`, readonly: spec.root?.readonly ?? false },
       mounts,
       linux: {
         ...linux,
@@ -143,7 +158,7 @@ export function guestSpec(spec: Spec): GuestSpec {
         namespaces: [
           ...(linux.namespaces ?? [])
             .filter(({ type }) => type !== "network" && type !== "cgroup")
-            .map(({ type }) => ({ type })),
+            .map(({ type, path }) => inGuest(type, path ? holder : undefined)),
           { type: "cgroup" as LinuxNamespaceType },
         ],
       },
@@ -151,137 +166,10 @@ export function guestSpec(spec: Spec): GuestSpec {
   };
 }
 
-export interface OuterInput {
-  id: string;
-  spec: Spec;
-  shares: readonly Share[];
-  /** Absolute, on the host. */
-  rootfs: string;
-  /** The machine's directory on the host. */
-  directory: string;
-  boot: { kernel: string; initramfs: string; agent: string };
-  devices: readonly { path: string; major: number; minor: number }[];
-  /** MiB of the machine. */
-  memory: number;
-}
+const files: Partial<Record<LinuxNamespaceType, string>> = { pid: "pid", ipc: "ipc", uts: "uts" };
 
-/** Memory (MiB) besides the guest's own: the emulator's translations, the server of files, and what it caches. */
-const overhead = 384;
-
-/** The container in which the machine and its helpers run: our own runtime's, as narrow as they can be kept. */
-export function outerSpec(input: OuterInput): Spec {
-  const { spec, shares, rootfs, directory, boot, devices, memory } = input;
-  const bind = (source: string, destination: string, ...options: string[]): Mount => ({
-    type: "bind",
-    source,
-    destination,
-    options: ["rprivate", ...options],
-  });
-  const network = spec.linux?.namespaces?.find(({ type }) => type === "network");
-  const { cgroupsPath } = spec.linux ?? {};
-  return {
-    ociVersion: spec.ociVersion,
-    hostname: "machine",
-    root: { path: join(directory, "root"), readonly: true },
-    process: {
-      terminal: spec.process?.terminal ?? false,
-      ...(spec.process?.consoleSize ? { consoleSize: spec.process.consoleSize } : {}),
-      user: { uid: 0, gid: 0 },
-      args: ["/agent", "host", "/vm/request", "/vm/start.sock", `${guestRuns}/init/result`],
-      env: [],
-      cwd: "/",
-      noNewPrivileges: true,
-      capabilities: {
-        bounding: capabilities,
-        effective: capabilities,
-        permitted: capabilities,
-        inheritable: [],
-        ambient: [],
-      },
-      ...(spec.process?.oomScoreAdj === undefined ? {} : { oomScoreAdj: spec.process.oomScoreAdj }),
-    },
-    mounts: [
-      { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
-      { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "mode=755", "size=64k"] },
-      {
-        destination: "/dev/pts",
-        type: "devpts",
-        source: "devpts",
-        options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
-      },
-      {
-        destination: "/tmp",
-        type: "tmpfs",
-        source: "tmpfs",
-        options: ["nosuid", "nodev", "noexec", "size=16m"],
-      },
-      bind("/usr", "/usr", "rbind", "ro", "nosuid", "nodev"),
-      bind(boot.agent, "/agent", "bind", "ro", "nosuid", "nodev"),
-      bind(boot.kernel, "/kernel", "bind", "ro", "nosuid", "nodev", "noexec"),
-      bind(boot.initramfs, "/initramfs", "bind", "ro", "nosuid", "nodev", "noexec"),
-      bind(join(directory, "vm"), "/vm", "bind", "nosuid", "nodev", "noexec"),
-      bind(rootfs, "/shared/rootfs", "rbind", "nosuid", "nodev", "noexec"),
-      ...shares.map(({ name, source, readonly, recursive }) =>
-        bind(
-          source,
-          `/shared/${name}`,
-          recursive ? "rbind" : "bind",
-          "nosuid",
-          "nodev",
-          "noexec",
-          ...(readonly ? ["ro"] : []),
-        ),
-      ),
-    ],
-    linux: {
-      ...(cgroupsPath === undefined ? {} : { cgroupsPath }),
-      namespaces: [
-        { type: "pid" },
-        { type: "mount" },
-        { type: "ipc" },
-        { type: "uts" },
-        ...(network ? [network] : []),
-      ],
-      devices: devices.map(({ path, major, minor }) => ({
-        path,
-        type: "c",
-        major,
-        minor,
-        fileMode: 0o666,
-        uid: 0,
-        gid: 0,
-      })),
-      resources: outerResources(spec.linux?.resources ?? {}, memory, devices),
-      seccomp: seccomp(),
-    },
-    ...(spec.hooks ? { hooks: spec.hooks } : {}),
-    ...(spec.annotations ? { annotations: spec.annotations } : {}),
-  };
-}
-
-/** Processors and block devices are limited from outside, memory by the machine's size, tasks inside. */
-export function outerResources(
-  resources: LinuxResources,
-  memory: number,
-  devices: OuterInput["devices"],
-): LinuxResources {
-  const { cpu, blockIO } = resources;
-  return {
-    ...(cpu ? { cpu } : {}),
-    ...(blockIO ? { blockIO } : {}),
-    memory: { limit: (memory + overhead) * 2 ** 20 },
-    devices: [
-      { allow: false, access: "rwm" },
-      ...devices.map(({ major, minor }) => ({ allow: true, type: "c", major, minor, access: "rwm" })),
-    ],
-  };
-}
-
-function seccomp() {
-  const profile = defaultSeccomp({ capabilities, kernel: "6.1" });
-  // The server of files gives each of its threads a working directory of its own.
-  return {
-    ...profile,
-    syscalls: [...(profile.syscalls ?? []), { names: ["unshare"], action: "SCMP_ACT_ALLOW" as const }],
-  };
+/** A pod's namespace as it is called inside, or a new one. */
+function inGuest(type: LinuxNamespaceType, holder: number | undefined): LinuxNamespace {
+  const name = files[type];
+  return holder === undefined || name === undefined ? { type } : { type, path: `/proc/${holder}/ns/${name}` };
 }

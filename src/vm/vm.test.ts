@@ -7,11 +7,12 @@ import type { Spec } from "../oci/runtime-spec.ts";
 import { askAgent } from "./client.ts";
 import { cpio } from "./cpio.ts";
 import { dependencies, findKernel, findModules } from "./kernel.ts";
+import { memberSpec, outerSpec } from "./outer.ts";
 import { qemu } from "./qemu.ts";
 import { readRequest } from "./request.ts";
 import { vmSettings } from "./settings.ts";
-import { countCpus, guestLimits, machineSize } from "./size.ts";
-import { checkForMachine, guestSpec, outerSpec } from "./spec.ts";
+import { countCpus, guestLimits, guestProcessors, machineSize } from "./size.ts";
+import { checkForMachine, guestSpec, holdsPod, memberPlace, podOf } from "./spec.ts";
 import { unpackKernel, unpackLz4 } from "./vmlinux.ts";
 
 const settings = vmSettings({});
@@ -104,6 +105,48 @@ test("binds become shares; memory for sharing is the guest's own; the network na
   expect(spec.linux?.resources).toBeUndefined();
 });
 
+test("a pod's container joins what its holder has inside, and lies where the pod's files are", () => {
+  const spec = container();
+  const joined = { ipc: "/run/ns/ipc", uts: "/run/ns/uts", network: "/run/ns/net" } as Record<string, string>;
+  spec.linux!.namespaces = spec.linux!.namespaces!.map(({ type }) =>
+    joined[type] === undefined ? { type } : { type, path: joined[type] },
+  );
+  expect(() => checkForMachine(spec)).toThrow("or of another container");
+  spec.annotations = {
+    "io.kubernetes.cri.container-type": "container",
+    "io.kubernetes.cri.sandbox-id": "the-pod",
+  };
+  checkForMachine(spec);
+  expect([podOf(spec), holdsPod(spec)]).toEqual(["the-pod", false]);
+  const inside = guestSpec(spec, memberPlace("one"), 42).spec;
+  expect(inside.root?.path).toBe("/shared/members/one/rootfs");
+  expect(inside.linux?.namespaces?.filter(({ path }) => path)).toEqual([
+    { type: "ipc", path: "/proc/42/ns/ipc" },
+    { type: "uts", path: "/proc/42/ns/uts" },
+  ]);
+  expect(inside.mounts?.findLast(({ destination }) => destination === "/dev/shm")?.source).toBe("/run/shm");
+  expect(inside.mounts?.find(({ destination }) => destination === "/data")?.source).toBe(
+    "/shared/members/one/m0",
+  );
+  const pod = { pid: 7, socket: "/p/agent.sock" };
+  const proxy = memberSpec({ id: "one", spec, directory: "/b/vm", agent: "/c/agent", pod });
+  expect(proxy.process?.args).toEqual([
+    ...["/agent", "proxy", "/vm/request", "/vm/start.sock", "/run/one/result"],
+  ]);
+  expect(proxy.process?.capabilities?.bounding).toEqual([]);
+  expect(proxy.linux?.namespaces).toContainEqual({ type: "pid", path: "/proc/7/ns/pid" });
+  expect(proxy.mounts?.filter(({ type }) => type === "bind").map(({ source }) => source)).toEqual([
+    "/c/agent",
+    "/b/vm/vm",
+    "/p/agent.sock",
+  ]);
+  expect(guestProcessors({ quota: 50_000, shares: 1024 })).toEqual([
+    ["cpu.max", "50000 100000"],
+    ["cpu.weight", "39"],
+  ]);
+  expect(guestProcessors({ quota: -1 })).toEqual([["cpu.max", "max 100000"]]);
+});
+
 test("devices of the host are refused by name; those that every kernel has are the guest's", () => {
   const withDevices = (...devices: [path: string, type: string, major: number, minor: number][]): Spec => {
     const spec = container();
@@ -119,7 +162,9 @@ test("devices of the host are refused by name; those that every kernel has are t
   expect(guestSpec(spec).spec.linux?.devices?.map(({ path }) => path)).toEqual(["/dev/fuse"]);
   const shared = container();
   shared.linux!.namespaces = shared.linux!.namespaces!.filter(({ type }) => type !== "ipc");
-  expect(() => checkForMachine(shared)).toThrow("cannot use the host's ipc namespace");
+  expect(() => checkForMachine(shared)).toThrow(
+    "cannot use the ipc namespace of the host or of another container",
+  );
 });
 
 test("the machine's container sees programs and its own shares only, and may do little", () => {

@@ -4,7 +4,7 @@
  */
 import { afterAll, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,6 +14,7 @@ import {
   mkdirRequest,
   netlinkRequest,
   readRequest,
+  removeRequest,
   spawnRequest,
   writeRequest,
 } from "../../src/vm/request.ts";
@@ -64,7 +65,7 @@ async function both(name: string) {
   const socket = join(scratch, `${name}.sock`);
   const inside = start(pair.ours, "serve");
   const outside = start(pair.theirs, "carry", socket);
-  const { closeSync, existsSync } = await import("node:fs");
+  const { closeSync } = await import("node:fs");
   closeSync(pair.ours);
   closeSync(pair.theirs);
   await until("the socket", () => existsSync(socket));
@@ -85,8 +86,9 @@ test("requests go through both ends and are answered in their order, large files
   const made = join(scratch, "made");
   const answers = await askAgent(ends.socket, [
     readRequest(file),
+    mkdirRequest(made, 0o1777),
     mkdirRequest(made),
-    mkdirRequest(made),
+    removeRequest(join(scratch, "no such")),
     writeRequest(join(made, "absent"), "x"),
     readRequest(file),
   ]);
@@ -95,9 +97,14 @@ test("requests go through both ends and are answered in their order, large files
     [0, 0],
     [-17, 0],
     [-2, 0],
+    [-2, 0],
     [0, big.length],
   ]);
-  expect(answers[4]!.content.equals(big)).toBe(true);
+  expect(answers[5]!.content.equals(big)).toBe(true);
+  expect(statSync(made).mode & 0o7777).toBe(0o1777);
+  const [removed] = await askAgent(ends.socket, [removeRequest(made)]);
+  expect(removed!.error).toBe(0);
+  expect(existsSync(made)).toBe(false);
 });
 
 test("a client that does not read holds up no other", async () => {
@@ -151,7 +158,8 @@ function stream(random: (below: number) => number): Buffer {
   const requests = [
     readRequest("/proc/version"),
     writeRequest("/proc/nothing", "x"),
-    mkdirRequest("/proc/x"),
+    mkdirRequest("/proc/x", random(1 << 16)),
+    removeRequest("/proc/nothing"),
     netlinkRequest(Buffer.alloc(random(64), random(256))),
     spawnRequest({
       dir: `/nonexistent/${random(9)}`,
@@ -191,7 +199,7 @@ test.each(["serve", "carry"])("random streams do %s no harm", async (role) => {
     // The other side of the stream is a socket of ours.
     const pair = socketPair();
     const victim = start(pair.theirs, ...(role === "carry" ? [role, path] : [role]));
-    const { closeSync, existsSync } = await import("node:fs");
+    const { closeSync } = await import("node:fs");
     closeSync(pair.theirs);
     const options = {
       fd: pair.ours,

@@ -12,6 +12,7 @@ import { nowNanoseconds } from "../records.ts";
 import { packResources } from "../spec/resources.ts";
 import { abandonContainer } from "./abandon.ts";
 import type { ContainerdParts } from "./context.ts";
+import { shimCounters } from "./counters.ts";
 import { startExec } from "./exec.ts";
 import { madeContainer, runtimeOf } from "./made.ts";
 import { startTask, waitTask } from "./start.ts";
@@ -137,6 +138,7 @@ export function containerdEngine(context: ContainerdParts, version: string): Eng
         ]),
       );
     },
+    counters: ({ record }) => shimCounters(context, record.id),
     usage: ({ snapshotter, id }) => client.snapshots.usage({ snapshotter, key: id }),
     layersRoot: (snapshotter) => snapshotterRoot(context, snapshotter),
     close: async () => {},

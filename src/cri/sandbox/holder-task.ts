@@ -1,9 +1,9 @@
 import { ContainerEventType } from "../../../proto/gen/runtime/v1/event_pb.ts";
 import type { LinuxNamespace, Spec } from "../../oci/runtime-spec.ts";
-import { runtimeNamed } from "../config.ts";
+import { runsInMachine, runtimeNamed } from "../config.ts";
 import type { Context } from "../context.ts";
 import type { Sandbox } from "../records.ts";
-import { cgroupsPathOf, oomScoreAdjustment } from "../spec/resources.ts";
+import { cgroupsPathOf, oomScoreAdjustment, resourcesOf } from "../spec/resources.ts";
 import { publishEvent } from "./events.ts";
 import { holderRoot } from "./holder.ts";
 import type { IdMappings } from "./user-namespace.ts";
@@ -55,7 +55,11 @@ export async function startHolder(
     ],
     annotations: { "io.kubernetes.cri.container-type": "sandbox", "io.kubernetes.cri.sandbox-id": id },
     linux: {
-      resources: { devices: [{ allow: false, access: "rwm" }], cpu: { shares: 2 } },
+      resources: {
+        devices: [{ allow: false, access: "rwm" }],
+        // A machine is as large as its pod.
+        ...(runsInMachine(handler) ? resourcesOf(config.linux?.resources) : { cpu: { shares: 2 } }),
+      },
       cgroupsPath: cgroupsPathOf(config.linux?.cgroupParent ?? "", id, handler.systemdCgroup ?? false),
       namespaces,
       ...(mappings ? { uidMappings: mappings.uids, gidMappings: mappings.gids } : {}),

@@ -22,7 +22,7 @@ import { NETLINK_ROUTE } from "../../sys/netlink/socket.ts";
 import { bindNetns, createNetns, openNetlinkIn } from "../../sys/netns.ts";
 import { addressesOf } from "../cni/cni.ts";
 import { podNetworkRequest } from "../cni/request.ts";
-import { runtimeNamed } from "../config.ts";
+import { runsInMachine, runtimeNamed } from "../config.ts";
 import type { Context } from "../context.ts";
 import { nowNanoseconds, type Sandbox, type SandboxRecord } from "../records.ts";
 import { publishEvent } from "./events.ts";
@@ -59,6 +59,9 @@ export async function runSandbox(
     throw unimplemented(
       `the runtime of ${JSON.stringify(handler)} is not known to have user namespaces with mapped mounts`,
     );
+  const machine = runsInMachine(runtimeNamed(context.config, handler));
+  if (machine && options?.pid === NamespaceMode.NODE)
+    throw unimplemented("--runtime vm: processes of the host cannot be seen from a machine");
   const hostNetwork = options?.network === NamespaceMode.NODE;
   const id = randomBytes(32).toString("hex");
   const namespace = (name: string) => join(context.config.state, "namespaces", `${name}-${id}`);
@@ -73,7 +76,7 @@ export async function runSandbox(
       ...(hostNetwork ? {} : { net: namespace("net"), uts: namespace("uts") }),
       ...(options?.ipc === NamespaceMode.NODE ? {} : { ipc: namespace("ipc") }),
     },
-    holder: mappings !== undefined || (options?.pid ?? NamespaceMode.POD) === NamespaceMode.POD,
+    holder: mappings !== undefined || machine || (options?.pid ?? NamespaceMode.POD) === NamespaceMode.POD,
     hostname: config.hostname || (hostNetwork ? ownHostname() : id.slice(0, 12)),
     ips: [],
   };
@@ -93,6 +96,9 @@ export async function runSandbox(
     // Namespaces belong to the user namespace they are made in: a process in it makes them all.
     bindNamespaces(record, await holder());
     await addition();
+  } else if (machine) {
+    await addition();
+    await holder();
   } else await Promise.all([addition(), record.holder ? holder() : undefined]);
   record.state = "ready";
   records.saveSandbox(sandbox);

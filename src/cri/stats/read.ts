@@ -6,9 +6,10 @@ import {
   type PodSandboxStats,
   PodSandboxStatsSchema,
 } from "../../../proto/gen/runtime/v1/stats_pb.ts";
+import { runsInMachine, runtimeNamed } from "../config.ts";
 import type { Context } from "../context.ts";
 import { type Container, nowNanoseconds, type Sandbox } from "../records.ts";
-import { CgroupSamples, defined, figures, networkOf, pathFor } from "./samples.ts";
+import { CgroupSamples, defined, figures, networkOf, pathFor, type Sample } from "./samples.ts";
 
 /** The writable layer is counted by walking it. */
 const layerMaxAge = 10_000;
@@ -24,7 +25,7 @@ export class StatsReader {
 
   async container(container: Container): Promise<ContainerStats> {
     const { record, config } = container;
-    const sample = record.state === "running" ? this.#samples.read(pathFor(record.cgroupsPath)) : undefined;
+    const sample = record.state === "running" ? await this.#sample(container) : undefined;
     const layer = await this.#layer(container);
     return create(ContainerStatsSchema, {
       attributes: {
@@ -41,6 +42,15 @@ export class StatsReader {
         inodesUsed: { value: layer.inodes },
       },
     });
+  }
+
+  #sample(container: Container): Sample | undefined | Promise<Sample | undefined> {
+    const { engine, config, records } = this.#context;
+    const { sandboxId, cgroupsPath } = container.record;
+    const path = pathFor(cgroupsPath);
+    const handler = records.sandboxes.find(sandboxId)?.record.runtimeHandler ?? "";
+    if (!engine.counters || !runsInMachine(runtimeNamed(config, handler))) return this.#samples.read(path);
+    return this.#samples.ask(path, () => engine.counters!(container));
   }
 
   async #layer({ record }: Container): Promise<{ size: bigint; inodes: bigint }> {

@@ -3,17 +3,16 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { PsiStatsSchema } from "../../../proto/gen/runtime/v1/stats_pb.ts";
-import { type CgroupStats, cgroupDirectories, cgroupLayout, readStats } from "../../sys/cgroup/index.ts";
+import { cgroupDirectories, cgroupLayout, readStats } from "../../sys/cgroup/index.ts";
 import { listLinks } from "../../sys/netlink/link.ts";
 import { NETLINK_ROUTE } from "../../sys/netlink/socket.ts";
 import { openNetlinkIn } from "../../sys/netns.ts";
+import type { Counters } from "../engine.ts";
 
 const maxAge = 1000;
 
-export interface Sample {
+export interface Sample extends Counters {
   at: bigint;
-  cpu: bigint;
-  stats: CgroupStats;
   nanoCores: bigint | undefined;
   psi: Partial<Record<"cpu" | "memory" | "io", MessageInitShape<typeof PsiStatsSchema>>>;
 }
@@ -34,12 +33,26 @@ export class CgroupSamples {
     }
     const stats = readStats(directories);
     const cpu = BigInt(Math.round(stats.cpu.total));
-    const nanoCores =
-      before && cpu >= before.cpu
-        ? ((cpu - before.cpu) * 1_000_000_000n) / (at - before.at)
-        : before?.nanoCores;
     const unified = directories[""];
-    const sample: Sample = { at, cpu, stats, nanoCores, psi: unified ? pressure(unified) : {} };
+    return this.#keep(cgroupsPath, { at, cpu, stats, psi: unified ? pressure(unified) : {} });
+  }
+
+  /** Of a container whose counters are not on this machine. */
+  async ask(cgroupsPath: string, counters: () => Promise<Counters | undefined>): Promise<Sample | undefined> {
+    const before = this.#samples.get(cgroupsPath);
+    const at = nanosecondsNow();
+    if (before && at - before.at < BigInt(maxAge) * 1_000_000n) return before;
+    const found = await counters();
+    return found && this.#keep(cgroupsPath, { at, ...found, psi: {} });
+  }
+
+  #keep(cgroupsPath: string, now: Omit<Sample, "nanoCores">): Sample {
+    const before = this.#samples.get(cgroupsPath);
+    const nanoCores =
+      before && now.cpu >= before.cpu && now.at > before.at
+        ? ((now.cpu - before.cpu) * 1_000_000_000n) / (now.at - before.at)
+        : before?.nanoCores;
+    const sample = { ...now, nanoCores };
     this.#samples.set(cgroupsPath, sample);
     return sample;
   }
