@@ -224,3 +224,10 @@ export function vertex(
     ranges: about.ranges ?? [],
   };
 }
+
+/**
+ * A path as a source of a copy that stands only for itself. A path without wildcards is read as it is, so that a backslash
+ * before one would be part of the name: classes make it a pattern, and match one character.
+ */
+export const literalPattern = (path: string): string =>
+  /[*?[]/.test(path) ? path.replace(/[*?[]/g, "[$&]").replaceAll("\\", "\\\\") : path;

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { CortenError, conflict, isCode, messageOf } from "../../base/errors.ts";
+import { CortenError, conflict, invalid, isCode, messageOf } from "../../base/errors.ts";
 import { span } from "../../base/trace.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { rawSyscall } from "../../sys/libc.ts";
@@ -108,6 +108,7 @@ async function computeDigest(action: CopyAction, input: Result, execution: Execu
 const refOf = ({ key }: Result): string => key.slice(key.indexOf(":") + 1).slice(0, 25);
 
 async function execute(operation: FilesOperation, execution: Execution): Promise<Result> {
+  if (operation.base === undefined) refuseNames(operation);
   const base = baseOf(operation, execution);
   const key = await keyOfContent(operation, execution);
   const below: readonly Layer[] = base?.layers ?? [];
@@ -122,6 +123,16 @@ async function execute(operation: FilesOperation, execution: Execution): Promise
     }),
   );
   return { kind: "layers", key, layers: [...below, layer] };
+}
+
+/** On nothing (scratch, --link) there are no users to look a name up among; the beginning of the text is BuildKit's. */
+function refuseNames({ actions }: FilesOperation): void {
+  for (const { owner } of actions)
+    for (const name of [owner?.user, owner?.group])
+      if (name !== undefined && !/^\d*$/.test(name))
+        throw invalid(
+          `invalid user index: -1 (${name} cannot be looked up where there is no base: use a number)`,
+        );
 }
 
 /**

@@ -2,10 +2,10 @@
 import { invalid } from "../../base/errors.ts";
 import { isDigest } from "../../oci/digest.ts";
 import { type Instruction, lintCopySource } from "../dockerfile/index.ts";
-import { type FileAction, type FilesOperation, type Vertex, vertex } from "../graph.ts";
+import { type FileAction, type FilesOperation, literalPattern, type Vertex, vertex } from "../graph.ts";
 import { filenameOfUrl, gitSource, isHttpUrl, parseGitReference } from "./git-reference.ts";
 import { commit } from "./image.ts";
-import { destinationOf, join, literalPattern } from "./paths.ts";
+import { destinationOf, join } from "./paths.ts";
 import {
   directoryOf,
   emptyRootfs,

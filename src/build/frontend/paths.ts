@@ -30,6 +30,3 @@ export function destinationOf(directory: string, written: string): string {
   if (path.endsWith("/")) return `${root}/`;
   return path.endsWith("/.") ? `${root}/.` : found;
 }
-
-/** A name as a pattern that matches only itself. */
-export const literalPattern = (name: string): string => name.replace(/[\\*?[]/g, "\\$&");

@@ -89,10 +89,14 @@ export function shownText(scope: Scope, state: StageState, source: string): stri
   }
 }
 
-/** `user:group` of USER and --chown; without a group, or with an empty one, it is the user's. */
+/**
+ * `user:group` of USER and --chown. Without a group it is the user's; an empty user or group, and `root`, are 0 whatever the
+ * base's files say.
+ */
 export function ownerOf(text: string): { user: string; group?: string } {
   const colon = text.indexOf(":");
-  if (colon < 0) return { user: text };
-  const group = text.slice(colon + 1);
-  return { user: text.slice(0, colon), ...(group !== "" && { group }) };
+  const [user, group] = (colon < 0 ? [text] : [text.slice(0, colon), text.slice(colon + 1)]).map((name) =>
+    name === "" || name === "root" ? "0" : name,
+  );
+  return { user: user!, ...(group !== undefined && { group }) };
 }

@@ -1,6 +1,6 @@
 import type { Digest } from "../../oci/digest.ts";
 import { filesExecutor } from "../files/index.ts";
-import { digestOf, keyOf, type RunOperation } from "../graph.ts";
+import { digestOf, keyOf, literalPattern, type RunOperation } from "../graph.ts";
 import type { Execution } from "../types.ts";
 
 /**
@@ -30,7 +30,7 @@ export async function inputsKey(operation: RunOperation, execution: Execution): 
 
 /** What a path of an input shows, as a copy of it onto nothing would be known. */
 function contentOf(execution: Execution, input: number, path: string): Promise<Digest | undefined> {
-  const source = path.replace(/[\\*?[]/g, "\\$&");
+  const source = literalPattern(path);
   const copy = { action: "copy", input, sources: [source === "" ? "/" : source], destination: "/" } as const;
   return filesExecutor.contentKey!({ kind: "files", actions: [copy] }, execution);
 }

@@ -213,6 +213,12 @@ export const language: Case[] = [
     peer: noHeredocs,
   },
   {
+    name: "a heredoc's name is no pattern",
+    dockerfile: "FROM busybox\nCOPY <<'a*b' <<'c[d?' /x/\n1\na*b\n2\nc[d?\n",
+    tree: { "/x/": "755", "/x/a*b": "644 =1\n", "/x/c[d?": "644 =2\n" },
+    peer: noHeredocs,
+  },
+  {
     name: "a heredoc's lines are no instructions, comments or continuations",
     dockerfile: "FROM busybox\nCOPY <<E /f\n# kept\nRUN false \\\n\n  end\nE\n",
     tree: { "/f": "644 =# kept\nRUN false \n\n  end\n" },

@@ -92,6 +92,15 @@ export const run: Case[] = [
     peer: "docker",
   },
   {
+    name: "--mount=type=bind of a name with stars, questions and brackets is of that name",
+    left: ["/m", "/n"],
+    dockerfile:
+      "FROM busybox\nRUN --mount=type=bind,source=a*b,target=/m cat /m > /x\nRUN --mount=type=bind,source=q[1]/f?,target=/n cat /n > /y\n",
+    files: { "a*b": "star", axb: "no", "q[1]/f?": "odd", "q1/fg": "no" },
+    tree: { "/x": "644 =star", "/y": "644 =odd" },
+    peer: { none: "because docker 20.10 does not send files whose names are patterns" },
+  },
+  {
     name: "--mount=type=bind from a stage and an image, with writes that are lost",
     left: ["/m/"],
     dockerfile:
