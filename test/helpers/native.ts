@@ -73,6 +73,8 @@ export interface PlanOptions {
   argv: string[];
   /** Allocates a pty for the process. */
   terminal?: boolean;
+  /** The terminal's, from the start; the monitor's own setting of it races with the program. */
+  size?: { rows: number; columns: number };
   /** An O_PATH descriptor of a FIFO to wait at. */
   gate?: number;
   /** Inserted after the mounts, before pivot_root, with the rootfs' slot. */
@@ -110,7 +112,7 @@ export function containerPlan(options: PlanOptions): EncodedPlan {
     { op: "hostname", name: "box" },
     ...(options.after?.(root, slot) ?? []),
   );
-  if (options.terminal) plan.add({ op: "console", root, rows: 25, columns: 80, bindConsole: 1 });
+  if (options.terminal) plan.add({ op: "console", root, ...(options.size ?? { rows: 25, columns: 80 }), bindConsole: 1 });
   else plan.add({ op: "setsid" });
   plan.add({ op: "chdir", path: "/" }, { op: "lookup", file: options.argv[0]!, pathEnv: "/bin" });
   if (gate !== undefined) plan.add({ op: "gate", fifo: gate });

@@ -105,6 +105,7 @@ describe.each(["shipped", "sanitized"] as const)("the monitor (%s)", (kind) => {
       rootfs: box.rootfs,
       argv: ["sh", "-c", script],
       terminal: spec.terminal ?? false,
+      ...(spec.size && { size: spec.size }),
       ...options,
     });
     const monitor = await spawnMonitor({
