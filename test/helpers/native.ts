@@ -112,7 +112,8 @@ export function containerPlan(options: PlanOptions): EncodedPlan {
     { op: "hostname", name: "box" },
     ...(options.after?.(root, slot) ?? []),
   );
-  if (options.terminal) plan.add({ op: "console", root, ...(options.size ?? { rows: 25, columns: 80 }), bindConsole: 1 });
+  if (options.terminal)
+    plan.add({ op: "console", root, ...(options.size ?? { rows: 25, columns: 80 }), bindConsole: 1 });
   else plan.add({ op: "setsid" });
   plan.add({ op: "chdir", path: "/" }, { op: "lookup", file: options.argv[0]!, pathEnv: "/bin" });
   if (gate !== undefined) plan.add({ op: "gate", fifo: gate });
