@@ -323,14 +323,15 @@ export const ctrLines: CtrLine[] = [
   line("run --cgroup", '$C run --rm --cgroup "" $B r7b grep memory /proc/self/cgroup'),
   line("run --platform", "$C run --rm --platform linux/amd64 $M r8 echo amd"),
   line("run --platform", "$C run --rm --platform linux/s390x $M r8b echo amd"),
-  line("run --cni", "$C run --rm --cni $B r9 true", code),
+  // What its plugins make outside of the container, and leave, goes with the network namespace that ctr has here.
+  line("run --cni", "unshare -n $C run --rm --cni $B r9 true", code),
   line("run --runc-binary", "$C run --rm --runc-binary /usr/sbin/runc $B r10 echo real"),
   line("run --runc-binary", "$C run --rm --runc-binary no-such-runc $B r10b true", stdout),
   line(
     "run --runc-root",
     "$C run -d --runc-root $W/runc $B r11 sleep 100; ls $W/runc/*; $C t rm -f r11 2>/dev/null; $C c rm r11",
   ),
-  line("run --runc-systemd-cgroup", "$C run --rm --runc-systemd-cgroup --cgroup a.slice:b:c $B r12 true", {
+  line("run --runc-systemd-cgroup", "$C run --rm --runc-systemd-cgroup --cgroup $N.slice:b:c $B r12 true", {
     compare: "no",
   }),
   line(

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { removeCgroups } from "./cgroups.ts";
 import { startContainerd } from "./containerd.ts";
 import type { CtrLine } from "./ctr-lines.ts";
 import { run } from "./engine.ts";
@@ -88,10 +89,10 @@ export async function answersOf(
 ): Promise<CtrAnswer[]> {
   await using containerd = await startContainerd(kind);
   const work = mkdtempSync(join(tmpdir(), "corten-ctr-"));
+  const namespace = `${kind}${process.pid}x${++worlds}`;
   try {
     // Root of a user namespace has to pass.
     await run(["chmod", "711", containerd.root, work]);
-    const namespace = `${kind}${process.pid}x${++worlds}`;
     await run(["sh", "-c", `for n in net uts; do readlink /proc/self/ns/$n >${work}/host$n; done`]);
     const env = {
       // One that hangs must not take the others with it.
@@ -118,6 +119,8 @@ export async function answersOf(
     }
     return answers;
   } finally {
+    // What the lines name begins with the namespace, and so does what runtimes make of that.
+    removeCgroups(namespace);
     rmSync(work, { recursive: true, force: true });
   }
 }
