@@ -136,7 +136,7 @@ export async function openContainerd(options: ContainerdOptions): Promise<Contai
       Transfer.typeName,
       { ...transferService(streams, (namespace): ContainerdClient => inProcess(services, namespace)) },
     ],
-    [Tasks.typeName, { ...tasksService(containers, shim, external) }],
+    [Tasks.typeName, { ...tasksService(containers, shim, external, content) }],
     [Version.typeName, { version: () => ({ version, revision: "corten" }) }],
   ]);
   await shim.reconcile();

@@ -41,6 +41,8 @@ export interface TaskRecord {
   /** Mounts are at `<bundle>/rootfs`. */
   mounted: boolean;
   ownPidNamespace: boolean;
+  /** The images that its start restores, instead of starting what create has made. */
+  checkpoint?: { imagePath: string; workPath: string };
   /** Of a foreign runtime's container, to see at its end whether the kernel killed for memory. */
   memoryCgroup?: string;
   processes: ProcessRecord[];

@@ -1,13 +1,13 @@
-import { closeSync, constants, openSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { closeSync, constants, openSync } from "node:fs";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { ProcessDetailsSchema } from "../../proto/gen/containerd/runc/v1/oci_pb.ts";
 import type { Task as TaskService } from "../../proto/gen/containerd/task/v2/shim_pb.ts";
 import { Status } from "../../proto/gen/containerd/v1/types/task_pb.ts";
-import { conflict, invalid, unimplemented } from "../base/errors.ts";
-import type { LinuxResources, Spec } from "../oci/runtime-spec.ts";
+import { conflict, invalid } from "../base/errors.ts";
+import type { LinuxResources } from "../oci/runtime-spec.ts";
 import { plainMount } from "../sys/mount.ts";
 import { timestampOf } from "./events.ts";
+import { readSpec } from "./read-spec.ts";
 import type { Shim } from "./shim.ts";
 import type { Status as TaskStatus } from "./task.ts";
 import { packAny, unpackProcess } from "./typeurl.ts";
@@ -35,7 +35,6 @@ export function taskService(shim: Shim): ServiceImpl<typeof TaskService> {
   const find = (id: string, context: Context) => shim.find(namespaceOf(context), id);
   return {
     async create(request, context) {
-      if (request.checkpoint !== "") throw unimplemented("checkpoints: not implemented");
       const { id, bundle, stdin, stdout, stderr, terminal, options } = request;
       const task = await shim.create({
         namespace: namespaceOf(context),
@@ -45,6 +44,7 @@ export function taskService(shim: Shim): ServiceImpl<typeof TaskService> {
         rootfs: request.rootfs.map(plainMount),
         stdio: { stdin, stdout, stderr, terminal },
         options,
+        checkpoint: request.checkpoint,
       });
       return { pid: task.init.record.pid };
     },
@@ -93,8 +93,9 @@ export function taskService(shim: Shim): ServiceImpl<typeof TaskService> {
       shim.events.resumed(task);
       return {};
     },
-    checkpoint() {
-      throw unimplemented("checkpoints: not implemented");
+    async checkpoint({ id, path, options }, context) {
+      await shim.checkpoint(namespaceOf(context), id, path, options);
+      return {};
     },
     async kill({ id, execId, signal, all }, context) {
       await shim.kill(namespaceOf(context), id, execId, signal, all);
@@ -151,14 +152,5 @@ function endFifo(stdin: string): void {
     closeSync(openSync(stdin.replace(/^fifo:\/\//, ""), constants.O_WRONLY | constants.O_NONBLOCK));
   } catch {
     // Nobody reads it any more.
-  }
-}
-
-function readSpec(bundle: string): Spec {
-  const path = join(bundle, "config.json");
-  try {
-    return JSON.parse(readFileSync(path, "utf8")) as Spec;
-  } catch (error) {
-    throw invalid(`${path} cannot be read`, error);
   }
 }

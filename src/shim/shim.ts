@@ -10,6 +10,7 @@ import type { ExitRecord } from "../monitor/index.ts";
 import type { LinuxResources, Process, Spec } from "../oci/runtime-spec.ts";
 import { MNT_DETACH, type Mount, mountAll, unmountAll } from "../sys/mount.ts";
 import { isBinaryLog, startLogger } from "./binary-log.ts";
+import { checkpointSource, checkpointTask, endUnrecordedRestore, restoreInit } from "./checkpoint.ts";
 import { taskEvents } from "./events.ts";
 import { adopt, endUnrecorded } from "./exit.ts";
 import { removeLeftCgroups } from "./leftovers.ts";
@@ -17,9 +18,10 @@ import { shareWithMapped } from "./mapped-bundle.ts";
 import { Bundles, type ProcessRecord, type TaskRecord } from "./record.ts";
 import { chooseRuntime, openRuntime } from "./runtimes/choose.ts";
 import { memoryCgroupOf } from "./stats.ts";
-import { destinationOf, type Stdio } from "./stdio.ts";
+import { destinationOf, type Stdio, withSize } from "./stdio.ts";
 import { Task, type TaskObserver, type TaskProcess } from "./task.ts";
-import type { MonitorPlace, OciRuntime, Publish, RuntimeChoice } from "./types.ts";
+import type { OciRuntime, Publish, RuntimeChoice } from "./types.ts";
+import { wrap } from "./wrap.ts";
 
 export interface ShimOptions {
   /** Runtime directory; bundles and runtimes' state live below it. */
@@ -38,6 +40,8 @@ export interface CreateRequest {
   rootfs: Mount[];
   stdio: Stdio;
   options: Any | undefined;
+  /** A directory of images: start restores them. */
+  checkpoint?: string;
 }
 
 /** How long a fatal signal may take before delete gives up on a process that a crash left half made. */
@@ -132,6 +136,10 @@ export class Shim {
       undo.add(`unmount ${rootfs}`, () => unmountAll(rootfs, MNT_DETACH));
     }
     const task = new Task(record, bundle, this.#openRuntime(runtime), this.#observer);
+    if (request.checkpoint) {
+      record.checkpoint = checkpointSource(request.checkpoint, request.options);
+      return this.#keep(task, request, undo);
+    }
     using _logger = isBinaryLog(stdio) ? await startLogger(stdio, place.dir, { namespace, id }) : undefined;
     const monitor = { ...withSize(place, spec.process?.consoleSize), ...(record.mounted ? { rootfs } : {}) };
     try {
@@ -139,14 +147,18 @@ export class Shim {
     } catch (error) {
       throw wrap("OCI runtime create failed", error);
     }
-    const memoryCgroup = runtime.binary ? memoryCgroupOf(task.init.record.pid) : undefined;
-    if (memoryCgroup !== undefined) record.memoryCgroup = memoryCgroup;
-    record.state = "made";
-    this.bundles.save(record);
+    this.#keep(task, request, undo);
+    task.follow(task.init, task.init.monitor!.exited);
+    return task;
+  }
+
+  #keep(task: Task, { namespace, id, rootfs }: CreateRequest, undo: Cleanup): Task {
+    noteMemoryCgroup(task);
+    task.record.state = "made";
+    this.bundles.save(task.record);
     undo.release();
     this.#tasks.set(`${namespace}/${id}`, task);
-    this.events.create(task, request.rootfs);
-    task.follow(task.init, task.init.monitor!.exited);
+    this.events.create(task, rootfs);
     return task;
   }
 
@@ -164,6 +176,14 @@ export class Shim {
   }
 
   async #startInit(task: Task): Promise<void> {
+    if (task.record.checkpoint) {
+      await restoreInit(task);
+      noteMemoryCgroup(task);
+      this.bundles.save(task.record);
+      this.events.start(task);
+      task.follow(task.init, task.init.monitor!.exited);
+      return;
+    }
     try {
       await task.runtime.start(task.id);
     } catch (error) {
@@ -255,9 +275,17 @@ export class Shim {
     );
   }
 
+  /** Saves a task's processes as images in a directory (CRIU's); it goes on, or ends. */
+  checkpoint(namespace: string, id: string, path: string, options: Any | undefined): Promise<void> {
+    return this.lock(namespace, id, () =>
+      span("shim", "checkpoint", () => checkpointTask(this.find(namespace, id), path, options)),
+    );
+  }
+
   /** A task that was created but never started is ended by its deletion; one that runs is not. */
   async #endCreated(task: Task): Promise<void> {
     if (task.init.record.started) throw conflict("cannot delete a running process: failed precondition");
+    if (!task.init.launched) return task.init.ended(neverRan());
     await this.#killInit(task, 9, true).catch((error) => {
       if (!isCode(error, "not_found")) throw error;
     });
@@ -319,6 +347,8 @@ export class Shim {
       this.#observer,
     );
     this.#tasks.set(`${namespace}/${id}`, task);
+    // A restore that was under way is begun anew by the next start.
+    if (!task.init.launched) await endUnrecordedRestore(task);
     const known: Promise<unknown>[] = [];
     for (const process of [task.init, ...task.execs.values()]) {
       if (process.exit || !process.launched) continue;
@@ -330,7 +360,7 @@ export class Shim {
     }
     // Who asks after the start sees the states as they are.
     await Promise.all(known);
-    if (!task.init.exit && (await task.runtime.isPaused(id))) task.setPaused();
+    if (task.init.launched && !task.init.exit && (await task.runtime.isPaused(id))) task.setPaused();
     log.info(`task ${id} of ${namespace} ${task.init.exit ? "had ended" : "adopted"}`);
   }
 
@@ -381,17 +411,11 @@ export class Shim {
   }
 }
 
+/** Of a foreign runtime's container, while it is there. */
+function noteMemoryCgroup(task: Task): void {
+  const memoryCgroup =
+    task.record.runtime.binary && task.init.launched ? memoryCgroupOf(task.init.record.pid) : undefined;
+  if (memoryCgroup !== undefined) task.record.memoryCgroup = memoryCgroup;
+}
+
 const neverRan = (): ExitRecord => ({ exitCode: 0, exitedAt: "", oomKilled: false });
-
-function withSize(place: MonitorPlace, size: { height: number; width: number } | undefined): MonitorPlace {
-  if (!size || !place.terminal) return place;
-  return { ...place, size: { rows: size.height, columns: size.width } };
-}
-
-/**
- * As containerd wraps it; clients read the runtime's words out of it. The code is always "unknown": a program
- * that was not found inside must not look like a container that was not found.
- */
-function wrap(what: string, error: unknown): CortenError {
-  return new CortenError("unknown", `${what}: ${messageOf(error)}`, { cause: error });
-}

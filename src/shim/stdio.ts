@@ -97,3 +97,12 @@ function pathOf(text: string, what: string): string {
   if (path !== "" && !path.startsWith("/")) throw invalid(`${what} ${path} is not an absolute path`);
   return path;
 }
+
+/** With the terminal's size, where there is one. */
+export function withSize(
+  place: Destination,
+  size: { height: number; width: number } | undefined,
+): Destination & Pick<MonitorSpec, "size"> {
+  if (!size || !place.terminal) return place;
+  return { ...place, size: { rows: size.height, columns: size.width } };
+}

@@ -31,6 +31,34 @@ export interface OciRuntime {
   processes(id: string): Promise<number[]>;
   /** io.containerd.cgroups.v1.Metrics or v2. */
   stats(id: string, pid: number): Promise<Any>;
+  checkpoint(request: CheckpointRequest): Promise<void>;
+  /** A container as it was at its checkpoint: it runs. */
+  restore(request: RestoreRequest): Promise<Launched>;
+}
+
+export interface CheckpointRequest {
+  id: string;
+  bundle: string;
+  imagePath: string;
+  /** For CRIU's log; "" when nobody wants it. */
+  workPath: string;
+  /** The container ends with it. */
+  exit: boolean;
+  openTcp: boolean;
+  externalUnixSockets: boolean;
+  terminal: boolean;
+  fileLocks: boolean;
+  cgroupsMode: string;
+  emptyNamespaces: string[];
+}
+
+export interface RestoreRequest {
+  id: string;
+  bundle: string;
+  spec: Spec;
+  monitor: MonitorPlace;
+  imagePath: string;
+  workPath: string;
 }
 
 /** Which runtime a task has, as it is kept on disk. */
@@ -42,6 +70,8 @@ export interface RuntimeChoice {
   systemdCgroup: boolean;
   noPivotRoot: boolean;
   noNewKeyring: boolean;
+  /** CRIU's program, when the options name one. */
+  criu?: string;
 }
 
 /** What happened to a task, for the daemon's events. */

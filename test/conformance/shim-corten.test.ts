@@ -85,7 +85,10 @@ needs(
     expect((await ctr("task", "resume", id)).code).toBe(0);
     expect((await ctr("task", "metrics", id)).output).toContain("memory.usage_in_bytes");
     expect((await ctr("task", "ps", id)).output).toMatch(/^PID +INFO\n\d+ +-/);
-    expect((await ctr("task", "checkpoint", id)).output).toContain("not implemented");
+    // Where there is a CRIU for this kernel it succeeds (checkpoint.test.ts); else it says why not, and all goes on.
+    const saved = await ctr("task", "checkpoint", id);
+    expect(saved.code === 0 || saved.output.includes("criu")).toBe(true);
+    expect(await status(id)).toBe("RUNNING");
     expect((await ctr("task", "rm", id)).output).toContain("must be stopped before deletion");
     expect((await ctr("task", "kill", "-s", "SIGTERM", id)).code).toBe(0);
     await until("the end", async () => (await status(id)) === "STOPPED");

@@ -43,6 +43,7 @@ export class ExternalShims {
     runtime: string;
     config: Uint8Array;
     options: Any | undefined;
+    checkpointIn: (bundle: string) => Promise<string>;
   }): Promise<number> {
     const { request, ...rest } = task;
     const { containerId: id, stdin, stdout, stderr, terminal } = request;

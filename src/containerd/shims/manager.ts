@@ -45,6 +45,8 @@ export interface ShimTaskRequest {
   rootfs: Mount[];
   stdio: Stdio;
   options: Any | undefined;
+  /** Gives the directory of images that are to be restored, which may be made in the bundle; "" for none. */
+  checkpointIn: (bundle: string) => Promise<string>;
 }
 
 /** Written into a bundle when its container's exit has been published. */
@@ -92,6 +94,7 @@ export class ShimManager {
       throw error;
     }
     undo.add(`remove bundle ${bundle}`, () => removeShimBundle(bundles, namespace, id));
+    const checkpoint = await request.checkpointIn(bundle);
     this.#serveEvents();
     const command = this.#command(namespace, id, binary);
     const shimLog = followLog(bundle, id);
@@ -110,6 +113,7 @@ export class ShimManager {
         id,
         bundle,
         rootfs: mounts,
+        checkpoint,
         ...io.stdio,
         ...(options ? { options } : {}),
       }));

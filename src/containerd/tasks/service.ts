@@ -1,24 +1,28 @@
-import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import type { Client, ServiceImpl } from "@connectrpc/connect";
-import type { Tasks } from "../../../proto/gen/containerd/services/tasks/v1/tasks_pb.ts";
+import type { CreateTaskRequest, Tasks } from "../../../proto/gen/containerd/services/tasks/v1/tasks_pb.ts";
 import { type StateResponse, Task as TaskApi } from "../../../proto/gen/containerd/task/v2/shim_pb.ts";
-import { alreadyExists, CortenError, conflict, isCode, unimplemented } from "../../base/errors.ts";
+import { alreadyExists, CortenError, conflict, isCode } from "../../base/errors.ts";
 import { specIn } from "../../oci/spec-text.ts";
 import { type Bundles, type Shim, taskService } from "../../shim/index.ts";
 import { makeClient } from "../client/call.ts";
 import { LocalCaller } from "../client/local.ts";
 import type { ContainerStore } from "../containers/service.ts";
-import { type CallContext, checkIdentifier, namespaceOf } from "../context.ts";
+import type { NamespacedContent } from "../content/store.ts";
+import { type CallContext, checkIdentifier, leaseOf, namespaceOf } from "../context.ts";
 import { fields, parseFilters } from "../filters.ts";
 import type { ExternalShims } from "../shims/external.ts";
+import { askedImagePath, keepCheckpoint, restorePath, unpackCheckpoint } from "./checkpoint.ts";
 
 /** Running processes of containers, by way of the Task API of our shim, or of shims that are processes of their own. */
 export function tasksService(
   containers: ContainerStore,
   shim: Shim,
   external: ExternalShims,
+  content: NamespacedContent,
 ): ServiceImpl<typeof Tasks> {
   const caller = new LocalCaller(new Map([[TaskApi.typeName, { ...taskService(shim) }]]));
   const clients = new Map<string, Client<typeof TaskApi>>();
@@ -53,10 +57,16 @@ export function tasksService(
     ];
   };
 
+  /** The directory of images that a create request names, if it does. */
+  const checkpointOf = async (namespace: string, request: CreateTaskRequest, bundle: string) => {
+    const path = restorePath(request.options);
+    if (path !== "" || !request.checkpoint) return path;
+    return unpackCheckpoint(content, namespace, request.checkpoint, bundle);
+  };
+
   return {
     async create(request, context) {
       const namespace = namespaceOf(context);
-      if (request.checkpoint) throw unimplemented("checkpoints: not implemented");
       const { containerId: id, rootfs, stdin, stdout, stderr, terminal } = request;
       const container = containers.getForTask(namespace, id);
       const name = container.runtime?.name ?? "";
@@ -66,16 +76,28 @@ export function tasksService(
         if (shim.has(namespace, id)) throw alreadyExists(`task ${id}: already exists`);
         return {
           containerId: id,
-          pid: await external.create({ request, namespace, runtime: name, config: bytes, options: given }),
+          pid: await external.create({
+            request,
+            namespace,
+            runtime: name,
+            config: bytes,
+            options: given,
+            checkpointIn: (bundle) => checkpointOf(namespace, request, bundle),
+          }),
         };
       }
       const bundle = makeBundle(shim.bundles, namespace, id, bytes);
       const spec = specIn(bytes);
       if (spec) shim.bundles.specs.set(bundle, spec);
       try {
+        const checkpoint = await checkpointOf(namespace, request, bundle).catch((error) => {
+          shim.bundles.remove(namespace, id);
+          throw error;
+        });
         const { pid } = await task(namespace).create({
           id,
           bundle,
+          checkpoint,
           rootfs,
           stdin,
           stdout,
@@ -167,8 +189,26 @@ export function tasksService(
       const { id, api } = running(context, request.containerId);
       return { processes: (await api.pids({ id })).processes };
     },
-    checkpoint() {
-      throw unimplemented("checkpoints: not implemented");
+    async checkpoint(request, context) {
+      const { id, api } = running(context, request.containerId);
+      const namespace = namespaceOf(context);
+      const { options } = request;
+      const save = (path: string) => api.checkpoint({ id, path, ...(options ? { options } : {}) });
+      const asked = askedImagePath(options);
+      if (asked !== "") {
+        await save(asked);
+        return {};
+      }
+      const directory = mkdtempSync(join(process.env["XDG_RUNTIME_DIR"] || tmpdir(), "ctrd-checkpoint"));
+      try {
+        await save(directory);
+        const { spec } = containers.get(namespace, id);
+        return {
+          descriptors: await keepCheckpoint(content, { namespace, lease: leaseOf(context) }, directory, spec),
+        };
+      } finally {
+        rmSync(directory, { recursive: true, force: true });
+      }
     },
     async update(request, context) {
       const { id, api } = running(context, request.containerId);

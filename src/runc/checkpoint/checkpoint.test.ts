@@ -9,6 +9,7 @@ import { parseLayout } from "../../sys/cgroup/index.ts";
 import { parseMountInfo } from "../../sys/mountinfo.ts";
 import { firstErrors } from "./criu.ts";
 import { boundDevices, externalMounts, maskedMounts } from "./external.ts";
+import { longMounts } from "./mounts.ts";
 import { cgroupRoots } from "./restore.ts";
 
 test("a request has CRIU's published field numbers", () => {
@@ -92,4 +93,11 @@ test("of CRIU's log the first errors are told, not what goes on after them", () 
     "Error (criu/files-reg.c:1790): Can't lookup mount=27 for fd=1 path=/out",
   ]);
   expect(firstErrors("")).toEqual([]);
+});
+
+test("mounts that CRIU cannot read are found by the length of their lines", () => {
+  const overlay = (path: string, layers: number) =>
+    `9 1 0:9 / ${path} rw - overlay overlay rw,${"lowerdir+=/a/layer,".repeat(layers)}workdir=/w`;
+  const text = [overlay("/few", 10), overlay("/many", 300), overlay("/many/inside", 300)].join("\n");
+  expect(longMounts(text)).toEqual(["/many/inside", "/many"]);
 });

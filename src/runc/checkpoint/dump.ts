@@ -11,6 +11,7 @@ import { readState, statusOf, stdioOf } from "../state-store.ts";
 import type { State } from "../types.ts";
 import { askCriu, findCriu, type Request, requireFeature } from "./criu.ts";
 import { boundDevices, externalMounts, externalNamespaces, maskedMounts } from "./external.ts";
+import { hideLongMounts, ownMountNamespace, refuseLongMounts } from "./mounts.ts";
 import type { CgroupsMode, CheckpointOptions, CriuOptions } from "./types.ts";
 
 /** runc's names of the files beside CRIU's images. */
@@ -22,7 +23,8 @@ export const emptyNamespaces = 0x40000000;
 
 /**
  * Saves a running container's processes as files of CRIU's (runc: checkpoint), and ends and removes it unless it is to go
- * on. When it fails the container goes on as before, and CRIU's log is where the images were to be.
+ * on. When it fails the container goes on as before, and CRIU's log is where the images were to be. For a process of its own,
+ * as restore is.
  */
 export function checkpoint(options: CheckpointOptions): Promise<void> {
   return span("runc", "checkpoint", () => dump(options), { id: options.id });
@@ -39,6 +41,8 @@ async function dump(options: CheckpointOptions): Promise<void> {
   if (options.preDump) await requireFeature(criu, "memTrack");
   if (options.lazyPages) await requireFeature(criu, "lazyPages");
 
+  refuseLongMounts(state.pid);
+  ownMountNamespace();
   using directories = openDirectories(options);
   const request: Request = {
     type: options.preDump ? RequestType.PRE_DUMP : RequestType.DUMP,
@@ -61,6 +65,7 @@ async function dump(options: CheckpointOptions): Promise<void> {
     writeFileSync(join(imagePath, descriptorsFile), JSON.stringify(state.descriptors ?? stdioOf(state.pid)), {
       mode: 0o600,
     });
+  hideLongMounts([state.rootfs]);
   await askCriu(criu, request, {
     log: directories.log(dumpLog),
     notified: ({ script }) => {

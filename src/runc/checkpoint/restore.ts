@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, readFileSync, readlinkSync, rmdirSync, statSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join, posix } from "node:path";
 import { RequestType } from "../../../proto/gen/criu/rpc_pb.ts";
 import { Cleanup } from "../../base/cleanup.ts";
@@ -7,8 +7,7 @@ import { span } from "../../base/trace.ts";
 import type { Spec } from "../../oci/runtime-spec.ts";
 import { cgroupLayout, writeControl } from "../../sys/cgroup/index.ts";
 import { sendDescriptor } from "../../sys/descriptors.ts";
-import { rawSyscall, syscall } from "../../sys/libc.ts";
-import { MS_BIND, MS_REC, MS_SLAVE } from "../../sys/mount-options.ts";
+import { rawSyscall } from "../../sys/libc.ts";
 import { O_CLOEXEC, O_CREAT } from "../../sys/open.ts";
 import { Rootfs } from "../../sys/rootfs/index.ts";
 import { parseJson, rootfsOf } from "../bundle.ts";
@@ -31,10 +30,10 @@ import {
   namespaceKey,
   nullDevice,
 } from "./external.ts";
+import { hideLongMounts, mountRoot, ownMountNamespace } from "./mounts.ts";
 import type { RestoreOptions } from "./types.ts";
 
 const restoreLog = "restore.log";
-const CLONE_NEWNS = 0x00020000;
 
 /**
  * Makes a container of a bundle whose processes are those of a checkpoint (runc: restore); it runs when this resolves, and its
@@ -74,7 +73,9 @@ async function restoreContainer(options: RestoreOptions): Promise<State> {
   undo.add("remove cgroups", cgroups.undo);
   const mounts = externalMounts(spec, bundle, rootfs, layout, cgroups.directories);
   makeMountPoints(rootfs, spec, mounts);
-  const place = ownMountPoint(join(directory, "criu-root"), rootfs);
+  ownMountNamespace();
+  hideLongMounts([rootfs, ...mounts.map(({ source }) => source)]);
+  const place = mountRoot(join(directory, "criu-root"), rootfs);
   undo.add("remove criu-root", place.remove);
   let state: State | undefined;
   undo.add("end what was restored", () => {
@@ -229,21 +230,6 @@ function addTimeNamespace(state: State): void {
   } catch {
     // A kernel without time namespaces.
   }
-}
-
-/** CRIU wants a root that is a mount. It is one in this thread's mount namespace only, and goes with it. */
-function ownMountPoint(path: string, rootfs: string): { path: string; remove: () => void } {
-  mkdirSync(path, { mode: 0o755 });
-  syscall("unshare", [CLONE_NEWNS], "mount namespace");
-  syscall("mount", [null, "/", null, MS_REC | MS_SLAVE, null], "/");
-  syscall("mount", [rootfs, path, null, MS_BIND | MS_REC, null], `${rootfs} at ${path}`);
-  return {
-    path,
-    remove() {
-      rawSyscall("umount2", path, 2 /* MNT_DETACH */);
-      rmdirSync(path);
-    },
-  };
 }
 
 /** What the mounts of the container need to be mounted on, as its creation makes it: a rootfs may be a new one. */

@@ -23,6 +23,7 @@ export function chooseRuntime(options: Any | undefined, rootOf: (asked: string) 
     systemdCgroup: chosen?.systemdCgroup ?? false,
     noPivotRoot: chosen?.noPivotRoot ?? false,
     noNewKeyring: chosen?.noNewKeyring ?? false,
+    ...(chosen?.criuPath ? { criu: chosen.criuPath } : {}),
   };
   const name = chosen?.binaryName ?? "";
   if (name === "") return choice;

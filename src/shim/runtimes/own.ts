@@ -96,6 +96,18 @@ export function ownRuntime(choice: RuntimeChoice, discard: (path: string) => voi
     async stats(id) {
       return packStats((await load()).stats(root, id));
     },
+    async checkpoint(request) {
+      const { checkpointByCommand } = await import("./checkpoint.ts");
+      const { ownCommand } = await import("./command.ts");
+      await checkpointByCommand(ownCommand(), choice, request);
+    },
+    async restore(request) {
+      const { restoreByCommand } = await import("./checkpoint.ts");
+      const { ownCommand } = await import("./command.ts");
+      const oom = request.monitor.oom ?? (await oomWatch(request.spec, request.id, choice.systemdCgroup));
+      const monitor = { ...request.monitor, ...(oom ? { oom } : {}) };
+      return restoreByCommand(ownCommand(), choice, { ...request, monitor });
+    },
   };
 }
 
