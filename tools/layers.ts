@@ -21,7 +21,17 @@ const table: Record<string, readonly string[]> = {
   containerd: ["store", "archive", "registry", "deb", "shim", "sys", "oci", "proto", "base"],
   engine: ["base"],
   build: ["containerd/client", "archive", "sys", "oci", "proto", "base"],
-  cri: ["containerd/client", "network", "monitor", "http", "sys", "oci", "proto", "base"],
+  cri: [
+    "containerd/client",
+    "archive/copy-tree",
+    "network",
+    "monitor",
+    "http",
+    "sys",
+    "oci",
+    "proto",
+    "base",
+  ],
   crio: [
     "cri/config",
     "cri/container",

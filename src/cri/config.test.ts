@@ -105,3 +105,20 @@ test("CDI's folders are the usual ones, given ones, or none", () => {
   expect(parse(`${cri}cdi_spec_dirs = ["/x"]`).config.cdiSpecDirs).toEqual(["/x"]);
   expect(parse(`${cri}enable_cdi = false`).config.cdiSpecDirs).toEqual([]);
 });
+
+test("a runtime has its own networks, and annotations that it is to see", () => {
+  const { config } = parse(`
+version = 2
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.other]
+  runtime_type = "io.containerd.other.v1"
+  cni_conf_dir = "/other/net.d"
+  pod_annotations = ["other.example/*"]
+  container_annotations = ["more"]
+`);
+  expect(config.runtimes["other"]).toEqual({
+    type: "io.containerd.other.v1",
+    cniConfDir: "/other/net.d",
+    podAnnotations: ["other.example/*"],
+    containerAnnotations: ["more"],
+  });
+});

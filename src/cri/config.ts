@@ -16,6 +16,11 @@ export interface RuntimeHandlerConfig {
   options?: Record<string, unknown>;
   snapshotter?: string;
   privilegedWithoutHostDevices?: boolean;
+  /** Where the networks of this runtime's pods are configured, when not with all others. */
+  cniConfDir?: string;
+  /** Patterns of annotations that go into specs: of the pod, into those of its containers as well. */
+  podAnnotations?: string[];
+  containerAnnotations?: string[];
 }
 
 export interface CriConfig {
@@ -56,11 +61,11 @@ export interface CriConfig {
   ignoreImageDefinedVolumes: boolean;
 }
 
-/** The runtime of a handler as a pod names it: empty is the default. */
 /** Containers of this runtime run in the machine of their pod: its process is there first, and its network before it. */
 export const runsInMachine = (runtime: RuntimeHandlerConfig | undefined): boolean =>
   runtime?.binaryName === "vm";
 
+/** The runtime of a handler as a pod names it: empty is the default. */
 export const runtimeNamed = (config: CriConfig, handler: string): RuntimeHandlerConfig | undefined =>
   config.runtimes[handler || config.defaultRuntime];
 
@@ -216,6 +221,9 @@ function runtimeOf(name: string, value: unknown): RuntimeHandlerConfig {
   const binaryName = text(options, "BinaryName");
   const root = text(options, "Root");
   const snapshotter = text(runtime, "snapshotter");
+  const confDir = text(runtime, "cni_conf_dir");
+  const podAnnotations = list(runtime, "pod_annotations");
+  const containerAnnotations = list(runtime, "container_annotations");
   const type = text(runtime, "runtime_type") || "io.containerd.runc.v2";
   // containerd 1.x gives other shims the path of a configuration in this way.
   const configPath = text(runtime, "runtime_config_path") ?? text(runtime, "ConfigPath");
@@ -227,6 +235,9 @@ function runtimeOf(name: string, value: unknown): RuntimeHandlerConfig {
     ...(root ? { root } : {}),
     ...(options["SystemdCgroup"] === true ? { systemdCgroup: true } : {}),
     ...(snapshotter ? { snapshotter } : {}),
+    ...(confDir ? { cniConfDir: confDir } : {}),
+    ...(podAnnotations.length > 0 ? { podAnnotations } : {}),
+    ...(containerAnnotations.length > 0 ? { containerAnnotations } : {}),
     ...(runtime["privileged_without_host_devices"] === true ? { privilegedWithoutHostDevices: true } : {}),
   };
 }

@@ -12,6 +12,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
@@ -25,7 +26,7 @@ import { ContainerState } from "../../proto/gen/runtime/v1/container_pb.ts";
 import { type ContainerEventResponse, ContainerEventType } from "../../proto/gen/runtime/v1/event_pb.ts";
 import { PodSandboxState } from "../../proto/gen/runtime/v1/sandbox_pb.ts";
 import { corten, run, until } from "../helpers/engine.ts";
-import { freePort } from "../helpers/images.ts";
+import { freePort, makeBusyboxRootfs, makeLayout } from "../helpers/images.ts";
 import { replayKubelet } from "./cri.kubelet.ts";
 import type { ServerName } from "./cri.servers.ts";
 import { type Pod, sh, World } from "./cri.world.ts";
@@ -183,6 +184,10 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
     const refused = await failure(runtime.runPodSandbox({ config: world.podConfig() }));
     assert.match(refused.message, /cni plugin not initialized/);
     const host = { namespaceOptions: { network: NamespaceMode.NODE, pid: NamespaceMode.CONTAINER } };
+    if (!world.server.docker) {
+      const named = world.pod({ hostname: "another", linux: { securityContext: host } });
+      assert.match((await failure(named)).message, /hostname "another" cannot be set/);
+    }
     const pod = await world.pod({ hostname: "", linux: { securityContext: host } });
     const id = await world.run(pod, forever);
     assert.equal(await world.exec(id, "readlink", "/proc/self/ns/net"), sh("readlink", "/proc/self/ns/net"));
@@ -535,6 +540,40 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
       sh("umount", "-R", shared);
       sh("umount", join(volume, "below"));
     }
+    assert.deepEqual(world.held(), []);
+  },
+
+  async "volumes that an image declares begin with what the image has in their place"(world) {
+    const rootfs = join(world.dir, "declared");
+    makeBusyboxRootfs(rootfs);
+    mkdirSync(join(rootfs, "data/below"), { recursive: true });
+    writeFileSync(join(rootfs, "data/below/file"), "of the image\n");
+    symlinkSync("below/file", join(rootfs, "data/link"));
+    sh("chown", "-R", "65534:65533", join(rootfs, "data"));
+    chmodSync(join(rootfs, "data"), 0o2750);
+    // Not to be followed out of the image.
+    symlinkSync("/etc", join(rootfs, "outside"));
+    writeFileSync(join(rootfs, "etc/of-the-image"), "yes");
+    // Docker refuses a volume whose path is not absolute; containerd takes it as below the root.
+    const odd = world.server.docker ? "/C:/odd" : "C:/odd";
+    makeLayout(join(world.dir, "layout"), rootfs, "1", {
+      Volumes: { "/data": {}, "/none": {}, [odd]: {}, "/outside": {} },
+    });
+    const image = `${world.registry.address}/declared:1`;
+    const layout = `oci:${join(world.dir, "layout")}:1`;
+    sh("skopeo", "copy", "--insecure-policy", "--dest-tls-verify=false", layout, `docker://${image}`);
+    await world.images.pullImage({ image: { image } });
+    const pod = await world.pod();
+    const id = await world.run(pod, forever, { image: { image } });
+    assert.equal(await world.exec(id, "stat", "-c", "%u:%g %a", "/data"), "65534:65533 2750\n");
+    assert.equal(await world.exec(id, "cat", "/data/link"), "of the image\n");
+    assert.equal(await world.exec(id, "ls", "/none"), "");
+    assert.equal(await world.exec(id, "cat", "/outside/of-the-image"), "yes");
+    assert.equal(await world.exec(id, "stat", "-c", "%F", "/C:/odd"), "directory\n");
+    await world.exec(id, "sh", "-c", "echo changed > /data/below/file");
+    const other = await world.run(pod, forever, { metadata: { name: "other" }, image: { image } });
+    assert.equal(await world.exec(other, "cat", "/data/below/file"), "of the image\n");
+    await world.runtime.removePodSandbox({ podSandboxId: pod.id });
     assert.deepEqual(world.held(), []);
   },
 

@@ -101,3 +101,23 @@ test("a plugin that a killed server has left is ended, with what it has started;
     await endPlugins("mine-too");
   }
 });
+
+test("a runtime's pods may have networks of their own directory, and annotations if a plugin wants them", async () => {
+  using at = world();
+  using other = world();
+  at.network([{ type: "one" }]);
+  writeFileSync(
+    join(other.dir, "20.conf"),
+    JSON.stringify({ name: "own", type: "one", capabilities: { "io.kubernetes.cri.pod-annotations": true } }),
+  );
+  const request = { args: {}, runtimeConfig: { "io.kubernetes.cri.pod-annotations": { a: "b" }, dns: {} } };
+  expect(at.cni.at(undefined)).toBe(at.cni);
+  expect(at.cni.at(at.dir)).toBe(at.cni);
+  expect(at.cni.plan(request)).toMatchObject({ list: { name: "n" }, runtimeConfig: {} });
+  const own = at.cni.at(other.dir);
+  expect(own).toBe(at.cni.at(other.dir));
+  const planned = own.plan(request);
+  expect(planned.list.name).toBe("own");
+  expect(planned.runtimeConfig).toEqual({ "io.kubernetes.cri.pod-annotations": { a: "b" } });
+  at.cni.close();
+});

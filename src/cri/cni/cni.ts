@@ -21,8 +21,20 @@ export class Cni {
   #problem = "no network config found";
   #stale = true;
 
+  /** By their directories: the networks of runtimes that have their own. */
+  readonly #others = new Map<string, Cni>();
+
   constructor(config: CriConfig["cni"]) {
     this.#config = config;
+  }
+
+  /** The networks of a runtime's pods: its own directory's, or these. */
+  at(confDir: string | undefined): Cni {
+    if (confDir === undefined || confDir === this.#config.confDir) return this;
+    const { binDirs } = this.#config;
+    const other = this.#others.get(confDir) ?? new Cni({ binDirs, confDir });
+    this.#others.set(confDir, other);
+    return other;
   }
 
   /** The network in effect; undefined with the reason in `problem`. */
@@ -89,7 +101,13 @@ export class Cni {
     const args = Object.entries(request.args)
       .map(([key, value]) => `${key}=${value}`)
       .join(";");
-    return { list, result: {}, args, runtimeConfig: request.runtimeConfig };
+    // What no plugin asks for need not be on record.
+    const runtimeConfig = Object.fromEntries(
+      Object.entries(request.runtimeConfig).filter(([name]) =>
+        list.plugins.some(({ capabilities }) => capabilities?.[name] === true),
+      ),
+    );
+    return { list, result: {}, args, runtimeConfig };
   }
 
   /** Adds a pod to the network; the result goes into `planned`. */
@@ -141,6 +159,7 @@ export class Cni {
 
   close(): void {
     this.#unwatch();
+    for (const other of this.#others.values()) other.close();
   }
 }
 

@@ -37,6 +37,7 @@ export function podNetworkRequest(config: PodSandboxConfig, id: string): PodNetw
           }
         : {}),
       ...(config.linux?.cgroupParent ? { cgroupPath: config.linux.cgroupParent } : {}),
+      "io.kubernetes.cri.pod-annotations": config.annotations,
     },
   };
 }

@@ -90,7 +90,7 @@ export async function createContainer(
       image.config.config?.User ?? "",
       accountsOf(image.chainId ?? image.id, mounts),
     );
-    const volumes = await volumesOf(context, making, container, image);
+    const volumes = await volumesOf(context, making, container, image, mounts);
     const plain = containerSpec({
       id,
       sandboxId: sandbox.record.id,

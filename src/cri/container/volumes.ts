@@ -1,10 +1,12 @@
 import { closeSync, mkdirSync, openSync, readlinkSync } from "node:fs";
-import { join } from "node:path";
+import { join, posix } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { Mount as CriMount } from "../../../proto/gen/runtime/v1/common_pb.ts";
-import { invalid } from "../../base/errors.ts";
+import { copyTree } from "../../archive/copy-tree.ts";
+import { CortenError, invalid } from "../../base/errors.ts";
 import type { Mount } from "../../oci/runtime-spec.ts";
-import { MNT_DETACH, mountAll, unmountAll } from "../../sys/mount.ts";
+import { MNT_DETACH, mountAll, openMounts, type Mount as SysMount, unmountAll } from "../../sys/mount.ts";
+import { O_DIRECTORY, O_PATH } from "../../sys/open.ts";
 import { openInRoot } from "../../sys/rootfs/index.ts";
 import type { Context } from "../context.ts";
 import type { CriImage, Making } from "../engine.ts";
@@ -13,12 +15,16 @@ import { idMappingsOf, linuxMappings, mapLayers, mappedPath } from "../sandbox/u
 import { bind, volumeMount } from "../spec/mounts.ts";
 import { containerDir } from "./paths.ts";
 
-/** The pod's volumes and the ones the image declares, as mounts of the spec. */
+const ENOENT = 2;
+const ENOTDIR = 20;
+
+/** The pod's volumes and the ones the image declares, as mounts of the spec. `layers` are the container's own files. */
 export async function volumesOf(
   context: Context,
   making: Making,
   container: Container,
   image: CriImage,
+  layers: readonly SysMount[],
 ): Promise<Mount[]> {
   const { config, record } = container;
   const mounts: Mount[] = [];
@@ -43,15 +49,37 @@ export async function volumesOf(
   }
   if (context.config.ignoreImageDefinedVolumes) return mounts;
   const taken = new Set(mounts.map(({ destination }) => destination));
-  for (const [index, path] of Object.keys(image.config.config?.Volumes ?? {}).entries()) {
+  for (const [index, volume] of Object.keys(image.config.config?.Volumes ?? {}).entries()) {
+    const path = posix.resolve("/", volume);
     if (taken.has(path)) continue;
+    taken.add(path);
     const source = join(containerDir(context, record.id).dir, "volumes", String(index));
     mkdirSync(source, { recursive: true, mode: 0o755 });
+    await fillVolume(layers, path, source);
     mounts.push(
       bind(user === undefined ? source : mappedPath(context, sandbox.record.id, user, source), path, true),
     );
   }
   return mounts;
+}
+
+/** Gives a volume that the image declares what the image has in its place: files, owner, mode. */
+async function fillVolume(layers: readonly SysMount[], path: string, to: string): Promise<void> {
+  const root = openMounts(layers);
+  try {
+    const fd = openInRoot(root, path, O_PATH | O_DIRECTORY);
+    if (fd === -ENOENT || fd === -ENOTDIR) return;
+    if (fd < 0)
+      throw new CortenError("unknown", `cannot open ${JSON.stringify(path)} of the image: errno ${-fd}`);
+    try {
+      // With the dot it is the directory itself whose attributes are copied.
+      await copyTree(`/proc/self/fd/${fd}/.`, to);
+    } finally {
+      closeSync(fd);
+    }
+  } finally {
+    closeSync(root);
+  }
 }
 
 /** An image as a volume: a read-only view of its files, mounted for this container. */
@@ -72,7 +100,6 @@ async function imageVolume(
   if (mount.imageSubPath === "") return root;
   const rootFd = openSync(root, "r");
   try {
-    const O_PATH = 0o10000000;
     const fd = openInRoot(rootFd, mount.imageSubPath, O_PATH);
     if (fd < 0) throw invalid(`image volume has no ${JSON.stringify(mount.imageSubPath)}`);
     try {

@@ -3,6 +3,7 @@ import type { LinuxNamespace, Spec } from "../../oci/runtime-spec.ts";
 import { runsInMachine, runtimeNamed } from "../config.ts";
 import type { Context } from "../context.ts";
 import type { Sandbox } from "../records.ts";
+import { passedAnnotations } from "../spec/annotations.ts";
 import { cgroupsPathOf, oomScoreAdjustment, resourcesOf } from "../spec/resources.ts";
 import { publishEvent } from "./events.ts";
 import { holderRoot } from "./holder.ts";
@@ -53,7 +54,11 @@ export async function startHolder(
           ]
         : []),
     ],
-    annotations: { "io.kubernetes.cri.container-type": "sandbox", "io.kubernetes.cri.sandbox-id": id },
+    annotations: {
+      ...passedAnnotations(config.annotations, handler.podAnnotations),
+      "io.kubernetes.cri.container-type": "sandbox",
+      "io.kubernetes.cri.sandbox-id": id,
+    },
     linux: {
       resources: {
         devices: [{ allow: false, access: "rwm" }],

@@ -63,6 +63,10 @@ export async function runSandbox(
   if (machine && options?.pid === NamespaceMode.NODE)
     throw unimplemented("--runtime vm: processes of the host cannot be seen from a machine");
   const hostNetwork = options?.network === NamespaceMode.NODE;
+  if (hostNetwork && config.hostname !== "" && config.hostname !== ownHostname())
+    throw invalid(
+      `a pod on the host's network has the host's name: hostname ${JSON.stringify(config.hostname)} cannot be set`,
+    );
   const id = randomBytes(32).toString("hex");
   const namespace = (name: string) => join(context.config.state, "namespaces", `${name}-${id}`);
   const record: SandboxRecord = {
@@ -161,7 +165,8 @@ async function addToNetwork(context: Context, sandbox: Sandbox): Promise<void> {
   const { net } = record.namespaces;
   if (net === undefined) return;
   try {
-    record.network = context.cni.plan(podNetworkRequest(config, record.id));
+    const { cniConfDir } = runtimeNamed(context.config, record.runtimeHandler)!;
+    record.network = context.cni.at(cniConfDir).plan(podNetworkRequest(config, record.id));
     context.records.saveSandbox(sandbox);
     await context.cni.add(record.network, record.id, net);
   } catch (error) {

@@ -6,6 +6,7 @@ import type { ImageConfig } from "../../oci/image-spec.ts";
 import type { LinuxIDMapping, LinuxNamespace, Mount, Spec } from "../../oci/runtime-spec.ts";
 import { cgroupLayout } from "../../sys/cgroup/index.ts";
 import type { RuntimeHandlerConfig } from "../config.ts";
+import { passedAnnotations } from "./annotations.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import { defaultDeviceRules, requestedDevices } from "./devices.ts";
 import { byDepth, defaultMounts } from "./mounts.ts";
@@ -45,7 +46,7 @@ export function containerSpec(input: ContainerSpecInput): Spec {
   const security = config.linux?.securityContext;
   const privileged = security?.privileged ?? false;
   if (privileged && !pod.linux?.securityContext?.privileged)
-    throw invalid("no privileged container allowed in sandbox");
+    throw invalid("failed to generate spec opts: no privileged container allowed in sandbox");
   const capabilities = capabilitiesOf({
     privileged,
     add: security?.capabilities?.addCapabilities ?? [],
@@ -172,8 +173,11 @@ function rootfsPropagation(mounts: readonly Mount[]): { rootfsPropagation?: stri
 }
 
 /** What tools that look at a spec (and some runtimes) know a pod's containers by. */
-function annotationsOf({ sandboxId, config, pod, imageName }: ContainerSpecInput): Record<string, string> {
+function annotationsOf(input: ContainerSpecInput): Record<string, string> {
+  const { sandboxId, config, pod, imageName, runtime } = input;
   return {
+    ...passedAnnotations(pod.annotations, runtime.podAnnotations),
+    ...passedAnnotations(config.annotations, runtime.containerAnnotations),
     "io.kubernetes.cri.container-type": "container",
     "io.kubernetes.cri.sandbox-id": sandboxId,
     "io.kubernetes.cri.sandbox-name": pod.metadata?.name ?? "",

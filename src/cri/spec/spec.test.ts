@@ -10,6 +10,7 @@ import { LinuxContainerSecurityContextSchema } from "../../../proto/gen/runtime/
 import { signalNumber } from "../container/stop.ts";
 import { holderBinary } from "../sandbox/holder.ts";
 import { pathFor } from "../stats/samples.ts";
+import { passedAnnotations } from "./annotations.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import { volumeMount } from "./mounts.ts";
 import { cgroupsPathOf, resourcesOf } from "./resources.ts";
@@ -97,4 +98,12 @@ test("the holder is a small ELF file for either machine", () => {
     // The signal set that the code refers to is the last thing in it.
     expect(file.readBigUInt64LE(file.length - 8)).toBe(1n << 16n);
   }
+});
+
+test("annotations are passed on by patterns whose stars end at a slash", () => {
+  const annotations = { "a.b/c": "1", "a.b/c/d": "2", axb: "3" };
+  expect(passedAnnotations(annotations)).toEqual({});
+  expect(passedAnnotations(annotations, ["a.b/*"])).toEqual({ "a.b/c": "1" });
+  expect(passedAnnotations(annotations, ["a?b", "a.*/c/*"])).toEqual({ "a.b/c/d": "2", axb: "3" });
+  expect(passedAnnotations(annotations, ["a.b"])).toEqual({});
 });

@@ -1,9 +1,9 @@
 import { closeSync, openSync } from "node:fs";
 import { basename, dirname } from "node:path";
-import { copyData, copyMetadata } from "../../archive/copy-file.ts";
-import { cString, displayName, openDirectoryAt, readDirectory } from "../../sys/directory.ts";
-import { rawSyscall, SyscallError } from "../../sys/libc.ts";
-import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK, type Stat, statAt, statFd } from "../../sys/stat.ts";
+import { cString, displayName, openDirectoryAt, readDirectory } from "../sys/directory.ts";
+import { rawSyscall, SyscallError } from "../sys/libc.ts";
+import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK, type Stat, statAt, statFd } from "../sys/stat.ts";
+import { copyData, copyMetadata } from "./copy-file.ts";
 
 /** After so many entries other work gets its turn. */
 const breath = 200;
