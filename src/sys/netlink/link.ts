@@ -35,6 +35,8 @@ const IFLA_STATS64 = 23;
 const IFLA_AF_SPEC = 26;
 const IFLA_NET_NS_FD = 28;
 const IFLA_EXT_MASK = 29;
+const IFLA_NUM_TX_QUEUES = 31;
+const IFLA_NUM_RX_QUEUES = 32;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
 const IFLA_INFO_SLAVE_KIND = 4;
@@ -104,6 +106,15 @@ export function addBridge(link: LinkSettings & { name: string }): NetlinkRequest
   };
 }
 
+/**
+ * The one queue each way that a veth has in use unless more are asked for. Said in so many words it is made with one; else
+ * with one for each processor, of which all but one are then put out of use, and that waits for two grace periods.
+ */
+function oneQueue(out: MessageWriter): void {
+  out.attributeU32(IFLA_NUM_TX_QUEUES, 1);
+  out.attributeU32(IFLA_NUM_RX_QUEUES, 1);
+}
+
 /** Both ends at once: the second may be made, named and brought up in another namespace by the same message. */
 export function addVeth(
   link: LinkSettings & { name: string },
@@ -116,12 +127,14 @@ export function addVeth(
     body(out) {
       linkHeader(out, 0, link.up);
       linkAttributes(out, link);
+      oneQueue(out);
       out.nest(IFLA_LINKINFO, () => {
         out.attributeString(IFLA_INFO_KIND, "veth");
         out.nest(IFLA_INFO_DATA, () =>
           out.nest(VETH_INFO_PEER, () => {
             linkHeader(out, 0, peer.up);
             linkAttributes(out, peer);
+            oneQueue(out);
           }),
         );
       });
