@@ -1,12 +1,13 @@
 /*
  * `containerd-shim-corten-v2`: the commands that containerd waits for, without a start of corten. `start` asks the shim
- * server where there is one, `delete` answers for a task that is gone already. Whatever is not that, or is odd in any way,
- * is corten's: it becomes corten, with the same arguments (docs/adr/0008-native-shim-commands.md). So nothing here may be
- * half done before it is known that all of it can be.
+ * server, and starts one where there is none; `delete` answers for a task that is gone already. Whatever is not that, or is
+ * odd in any way, is corten's: it becomes corten, with the same arguments (docs/adr/0008-native-shim-commands.md). So nothing
+ * here is half done that corten could not do again.
  */
 #include "base.h"
 #include <ctype.h>
 #include <libgen.h>
+#include <sys/file.h>
 #include <sys/time.h>
 #include <time.h>
 
@@ -24,9 +25,11 @@ static const volatile struct {
 struct call {
 	const char *namespace, *id, *address, *publish_binary, *bundle;
 	const char *action;
+	bool debug;
 };
 
 struct place {
+	char state[PATH_MAX]; /* containerd's state directory: of place_of() only */
 	char directory[PATH_MAX];
 	char socket[PATH_MAX];
 };
@@ -65,8 +68,10 @@ static bool parse(char **argv, struct call *c) {
 			c->action = *argv;
 			return argv[1] == NULL;
 		}
-		/* Of the server, which is corten's to start. */
-		if (strcmp(*argv, "-debug") == 0) continue;
+		if (strcmp(*argv, "-debug") == 0) {
+			c->debug = true;
+			continue;
+		}
 		size_t i = 0;
 		while (i < sizeof flags / sizeof *flags && strcmp(*argv, flags[i].flag) != 0) i++;
 		if (i == sizeof flags / sizeof *flags || !*++argv) return false;
@@ -111,10 +116,9 @@ static bool place_at(struct place *p, const char *directory) {
 
 /* placeOf() of src/shim/v2/place.ts: the state directory is three above the bundle, the build is told by corten's file. */
 static bool place_of(struct place *p, const char *bundle) {
-	char state[PATH_MAX], directory[PATH_MAX], text[128], build[17], far[17];
+	char directory[PATH_MAX], text[128], build[17], far[17], *state = p->state;
 	struct stat st;
-	if (*bundle != '/' || strlen(bundle) >= sizeof state || stat(corten, &st) < 0) return false;
-	strcpy(state, bundle);
+	if (*bundle != '/' || !print(state, "%s", bundle) || stat(corten, &st) < 0) return false;
 	for (int i = 0; i < 3; i++) {
 		char *slash = strrchr(state, '/');
 		if (slash == state) return false;
@@ -218,6 +222,67 @@ static bool ask(const struct place *p, const char *question, struct answer *a) {
 	return sscanf(line, "{\"pid\":%d,\"version\":%d}", &a->pid, &a->version) == 2;
 }
 
+/* Waits for the lock of a place. The last server takes the file along: it must still be the one that was opened. */
+static int lock_place(const struct place *p) {
+	char above[PATH_MAX], lock[PATH_MAX];
+	strcpy(above, p->directory);
+	if (!print(lock, "%s/lock", p->directory)) return -ENAMETOOLONG;
+	dirname(above);
+	for (int i = 0; i < 1000; i++) {
+		if ((mkdir(above, 0700) < 0 || mkdir(p->directory, 0700) < 0) && errno != EEXIST && errno != ENOENT) return -errno;
+		int fd = open(lock, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+		if (fd < 0 && errno == ENOENT) continue;
+		TRY(sys(fd));
+		struct stat ours, now;
+		int r;
+		while ((r = (int)sys(flock(fd, LOCK_EX))) == -EINTR) continue;
+		if (r == 0 && fstat(fd, &ours) == 0 && stat(lock, &now) == 0 && ours.st_ino == now.st_ino) return fd;
+		close(fd);
+		TRY(r);
+	}
+	return -ENOENT;
+}
+
+/* In the new process: the server, as launch.ts starts it. */
+static int serve(const struct place *p, const struct call *c, bool asks, int out, int log) {
+	const char *argv[12] = {NAME}, **next = argv + 1;
+	if (c->debug) *next++ = "-debug";
+	if (asks) {
+		*next++ = "-publish-binary";
+		*next++ = c->publish_binary;
+	}
+	*next++ = "-socket";
+	*next++ = p->socket;
+	*next++ = "-bundle";
+	*next++ = p->state;
+	*next++ = "serve";
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	setsid();
+	if (null < 0 || chdir("/") < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(log, 2) < 0) return 1;
+	execv(corten, (char **)argv);
+	return 1;
+}
+
+/* One at a time for a place: who comes second finds the first one's server. False: corten is to say why. */
+static bool start_server(const struct place *p, const struct call *c, bool asks, const char *question, struct answer *a) {
+	auto_fd lock = lock_place(p);
+	if (lock < 0) return false;
+	if (ask(p, question, a)) return true;
+	char path[PATH_MAX];
+	int ready[2];
+	unlink(p->socket);
+	if (!print(path, "%s/log", p->directory)) return false;
+	auto_fd log = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	if (log < 0 || pipe2(ready, O_CLOEXEC) < 0) return false;
+	pid_t child = fork();
+	if (child == 0) _exit(serve(p, c, asks, ready[1], log));
+	close(ready[1]);
+	char one;
+	ssize_t n = child < 0 ? -1 : read(ready[0], &one, 1);
+	close(ready[0]);
+	return n == 1 && ask(p, question, a);
+}
+
 static const char *variable(const char *name, const char *without) {
 	const char *value = getenv(name);
 	return value ? value : without;
@@ -229,16 +294,19 @@ static int start(const struct call *c) {
 	const char *ttrpc = variable("TTRPC_ADDRESS", ""), *grpc = variable("GRPC_ADDRESS", c->address);
 	if (!is_identifier(c->namespace) || !*c->id || !getcwd(bundle, sizeof bundle)) return -1;
 	if (!is_plain(ttrpc) || !is_plain(grpc) || !is_plain(c->publish_binary) || !is_plain(bundle)) return -1;
+	bool asks = getenv("MAX_SHIM_VERSION") != NULL;
 	int n = snprintf(question, sizeof question,
 		"{\"namespace\":\"%s\",\"callback\":{\"ttrpcAddress\":\"%s\",\"grpcAddress\":\"%s\",\"publishBinary\":\"%s\"},"
 		"\"asksVersion\":%s}\n",
-		c->namespace, ttrpc, grpc, c->publish_binary, getenv("MAX_SHIM_VERSION") ? "true" : "false");
+		c->namespace, ttrpc, grpc, c->publish_binary, asks ? "true" : "false");
 	if (n < 0 || n >= (int)sizeof question) return -1;
 	struct place p;
 	struct answer a;
 	int group = group_place(bundle, &p);
 	if (group < 0) return -1;
-	if (!(group > 0 && ask(&p, question, &a)) && !(place_of(&p, bundle) && ask(&p, question, &a))) return -1;
+	if (!(group > 0 && ask(&p, question, &a)) &&
+		!(place_of(&p, bundle) && (ask(&p, question, &a) || start_server(&p, c, asks, question, &a))))
+		return -1;
 	if (!namespace_socket(&p, c->namespace, socket)) return -1;
 	snprintf(text, sizeof text, "%d", a.pid);
 	if (!replace_file("shim.pid", text)) return -1;

@@ -4,7 +4,7 @@ import { AnySchema } from "@bufbuild/protobuf/wkt";
 import { OptionsSchema } from "../../proto/gen/containerd/runc/v1/oci_pb.ts";
 import { OptionsSchema as RuntimeOptions } from "../../proto/gen/runtimeoptions/v1/api_pb.ts";
 import { timestampOf } from "./events.ts";
-import { packStats } from "./stats.ts";
+import { packMetrics } from "./metrics.ts";
 import { packOptions, packRuntimeOptions, packSpec, unpackAny, unpackSpec } from "./typeurl.ts";
 
 test("messages are packed under their bare name, and read with any prefix", () => {
@@ -51,8 +51,8 @@ test("unlimited counters fit into 64 bits, in both messages", () => {
     blockIo: { serviceBytes: [], serviced: [] },
     hugetlb: {},
   };
-  expect(packStats(stats, false).typeUrl).toBe("io.containerd.cgroups.v1.Metrics");
-  expect(packStats(stats, true).typeUrl).toBe("io.containerd.cgroups.v2.Metrics");
+  expect(packMetrics(stats, false).typeUrl).toBe("io.containerd.cgroups.v1.Metrics");
+  expect(packMetrics(stats, true).typeUrl).toBe("io.containerd.cgroups.v2.Metrics");
 });
 
 test("a shim's options out of a configuration are typed as its runtime has them", () => {

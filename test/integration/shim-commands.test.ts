@@ -102,41 +102,78 @@ whole("start", () => {
     ["beside the bundles", {}, "default"],
     ["elsewhere when its path is too long", { deep: "long/".repeat(18) }, "default"],
     ["for a namespace that is too long for a socket", {}, "n".repeat(76)],
-  ])(
-    "finds the server that the executable has started, %s",
-    async (_, options, namespace) => {
-      const bundle = makeBundle("x", options);
-      const first = await call(programs.corten, bundle, "start", { namespace });
-      expect(first).toMatchObject({ code: 0, stderr: "" });
-      const { address, pid } = written(bundle);
-      expect(first.stdout).toBe(address);
-      for (const [program, before] of [
-        [programs.native, natively],
-        [programs.sanitized, []],
-      ] as const) {
-        rmSync(join(bundle.path, "address"));
-        writeFileSync(join(bundle.path, "shim.pid"), "longer than a pid");
-        expect(await call(program, bundle, "start", { namespace, before: [...before] })).toEqual(first);
-        expect(written(bundle)).toEqual({ address, pid });
-      }
-      await letGo(address);
-    },
-    60_000,
-  );
+  ])("finds the server that the executable has started, %s", async (_, options, namespace) => {
+    const bundle = makeBundle("x", options);
+    const first = await call(programs.corten, bundle, "start", { namespace });
+    expect(first).toMatchObject({ code: 0, stderr: "" });
+    const { address, pid } = written(bundle);
+    expect(first.stdout).toBe(address);
+    for (const [program, before] of [
+      [programs.native, natively],
+      [programs.sanitized, []],
+    ] as const) {
+      rmSync(join(bundle.path, "address"));
+      writeFileSync(join(bundle.path, "shim.pid"), "longer than a pid");
+      expect(await call(program, bundle, "start", { namespace, before: [...before] })).toEqual(first);
+      expect(written(bundle)).toEqual({ address, pid });
+    }
+    await letGo(address);
+  });
 
-  test("has the executable start a server when there is none, with the same end", async () => {
+  test.each(["native", "sanitized"] as const)("starts a server where there is none (%s)", async (kind) => {
     const bundle = makeBundle("x");
-    const first = await call(programs.native, bundle, "start");
+    const first = await call(programs[kind], bundle, "start");
     expect(first).toMatchObject({ code: 0, stderr: "" });
     const { address, pid } = written(bundle);
     expect(await call(programs.corten, bundle, "start")).toEqual(first);
     expect(written(bundle)).toEqual({ address, pid });
     process.kill(pid, 9);
     await until("its end", () => !existsSync(`/proc/${pid}`) || readState(pid) === "Z");
-    expect(await call(programs.native, bundle, "start")).toEqual(first);
+    expect(await call(programs[kind], bundle, "start")).toEqual(first);
     expect(written(bundle).pid).not.toBe(pid);
+    const names = readdirSync(dirname(address.slice("unix://".length))).sort();
+    expect(names).toEqual(["lock", "log", "n-default", "pid", "s"]);
     await letGo(address);
-  }, 60_000);
+  });
+
+  test("of many at once makes one server", async () => {
+    const { state } = makeBundle("x");
+    const kinds = ["native", "corten", "native", "sanitized", "native", "native"] as const;
+    const bundles = kinds.map((_, index) => makeBundle(`x${index}`, { state }));
+    const outcomes = await Promise.all(
+      kinds.map((kind, index) => call(programs[kind], bundles[index]!, "start")),
+    );
+    for (const outcome of outcomes) expect(outcome).toEqual(outcomes[0]!);
+    expect(outcomes[0]).toMatchObject({ code: 0, stderr: "" });
+    expect(new Set(bundles.map((bundle) => written(bundle).pid)).size).toBe(1);
+    await letGo(written(bundles[0]!).address);
+  });
+
+  test.each(["native", "sanitized"] as const)(
+    "leaves a server that fails to the executable (%s)",
+    async (kind) => {
+      const bundle = makeBundle("x");
+      const script = join(bundle.state, "corten");
+      writeFileSync(
+        script,
+        '#!/bin/sh\ncase "$*" in *serve) echo "broken: $*" >&2; exit 1;; esac\necho "then $*"\n',
+      );
+      chmodSync(script, 0o755);
+      const broken = join(bundle.state, name);
+      writeFileSync(broken, withPath(readFileSync(programs[kind]), script), { mode: 0o755 });
+      const outcome = await call(broken, bundle, "start");
+      expect(outcome).toMatchObject({
+        code: 0,
+        stdout: expect.stringMatching(/^then -namespace default .* start\n$/),
+      });
+      const place = join(bundle.state, "corten-shim");
+      const log = readFileSync(join(place, readdirSync(place)[0]!, "log"), "utf8");
+      expect(log).toBe(
+        `broken: -socket ${join(place, readdirSync(place)[0]!, "s")} -bundle ${bundle.state} serve\n`,
+      );
+      expect(readdirSync(bundle.path)).toEqual(["config.json"]);
+    },
+  );
 
   test("prints the third form for a containerd of version 2, and asks its program only once", async () => {
     const bundle = makeBundle("x");
@@ -158,7 +195,7 @@ whole("start", () => {
     expect((await call(programs.native, bundle, "start", { publish })).stdout).toBe(address);
     expect(readFileSync(asked, "utf8")).toBe("\n");
     await letGo(address);
-  }, 60_000);
+  });
 
   test("goes to the server of the container's pod, whichever that is", async () => {
     const pod = makeBundle("pod");
@@ -212,7 +249,7 @@ whole("start", () => {
     } finally {
       control.stop(true);
     }
-  }, 60_000);
+  });
 
   test("fails with the same words", async () => {
     const bundle = makeBundle("x");
@@ -236,7 +273,7 @@ whole("start", () => {
       }
     }
     expect(readdirSync(bundle.path)).toEqual([]);
-  }, 60_000);
+  });
 });
 
 const readState = (pid: number) => /\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, "utf8"))?.[1];

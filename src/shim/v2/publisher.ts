@@ -52,9 +52,15 @@ export class Publisher {
     });
     if (this.#queue.length >= queueLimit) this.#queue.shift();
     this.#queue.push({ request, until: Date.now() + keepMilliseconds });
-    this.#working ??= this.#work().finally(() => {
+    this.#working ??= this.#later().finally(() => {
       this.#working = undefined;
     });
+  }
+
+  /** After the answer to the call that this event is of: containerd's client waits for that one. */
+  async #later(): Promise<void> {
+    await new Promise((done) => setImmediate(done));
+    await this.#work();
   }
 
   /** When nothing waits any more. */
