@@ -307,6 +307,11 @@ export interface BuildServices {
   spec(step: StepSpec): Spec;
   /** Runtime of RUN steps; default `io.containerd.runc.v2`. */
   readonly runtime?: { name: string; options?: unknown };
+  /**
+   * The runtime is a part of this process and knows `base/hidden-environment.ts`. Otherwise secrets' variables are in the
+   * step's spec while it runs.
+   */
+  readonly hidesEnvironment?: boolean;
   /** Cgroup that RUN steps are made in. */
   readonly cgroupParent: string;
   /** Steps at once; default the number of processors, at least 2. */

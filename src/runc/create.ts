@@ -2,6 +2,7 @@ import { chmodSync, chownSync, closeSync, constants, openSync, renameSync, write
 import { dirname, join } from "node:path";
 import { Cleanup } from "../base/cleanup.ts";
 import { CortenError, invalid, messageOf } from "../base/errors.ts";
+import { hiddenEnvironment } from "../base/hidden-environment.ts";
 import { span } from "../base/trace.ts";
 import type { LaunchedProcess } from "../monitor/index.ts";
 import type { Spec } from "../oci/runtime-spec.ts";
@@ -88,7 +89,11 @@ async function createContainer(options: CreateOptions): Promise<State> {
         cgroups: cgroups.directories,
         descriptors,
         env: spec.process
-          ? environmentOf(spec.process, () => containerPasswd(spec, rootfs), options.listenFds ?? 0)
+          ? environmentOf(
+              withHidden(spec.process, id),
+              () => containerPasswd(spec, rootfs),
+              options.listenFds ?? 0,
+            )
           : [],
         ...(filter && { filter }),
         ...(cgroups.unit && { systemdUnit: cgroups.unit.name }),
@@ -150,6 +155,12 @@ export function stateOf(
     startTime: processStat(pid)?.startTime ?? "",
     namespaces: namespacePaths(spec, pid),
   };
+}
+
+/** What stays in memory is in the plan only: the state has the spec as it was given. */
+function withHidden(process: NonNullable<Spec["process"]>, id: string): NonNullable<Spec["process"]> {
+  const hidden = hiddenEnvironment(id);
+  return hidden.length === 0 ? process : { ...process, env: [...(process.env ?? []), ...hidden] };
 }
 
 function killQuietly(pid: number): void {

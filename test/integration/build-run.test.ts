@@ -1,9 +1,18 @@
 /** RUN steps by our own command: what they see, what stays of them in a layer, and what stays of them on the machine. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout } from "bun:test";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { corten, type Engine, run, startEngine } from "../helpers/engine.ts";
+import { corten, type Engine, run, startEngine, until } from "../helpers/engine.ts";
 import { requires } from "../helpers/requires.ts";
 
 setDefaultTimeout(120_000);
@@ -162,5 +171,55 @@ describe("RUN", () => {
     expect(engine.log()).not.toContain("very-secret-word");
     expect(readdirSync(join(engine.root, "run/build"))).toEqual([]);
     expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(`${engine.root}/run/build`);
+  });
+
+  test("has its secrets in no file of the daemon's, while it runs and afterwards", async () => {
+    const words = { variable: `variable-${process.pid}-word`, file: `file-${process.pid}-word` };
+    const directory = context(
+      `RUN --mount=type=cache,target=/gate --mount=type=secret,id=v,env=TOKEN --mount=type=secret,id=f,target=/token echo "$TOKEN" | wc -c; cat /token | wc -c; touch /gate/begun; until [ -e /gate/go ]; do sleep 0.05; done\n`,
+    );
+    writeFileSync(join(scratch, "token"), words.file);
+    const building = run(
+      [
+        ...[
+          ...corten,
+          "-H",
+          engine.host,
+          "build",
+          "--progress=plain",
+          "-t",
+          "secretive",
+          "--provenance=mode=max",
+        ],
+        ...["--secret", "id=v,env=WORD", "--secret", `id=f,src=${join(scratch, "token")}`, directory],
+      ],
+      { env: { WORD: words.variable }, timeout: 110_000 },
+    );
+    /** Files of the daemon's own file system that have one of them; the step's own tmpfs is not part of it. */
+    const found = async () => {
+      const patterns = Object.values(words).flatMap((word) => ["-e", word]);
+      const grep = ["grep", "-lF", ...patterns, "{}", "+"];
+      return (await run(["find", engine.root, "-xdev", "-type", "f", "-exec", ...grep])).stdout;
+    };
+    const mounts = join(engine.root, "lib/build/mounts");
+    const gate = await until(
+      "the step's first lines",
+      () =>
+        (existsSync(mounts) ? readdirSync(mounts) : [])
+          .map((name) => join(mounts, name))
+          .find((path) => existsSync(join(path, "begun"))),
+      60,
+    );
+    try {
+      expect(await found()).toBe("");
+    } finally {
+      writeFileSync(join(gate, "go"), "");
+    }
+    const built = await building;
+    expect(built.code).toBe(0);
+    // Both were there, with the line's end that echo adds.
+    expect(printed(built.stderr)).toBe(`${words.variable.length + 1}\n${words.file.length}`);
+    expect(await found()).toBe("");
+    expect(engine.log()).not.toContain("-word");
   });
 });

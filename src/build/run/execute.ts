@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { resolveUser } from "../../base/accounts.ts";
 import { Cleanup } from "../../base/cleanup.ts";
 import { invalid } from "../../base/errors.ts";
+import { hideEnvironment } from "../../base/hidden-environment.ts";
 import { span } from "../../base/trace.ts";
 import { digestOf, type RunOperation } from "../graph.ts";
 import type { BuildSandbox, Execution, Executor, Result } from "../types.ts";
@@ -48,10 +49,13 @@ async function execute(operation: RunOperation, execution: Execution): Promise<R
   const prepared = await prepareMounts(operation, execution, { directory, held });
   const sandbox = await opening;
   signal.throwIfAborted();
+  const hides = services.hidesEnvironment === true;
+  using _hidden = hideEnvironment(id, hides ? prepared.secretEnv : []);
+  const shownSecrets = hides ? [] : prepared.secretEnv;
   const step = {
     id,
     args: operation.args,
-    env: [...operation.env, ...(operation.proxyEnv ?? []), ...prepared.env],
+    env: [...operation.env, ...(operation.proxyEnv ?? []), ...prepared.env, ...shownSecrets],
     cwd: operation.cwd,
     user: { uid: 0, gid: 0, additionalGids: [] as number[] },
     hostname: operation.hostname ?? defaultHostname,

@@ -18,8 +18,10 @@ type Kind<K extends RunMount["type"]> = Extract<RunMount, { type: K }>;
 
 export interface PreparedMounts {
   mounts: StepMount[];
-  /** Of secrets, and the agent's socket. */
+  /** The agent's socket. */
   env: string[];
+  /** Of secrets. */
+  secretEnv: string[];
 }
 
 /** Where a step's mounts are prepared; what is added to `held` goes away when the step ends. */
@@ -33,7 +35,7 @@ export async function prepareMounts(
   execution: Execution,
   place: Place,
 ): Promise<PreparedMounts> {
-  const out: PreparedMounts = { mounts: [], env: [] };
+  const out: PreparedMounts = { mounts: [], env: [], secretEnv: [] };
   const caches = await takeCaches(operation, execution, place);
   for (const [index, mount] of operation.mounts.entries()) {
     const at = { ...place, name: String(index) };
@@ -171,7 +173,7 @@ async function addSecret(
     if (mount.required) throw notFound(`secret ${mount.id}: not found`);
     return;
   }
-  if (mount.env !== undefined) out.env.push(`${mount.env}=${new TextDecoder().decode(value)}`);
+  if (mount.env !== undefined) out.secretEnv.push(`${mount.env}=${new TextDecoder().decode(value)}`);
   if (mount.target === undefined) return;
   const source = join(secretDirectory(directory, held), name);
   writeFileSync(source, value, { mode: 0o600 });

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Builder } from "../../build/builder.ts";
 import type { Uploads } from "../../build/context/index.ts";
 import type { BuildServices } from "../../build/types.ts";
+import type { DaemonConfig } from "../config.ts";
 import { runtimeOf } from "../container/start.ts";
 import type { Daemon } from "../daemon.ts";
 import type { BuildNetworks } from "./network.ts";
@@ -70,6 +71,7 @@ export class Builds {
       stdio: buildStdio(daemon),
       spec: (step) => stepSpec(daemon, step),
       runtime: runtimeOf(daemon, daemon.config.defaultRuntime),
+      hidesEnvironment: daemon.inProcess && isOwn(daemon.config.runtimes[daemon.config.defaultRuntime]),
       cgroupParent: daemon.config.cgroupParent,
     };
     return Builder.open(services);
@@ -80,3 +82,7 @@ export class Builds {
     await this.#network?.close();
   }
 }
+
+/** The runtime that is a part of this program. */
+const isOwn = (runtime: DaemonConfig["runtimes"][string] | undefined): boolean =>
+  runtime !== undefined && runtime.path === undefined && runtime.type === undefined;
