@@ -195,6 +195,52 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
     assert.deepEqual(world.held(), []);
   },
 
+  async "a pod whose network neither comes nor goes stays on record until it can be removed"(world) {
+    const { runtime } = world;
+    // dockershim has Docker's container for a record.
+    if (world.server.docker) return;
+    const broken = join(world.dir, "broken");
+    const plugin = join(world.dir, "plugin");
+    writeFileSync(
+      plugin,
+      `#!/bin/sh
+cat > /dev/null
+if [ -e ${broken} ]; then echo '{"cniVersion":"1.0.0","code":100,"msg":"broken on purpose"}'; exit 1; fi
+[ "$CNI_COMMAND" = DEL ] || echo '{"cniVersion":"1.0.0","ips":[{"address":"10.99.0.2/24"}]}'
+`,
+    );
+    chmodSync(plugin, 0o755);
+    // In this scenario's own mount namespace.
+    sh("mount", "--bind", plugin, "/usr/lib/cni/sbr");
+    try {
+      writeFileSync(broken, "");
+      const network = { cniVersion: "1.0.0", name: "broken", plugins: [{ type: "sbr" }] };
+      writeFileSync(join(world.confDir, "05-broken.conflist"), JSON.stringify(network));
+      let refused: ConnectError | undefined;
+      await until("the new network", async () => {
+        const answer = await runtime.runPodSandbox({ config: world.podConfig() }).catch(ConnectError.from);
+        if (answer instanceof ConnectError) refused = answer;
+        else await runtime.removePodSandbox({ podSandboxId: answer.podSandboxId });
+        return refused;
+      });
+      assert.match(refused!.message, /broken on purpose/);
+      const { items } = await runtime.listPodSandbox({});
+      assert.deepEqual(
+        items.map(({ state }) => state),
+        [PodSandboxState.SANDBOX_NOTREADY],
+      );
+      const podSandboxId = items[0]!.id;
+      assert.match((await failure(runtime.stopPodSandbox({ podSandboxId }))).message, /broken on purpose/);
+      rmSync(broken);
+      await runtime.stopPodSandbox({ podSandboxId });
+      await runtime.removePodSandbox({ podSandboxId });
+      assert.deepEqual((await runtime.listPodSandbox({})).items, []);
+    } finally {
+      sh("umount", "/usr/lib/cni/sbr");
+    }
+    assert.deepEqual(world.held(), []);
+  },
+
   async "containers of a pod share network, IPC and, when asked, processes"(world) {
     await world.pull();
     const namespaces = (id: string) =>

@@ -30,7 +30,7 @@ import { startHolder, watchHolder } from "./holder-task.ts";
 import { createUtsAndIpc } from "./namespaces.ts";
 import { filesOf } from "./paths.ts";
 import { resolvConf } from "./resolv-conf.ts";
-import { releaseSandbox } from "./stop.ts";
+import { abandonSandbox } from "./stop.ts";
 import { idMappingsOf } from "./user-namespace.ts";
 
 /** A metadata's text: what makes two pods the same. */
@@ -89,8 +89,7 @@ export async function runSandbox(
   await using undo = new Cleanup();
   // On record before the first thing is made: a server killed from here on finds all of it.
   records.saveSandbox(sandbox);
-  undo.add("forget the sandbox", () => records.dropSandbox(id));
-  undo.add("release the sandbox", () => releaseSandbox(context, sandbox));
+  undo.add("take the sandbox away", () => abandonSandbox(context, sandbox));
   if (!mappings) span("cri", "make namespaces", () => makeNamespaces(record));
   makeFiles(context, sandbox);
   if (config.logDirectory !== "") mkdirSync(config.logDirectory, { recursive: true, mode: 0o755 });
@@ -103,7 +102,7 @@ export async function runSandbox(
   } else if (machine) {
     await addition();
     await holder();
-  } else await Promise.all([addition(), record.holder ? holder() : undefined]);
+  } else await bothOrNone(addition(), record.holder ? holder() : undefined);
   record.state = "ready";
   records.saveSandbox(sandbox);
   undo.release();
@@ -111,6 +110,11 @@ export async function runSandbox(
   publishEvent(context, id, id, ContainerEventType.CONTAINER_CREATED_EVENT);
   publishEvent(context, id, id, ContainerEventType.CONTAINER_STARTED_EVENT);
   return id;
+}
+
+/** Waits for both before the first failure is thrown: nothing may still be on its way when it is undone. */
+async function bothOrNone(...work: Array<Promise<unknown> | undefined>): Promise<void> {
+  for (const result of await Promise.allSettled(work)) if (result.status === "rejected") throw result.reason;
 }
 
 function makeNamespaces({ namespaces }: SandboxRecord): void {

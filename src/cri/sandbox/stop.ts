@@ -69,11 +69,28 @@ export async function removeSandbox(context: Context, sandbox: Sandbox): Promise
   });
 }
 
+/**
+ * Takes a pod that could not be made away. What of it cannot be given back now (a network's plugin that fails) keeps it on
+ * record, not ready: kubelet will stop and remove it.
+ */
+export async function abandonSandbox(context: Context, sandbox: Sandbox): Promise<void> {
+  const { record } = sandbox;
+  try {
+    await releaseSandbox(context, sandbox);
+  } catch (error) {
+    log.warn("a pod that could not be made stays until it is removed", {
+      id: record.id,
+      error: messageOf(error),
+    });
+    record.state = "notready";
+    context.records.saveSandbox(sandbox);
+    return;
+  }
+  context.records.dropSandbox(record.id);
+}
+
 /** For a start that finds a pod half made. */
 export async function discardSandbox(context: Context, sandbox: Sandbox): Promise<void> {
   if (sandbox.record.network) await endPlugins(sandbox.record.id);
-  await releaseSandbox(context, sandbox).catch((error) =>
-    log.warn("something of a pod is left", { id: sandbox.record.id, error: messageOf(error) }),
-  );
-  context.records.dropSandbox(sandbox.record.id);
+  await abandonSandbox(context, sandbox);
 }
