@@ -64,6 +64,43 @@ const build = (host: string, argv: string[], options: Options = {}): Promise<Out
   run([...corten, "-H", host, "build", ...argv], options);
 
 conform(
+  "a local output with mode=delete is all that is left, also after a build that fails before it",
+  async () => {
+    const directory = context("mirrored", {
+      Dockerfile: "FROM scratch\nCOPY new /d/new\nCOPY new /top\n",
+      new: "new",
+    });
+    const out = join(scratch, "mirrored-out");
+    mkdirSync(join(out, "d/old"), { recursive: true });
+    writeFileSync(join(out, "d/old/file"), "old");
+    writeFileSync(join(out, "top"), "old");
+    symlinkSync(scratch, join(out, "link"));
+    const before = statSync(out).ino;
+    const flags = ["-o", `type=local,dest=${out},mode=delete`];
+    const refused = await build(engine.host, [...flags, directory]);
+    expect(refused.stderr).toContain("requires --allow=buildx.local.delete");
+    writeFileSync(join(directory, "Dockerfile.bad"), "FROM scratch\nCOPY nothing /\n");
+    const allowed = [...flags, "--allow", "buildx.local.delete"];
+    const failed = await build(engine.host, [...allowed, "-f", join(directory, "Dockerfile.bad"), directory]);
+    expect(failed.code).toBe(1);
+    expect(readdirSync(out).sort()).toEqual(["d", "link", "top"]);
+    for (const argv of [
+      [...allowed, directory],
+      ["-o", "type=local,dest=mirrored-out,mode=delete", directory],
+    ]) {
+      writeFileSync(join(out, "stale"), "stale");
+      const built = await build(engine.host, argv, { cwd: scratch });
+      expect(`${built.code} ${built.stderr}`).toMatch(/^0 /);
+      expect(readdirSync(out).sort()).toEqual(["d", "top"]);
+      expect(readdirSync(join(out, "d"))).toEqual(["new"]);
+      expect(readFileSync(join(out, "top"), "utf8")).toBe("new");
+    }
+    expect(statSync(out).ino).toBe(before);
+    expect(existsSync(directory)).toBe(true);
+  },
+);
+
+conform(
   "a directory, a tar and a Dockerfile go to a daemon that cannot see them; results come back",
   async () => {
     const directory = context("far", {

@@ -428,6 +428,27 @@ test("local output follows no link out of its directory, and belongs to whoever 
   expect(statement.predicate.buildDefinition.externalParameters.request.args).toEqual({});
 });
 
+test("local output with mode=delete leaves nothing else there, through no link, and keeps directories' times", async () => {
+  const directory = join(scratch, "mirror");
+  const outside = join(scratch, "mirror-outside");
+  for (const path of [outside, join(directory, "etc/old"), join(directory, "gone")])
+    mkdirSync(path, { recursive: true });
+  writeFileSync(join(outside, "kept"), "kept");
+  writeFileSync(join(directory, "etc/old/file"), "old");
+  symlinkSync(outside, join(directory, "link"));
+  symlinkSync(outside, join(directory, "etc/link"));
+  const plain = join(scratch, "mirror-plain");
+  await exported(two, [{ type: "local", attributes: {}, directory: plain }]);
+  await exported(two, [{ type: "local", attributes: { mode: "delete" }, directory }]);
+  const listed = async (at: string) =>
+    (await run(["find", at, "-mindepth", "1", "-printf", "%P %y %m %T@\\n"])).stdout.split("\n").sort();
+  expect(await listed(directory)).toEqual(await listed(plain));
+  expect(readdirSync(outside)).toEqual(["kept"]);
+  const wrong = [{ type: "local" as const, attributes: { mode: "x" }, directory }];
+  const said = await exported(two, wrong).then(() => "nothing", messageOf);
+  expect(said).toContain('invalid local exporter mode "x"');
+});
+
 test("several platforms get a directory each; without the split a path may come once", async () => {
   const directory = join(scratch, "platforms");
   const other = await world.layer([], (at) => writeFileSync(join(at, "only-arm"), "x"));
@@ -440,6 +461,11 @@ test("several platforms get a directory each; without the split a path may come 
       exportResult(layout, requestOf([{ type: "local", attributes, directory: at }]), world.context(client)),
     );
   await go(input, {}, directory);
+  expect(readdirSync(directory).sort()).toEqual(["linux_amd64", "linux_arm64"]);
+  expect(readdirSync(join(directory, "linux_arm64"))).toEqual(["only-arm"]);
+  mkdirSync(join(directory, "linux_arm64/old"));
+  mkdirSync(join(directory, "linux_s390x"));
+  await go(input, { mode: "delete" }, directory);
   expect(readdirSync(directory).sort()).toEqual(["linux_amd64", "linux_arm64"]);
   expect(readdirSync(join(directory, "linux_arm64"))).toEqual(["only-arm"]);
   await go(input, { "platform-split": "false" }, join(scratch, "merged"));

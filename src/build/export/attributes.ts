@@ -19,6 +19,15 @@ export function flag(attributes: Attributes, key: string, fallback: boolean): bo
   return value;
 }
 
+/** `mode` of a local output: files are added to what is there, or what is not of the result goes. */
+export function isMirror(attributes: Attributes): boolean {
+  const text = attributes["mode"] ?? "";
+  const mode = text.trim().toLowerCase();
+  if (mode !== "" && mode !== "copy" && mode !== "delete")
+    throw invalid(`invalid local exporter mode ${JSON.stringify(text)}`);
+  return mode === "delete";
+}
+
 export interface LayerFormat extends CompressionChoice {
   /** Also layers that are compressed in another way already. */
   force: boolean;

@@ -1,7 +1,7 @@
 /** Writes trees into a directory of this host. It is held by a descriptor, and no link in it is ever followed. */
 import { mkdirSync, openSync } from "node:fs";
 import { copyData, writeFully } from "../../archive/copy-file.ts";
-import { cString, displayName, openDirectoryAt, removeTreeAt } from "../../sys/directory.ts";
+import { cString, displayName, openDirectoryAt, readDirectory, removeTreeAt } from "../../sys/directory.ts";
 import { rawSyscall, SyscallError, syscall } from "../../sys/libc.ts";
 import { O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } from "../../sys/open.ts";
 import { setTimesAt } from "../../sys/rootfs/index.ts";
@@ -25,6 +25,8 @@ export interface LocalOptions {
   signal: AbortSignal;
   epoch?: number;
   exclusive: boolean;
+  /** mode=delete: what was there before and is not of the result is removed, once all of that is written. */
+  mirror: boolean;
   /** Who owns all of it, as with buildx: whoever asked, not who is named in the image. */
   owner: { uid: number; gid: number };
 }
@@ -34,12 +36,16 @@ const EEXIST = -17;
 
 /**
  * Adds files to what is there, as buildx does: a file or link of the same name is replaced, a directory is filled. Modes
- * and times are the image's.
+ * and times are the image's. With `mirror` nothing else stays.
  */
 export class LocalWriter implements RootfsWriter {
   readonly #options: LocalOptions;
   readonly #root: number;
   readonly #written = new Set<string>();
+  /** Paths from the root of all that was written, to mirror it. */
+  readonly #kept = new Set<string>();
+  #folder = "";
+  readonly #folders: string[] = [];
   /** The platform's directory. */
   #base: number;
   #links = new Map<string, { parents: string[]; name: string }>();
@@ -68,7 +74,11 @@ export class LocalWriter implements RootfsWriter {
     this.#links = new Map();
     if (this.#base !== this.#root) rawSyscall("close", this.#base);
     this.#base = this.#root;
+    this.#folder = "";
     if (folder === "") return;
+    this.#kept.add(folder);
+    this.#folders.push(folder);
+    this.#folder = `${folder}/`;
     this.#base = this.#directory(this.#root, folder);
     this.#own(this.#root, folder, 0o755);
   }
@@ -84,6 +94,7 @@ export class LocalWriter implements RootfsWriter {
   }
 
   async file(name: string, data: Uint8Array): Promise<void> {
+    this.#kept.add(this.#folder + name);
     removeTreeAt(this.#base, name);
     const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
     const fd = syscall("openat", [this.#base, cString(name), flags, 0o600], displayName(name));
@@ -95,10 +106,28 @@ export class LocalWriter implements RootfsWriter {
     this.#own(this.#base, name, 0o644);
   }
 
-  async end(): Promise<void> {}
+  async end(): Promise<void> {
+    this.#removeOthers(this.#root, "");
+    for (const folder of this.#folders) {
+      const fd = openDirectoryAt(this.#root, folder);
+      try {
+        this.#removeOthers(fd, `${folder}/`);
+      } finally {
+        rawSyscall("close", fd);
+      }
+    }
+  }
+
+  /** With `mirror`: what is in a directory without being of the result. */
+  #removeOthers(dirFd: number, prefix: string): void {
+    if (!this.#options.mirror) return;
+    for (const { name } of readDirectory(dirFd))
+      if (!this.#kept.has(prefix + name)) removeTreeAt(dirFd, name);
+  }
 
   #enter({ dirFd, name, path, stat }: TreeEntry): void {
     const into = this.#stack.at(-1)!;
+    this.#kept.add(this.#folder + path);
     const type = stat.mode & S_IFMT;
     if (type === S_IFDIR) {
       this.#stack.push(this.#directory(into, name));
@@ -122,8 +151,11 @@ export class LocalWriter implements RootfsWriter {
     this.#attributes(dirFd, into, name, stat);
   }
 
-  #leave({ dirFd, name, stat }: TreeEntry): void {
-    rawSyscall("close", this.#stack.pop()!);
+  #leave({ dirFd, name, path, stat }: TreeEntry): void {
+    const fd = this.#stack.pop()!;
+    // Before the directory's times are set.
+    this.#removeOthers(fd, `${this.#folder}${path}/`);
+    rawSyscall("close", fd);
     this.#attributes(dirFd, this.#stack.at(-1)!, name, stat);
   }
 

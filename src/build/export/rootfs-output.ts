@@ -1,8 +1,8 @@
 /** `type=tar` and `type=local`: the files of the result, below a directory per platform when there are several. */
-import { invalid, unimplemented } from "../../base/errors.ts";
+import { invalid } from "../../base/errors.ts";
 import type { Layer } from "../types.ts";
 import { attestationFiles } from "./attestations.ts";
-import { flag } from "./attributes.ts";
+import { flag, isMirror } from "./attributes.ts";
 import { type OutputJob, platformFolder } from "./export-result.ts";
 import { LocalWriter } from "./local-writer.ts";
 import { TarWriter } from "./tar-writer.ts";
@@ -20,10 +20,6 @@ export interface RootfsWriter {
 export async function exportRootfs(job: OutputJob): Promise<void> {
   const { context, input, output, report, request } = job;
   const split = flag(output.attributes, "platform-split", input.targets.length > 1);
-  if ((output.attributes["mode"] ?? "copy") !== "copy")
-    throw unimplemented(
-      `mode=${output.attributes["mode"]} of output local is not supported: files are only added`,
-    );
   const writer = writerOf(job, !split && input.targets.length > 1);
   try {
     for (const { target, result } of input.targets) {
@@ -49,6 +45,7 @@ function writerOf(job: OutputJob, exclusive: boolean): RootfsWriter {
   if (output.type === "local" && output.directory !== undefined)
     return new LocalWriter(output.directory, {
       ...options,
+      mirror: isMirror(output.attributes),
       owner: output.owner ?? { uid: process.getuid!(), gid: process.getgid!() },
     });
   if (!output.write) throw invalid(`output type ${output.type} needs a destination (dest=…)`);

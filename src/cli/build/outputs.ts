@@ -1,5 +1,6 @@
 /** `--output`, `--push`, `--load` and `--annotation`: where results go, as buildx reads it. */
-import { statSync } from "node:fs";
+import { realpathSync, statSync } from "node:fs";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import type { BuildOutput } from "../../engine/types.ts";
 import { parsePlatform } from "../../oci/platform.ts";
 import type { Cli } from "../cli.ts";
@@ -7,13 +8,15 @@ import { parseBool } from "../flags/flag.ts";
 import { goQuote } from "../format/quote.ts";
 import { fieldsOrFail, flagProblem, pairsOf } from "./csv.ts";
 import type { BuildValues } from "./flags.ts";
-import { directoryPlace, filePlace, type Place, stdoutPlace } from "./places.ts";
+import { directoryPlace, filePlace, mirrorPlace, type Place, stdoutPlace } from "./places.ts";
 
 export interface Output {
   type: BuildOutput["type"];
   attributes: Record<string, string>;
   /** Absent: the daemon keeps the result. */
   place?: () => Promise<Place>;
+  /** The directory of which nothing else is to stay. */
+  mirrors?: string;
 }
 
 interface Entry {
@@ -38,6 +41,12 @@ export function outputsOf(cli: Cli, values: BuildValues): Output[] {
   }
   if (values.load && !outputs.some(({ type, place }) => type === "docker" && !place))
     outputs.push({ type: "docker", attributes: {} });
+  if (!values.allow.includes(allowDelete))
+    for (const { mirrors } of outputs)
+      if (mirrors !== undefined && !isBelowHere(mirrors))
+        throw flagProblem(
+          `local output mode=delete for destination ${goQuote(mirrors)} requires --allow=${allowDelete}`,
+        );
   const annotations = annotationsOf(values.annotation);
   // Without an output the result is an image of the daemon's, which is what is annotated.
   if (outputs.length === 0 && Object.keys(annotations).length > 0)
@@ -114,6 +123,8 @@ function outputOf(cli: Cli, { type, destination, attributes }: Entry, use: { std
   const isDirectory = known === "local" || (archive && isFalse(attributes["tar"]));
   if (isDirectory) {
     checkDirectory(known, destination);
+    if (known === "local" && isMirror(attributes["mode"]))
+      return { type: known, attributes, place: () => mirrorPlace(destination), mirrors: destination };
     // An oci or docker layout as a directory: what would be in the archive, unpacked.
     const sent = archive ? { ...attributes, tar: "true" } : attributes;
     return { type: known, attributes: sent, place: () => directoryPlace(destination) };
@@ -129,6 +140,31 @@ function outputOf(cli: Cli, { type, destination, attributes }: Entry, use: { std
     throw flagProblem(`dest file is required for ${known} exporter. refusing to write to console`);
   use.stdout = true;
   return { type: known, attributes, place: async () => stdoutPlace(cli) };
+}
+
+/** What says that a local output may remove files anywhere; the daemon is not told. */
+export const allowDelete = "buildx.local.delete";
+
+function isMirror(text = ""): boolean {
+  const mode = text.trim().toLowerCase();
+  if (mode !== "" && mode !== "copy" && mode !== "delete")
+    throw flagProblem(`invalid local exporter mode ${goQuote(text)}`);
+  return mode === "delete";
+}
+
+/** True for directories below the working directory, wherever links lead; files there may be removed without a word. */
+function isBelowHere(path: string): boolean {
+  const way = relative(realpathSync("."), realPart(resolve(path)));
+  return way !== "" && way !== ".." && !way.startsWith("../");
+}
+
+/** Links of the part that is there are followed. */
+function realPart(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return join(realPart(dirname(path)), basename(path));
+  }
 }
 
 function isFalse(text: string | undefined): boolean {

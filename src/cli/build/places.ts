@@ -1,7 +1,7 @@
 /** Who writes an output on this side: a file, a directory, or stdout. */
 import { realpathSync, statSync } from "node:fs";
-import { mkdir, open, rename, rm } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { mkdir, open, readdir, rename, rm, rmdir } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
 import type { Cli } from "../cli.ts";
 import { StatusError } from "../errors.ts";
 
@@ -83,6 +83,31 @@ export async function directoryPlace(path: string): Promise<Place> {
     abandon: async () => {
       tar.kill();
       await tar.exited;
+    },
+  };
+}
+
+/**
+ * A directory that will have only what comes (`mode=delete`). It is unpacked inside of it first, so that a build that fails
+ * removes nothing; then the old entries go and the new ones take their names.
+ */
+export async function mirrorPlace(path: string): Promise<Place> {
+  const part = join(path, `.${process.pid}.part`);
+  await rm(part, { recursive: true, force: true });
+  const unpacked = await directoryPlace(part);
+  return {
+    write: unpacked.write,
+    end: async () => {
+      await unpacked.end();
+      const fresh = basename(part);
+      for (const name of await readdir(path))
+        if (name !== fresh) await rm(join(path, name), { recursive: true, force: true });
+      for (const name of await readdir(part)) await rename(join(part, name), join(path, name));
+      await rmdir(part);
+    },
+    abandon: async () => {
+      await unpacked.abandon();
+      await rm(part, { recursive: true, force: true });
     },
   };
 }

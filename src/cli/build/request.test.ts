@@ -90,6 +90,15 @@ describe("texts for what is wrong", () => {
     [["-o", "type=local"], "dest is required for local exporter"],
     [["-o", "type=local,dest=-"], "dest cannot be stdout for local exporter"],
     [["-o", "type=local,dest=%/secret"], "destination directory %/secret is a file"],
+    [["-o", "type=local,dest=x,mode=move"], 'invalid local exporter mode "move"'],
+    [
+      ["-o", "type=local,dest=%/x,mode=delete"],
+      'local output mode=delete for destination "%/x" requires --allow=buildx.local.delete',
+    ],
+    [
+      ["-o", "type=local,dest=.,mode=Delete"],
+      'local output mode=delete for destination "." requires --allow=buildx.local.delete',
+    ],
     [["-o", "type=tar,dest=%/other"], "destination file %/other is a directory"],
     [["-o", "-", "-o", "type=oci"], "multiple outputs configured to write to stdout"],
     [
@@ -275,6 +284,11 @@ test("outputs in all forms", () => {
   expect(shape()).toEqual([]);
   expect(shape("-o", "%/new")).toEqual([["local", {}, true]]);
   expect(shape("-o", "-")).toEqual([["tar", {}, true]]);
+  const deleting = ["-o", "type=local,dest=%/new,mode=delete"];
+  expect(shape(...deleting, "--allow", "buildx.local.delete")).toEqual([["local", { mode: "delete" }, true]]);
+  expect(shape("-o", "type=local,dest=below/here,mode=delete")).toEqual([
+    ["local", { mode: "delete" }, true],
+  ]);
   expect(shape("-o", "type=oci,tar=false,dest=%/new")).toEqual([["oci", { tar: "true" }, true]]);
   expect(shape("-o", "type=docker")).toEqual([["docker", {}, false]]);
   expect(shape("-o", "type=registry", "-t", "x")).toEqual([["image", { push: "true" }, false]]);

@@ -17,7 +17,7 @@ import { callOf } from "./call.ts";
 import { type BuildSource, describeDirectory, isRemote } from "./context.ts";
 import { buildProblem, fieldsOrFail, flagProblem, pairsOf } from "./csv.ts";
 import type { BuildValues } from "./flags.ts";
-import type { Output } from "./outputs.ts";
+import { allowDelete, type Output } from "./outputs.ts";
 import { secretsOf } from "./secrets.ts";
 
 /** Reads secrets and looks at directories; `daemonName` chooses the proxies of the configuration file; `ssh` has the agents' sockets. */
@@ -206,7 +206,7 @@ const entitlements = ["network.host", "security.insecure", "device"];
 
 /** `--network host` says that it is allowed. */
 function entitlementsOf(list: readonly string[], network: string): string[] {
-  const given = list.filter((one) => one !== "" && one !== "buildx.local.delete");
+  const given = list.filter((one) => one !== "" && one !== allowDelete);
   for (const one of given)
     if (!entitlements.includes(one.startsWith("device=") ? "device" : one))
       throw buildProblem(`unknown entitlement ${one}`);

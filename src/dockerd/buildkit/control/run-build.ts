@@ -2,6 +2,7 @@
 import { CortenError, invalid, messageOf, unimplemented } from "../../../base/errors.ts";
 import { log } from "../../../base/log.ts";
 import { combinedContexts } from "../../../build/context/index.ts";
+import { isMirror } from "../../../build/export/attributes.ts";
 import { digestOf } from "../../../build/graph.ts";
 import type { Progress } from "../../../build/progress.ts";
 import type { BuildRequest, BuildResult, CacheSpec, Contexts, OutputSpec } from "../../../build/types.ts";
@@ -159,7 +160,7 @@ class Outputs {
   readonly #signal: AbortSignal;
   readonly #undo: Array<() => unknown>;
   readonly #files: FileSender[] = [];
-  readonly #directories: { index: number; path: string }[] = [];
+  readonly #directories: { index: number; path: string; mirror: boolean }[] = [];
 
   constructor(
     session: Session,
@@ -202,11 +203,9 @@ class Outputs {
       case "cacheonly":
         return { type: "cacheonly", attributes };
       case "local": {
-        if ((Attrs["mode"] ?? "copy") !== "copy")
-          throw unimplemented(`mode=${Attrs["mode"]} of output local is not supported: files are only added`);
         const place = (await this.#buildkit.mirrors()).take(undefined);
         this.#undo.push(() => place.release());
-        this.#directories.push({ index, path: place.directory });
+        this.#directories.push({ index, path: place.directory, mirror: isMirror(Attrs) });
         return { type: "local", attributes, directory: place.directory };
       }
       case "oci":
@@ -229,7 +228,7 @@ class Outputs {
   /** After the build: the rest of what goes to the client. */
   async finish(progress: Progress): Promise<void> {
     for (const file of this.#files) await file.end();
-    for (const { index, path } of this.#directories) {
+    for (const { index, path, mirror } of this.#directories) {
       const step = {
         digest: digestOf([this.#input.ref, "send", index]),
         inputs: [],
@@ -252,7 +251,7 @@ class Outputs {
       let told = 0;
       let sent = 0;
       try {
-        await sendDirectory(this.#session, index, path, this.#signal, (bytes) => {
+        await sendDirectory(this.#session, { index, mirror }, path, this.#signal, (bytes) => {
           sent = bytes;
           if (performance.now() - told < 100) return;
           told = performance.now();

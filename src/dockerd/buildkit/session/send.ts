@@ -10,17 +10,19 @@ import type { RawCall } from "../grpc/client.ts";
 import { toGoMode } from "./modes.ts";
 import type { Session } from "./sessions.ts";
 
-/** Which of the build's outputs a call is for, and that we can tell platforms apart. */
-const exporterMetadata = (index: number) => ({
+/** Which of the build's outputs a call is for. `mirror` says that all platforms come in this call: only then may the client
+ * remove what does not come. */
+const exporterMetadata = (index: number, mirror: boolean) => ({
   "buildkit-attachable-exporter-id": [String(index)],
+  ...(mirror ? { "buildkit-exporter-multi-platform": ["1"] } : {}),
 });
 
 const piece = 1 << 20;
 
-function begin(session: Session, index: number, signal: AbortSignal): RawCall {
+function begin(session: Session, index: number, signal: AbortSignal, mirror = false): RawCall {
   if (!session.supports(FileSend.method.diffCopy))
     throw new CortenError("unimplemented", "the client takes no files");
-  return session.client.open(FileSend.method.diffCopy, exporterMetadata(index), signal);
+  return session.client.open(FileSend.method.diffCopy, exporterMetadata(index, mirror), signal);
 }
 
 /** A file at the client: nothing is begun before the first byte. */
@@ -70,15 +72,15 @@ async function drain(call: RawCall): Promise<void> {
   for await (const _ of call.messages());
 }
 
-/** Sends the files of a directory of ours; they are the client's user's over there. */
+/** Sends the files of a directory of ours, to an output (whose `mirror` is mode=delete); they are the client's user's over there. */
 export async function sendDirectory(
   session: Session,
-  index: number,
+  { index, mirror }: { index: number; mirror: boolean },
   directory: string,
   signal: AbortSignal,
   progress: (bytes: number) => void,
 ): Promise<void> {
-  const call = begin(session, index, signal);
+  const call = begin(session, index, signal, mirror);
   const turns = new Turns(signal);
   let bytes = 0;
   let sending: Promise<void> = Promise.resolve();
