@@ -28,6 +28,8 @@ export interface DaemonConfig {
   init: boolean;
   initPath?: string;
   cgroupParent: string;
+  /** Who makes containers' cgroups: the runtime, or systemd when it is asked. */
+  cgroupDriver: "cgroupfs" | "systemd";
   dns: string[];
   dnsSearch: string[];
   dnsOptions: string[];
@@ -78,6 +80,7 @@ export function defaultConfig(): DaemonConfig {
     labels: [],
     init: false,
     cgroupParent: "",
+    cgroupDriver: "cgroupfs",
     dns: [],
     dnsSearch: [],
     dnsOptions: [],

@@ -61,7 +61,7 @@ export interface TestCri extends AsyncDisposable {
 
 let networks = 0;
 
-/** `more` is added to config.toml. */
+/** `more` is added to config.toml, is a drop-in of crio's configuration, or flags of the dockerd below dockershim. */
 export async function startCri(kind: CriKind, more = ""): Promise<TestCri> {
   const root = mkdtempSync(join(tmpdir(), "corten-cri-"));
   const registry = await startTestRegistry();
@@ -175,6 +175,11 @@ plugin_dirs = ["/usr/lib/cni"]
     "--config-dir",
     join(root, "crio.d"),
   ];
+  if (crio && more !== "") {
+    mkdirSync(join(root, "crio.d"));
+    writeFileSync(join(root, "crio.d/10-test.conf"), more);
+  }
+  if (docker) dockerd.push(...more.split(" ").filter(Boolean));
   const launch = async (argv: string[], listening: string): Promise<ChildProcess> => {
     const started = spawn(argv[0]!, argv.slice(1), { stdio: ["ignore", "pipe", "pipe"] });
     const collect = (text: string) => {

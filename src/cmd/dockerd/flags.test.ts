@@ -78,6 +78,23 @@ test("what is wrong is named", () => {
   expect(() => settings("--config-file", file)).toThrow("don't match any configuration option: nosuch");
 });
 
+test("native.cgroupdriver chooses who makes cgroups, by flag and by daemon.json", () => {
+  const driver = (...argv: string[]) => settings(...argv).config.cgroupDriver;
+  expect(driver("--exec-opt", "native.cgroupdriver=systemd")).toBe("systemd");
+  expect(driver("--exec-opt", "Native.CgroupDriver=cgroupfs", "--exec-opt", "other=1")).toBe("cgroupfs");
+  const file = join(directory, "daemon.json");
+  writeFileSync(file, '{"exec-opts":["native.cgroupdriver=systemd"]}');
+  expect(driver("--config-file", file)).toBe("systemd");
+  expect(() => driver("--exec-opt", "native.cgroupdriver=other")).toThrow(
+    "native.cgroupdriver option other not supported",
+  );
+  const systemd = ["--exec-opt", "native.cgroupdriver=systemd", "--cgroup-parent"];
+  expect(settings(...systemd, "a.slice").config.cgroupParent).toBe("a.slice");
+  expect(() => settings(...systemd, "/docker")).toThrow(
+    'cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"',
+  );
+});
+
 test("a pid file is taken from the dead and refused by the living", () => {
   const path = join(directory, "pid");
   writeFileSync(path, "4194304999");

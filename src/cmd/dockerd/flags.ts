@@ -5,11 +5,13 @@ import { invalid, messageOf } from "../../base/errors.ts";
 import { type Level, levelsByName } from "../../base/log.ts";
 import {
   builtinRuntime,
+  checkCgroupParent,
   type DaemonConfig,
   defaultConfig,
   type RuntimeConfig,
   type TlsFiles,
 } from "../../dockerd/index.ts";
+import { cgroupLayout } from "../../sys/cgroup/index.ts";
 
 /** What the command line and daemon.json come to. */
 export interface Settings {
@@ -36,6 +38,7 @@ const options = {
   dns: { type: "string", multiple: true },
   "dns-opt": { type: "string", multiple: true },
   "dns-search": { type: "string", multiple: true },
+  "exec-opt": { type: "string", multiple: true },
   "exec-root": { type: "string" },
   group: { type: "string", short: "G" },
   help: { type: "boolean", short: "h" },
@@ -85,6 +88,8 @@ export const usage = `Usage: dockerd [OPTIONS]
   --tlsverify, --tlscacert FILE, --tlscert FILE, --tlskey FILE
                             TLS on tcp hosts, for clients with a certificate by that authority (default files: ca.pem,
                             cert.pem, key.pem in DOCKER_CERT_PATH or ~/.docker); --tlsverify=false lets in everybody
+  --exec-opt native.cgroupdriver=systemd|cgroupfs
+                            who makes containers' cgroups (default: systemd on cgroup v2 where it runs, else cgroupfs)
   --init, --init-path, --cgroup-parent, --seccomp-profile, --no-new-privileges, --mtu
   -v, --version, -h, --help
 
@@ -158,6 +163,7 @@ const plurals: Record<string, string> = {
   "dns-opts": "dns-opt",
   "dns-searches": "dns-search",
   "default-ulimits": "default-ulimit",
+  "exec-opts": "exec-opt",
 };
 
 function runtimeFlags(value: unknown): string[] {
@@ -220,6 +226,8 @@ export function settingsOf(flags: Values): Settings {
   config.init = Boolean(all["init"]);
   if (text("init-path") !== undefined) config.initPath = text("init-path")!;
   config.cgroupParent = text("cgroup-parent") ?? "";
+  config.cgroupDriver = cgroupDriverOf(list("exec-opt"));
+  checkCgroupParent(config.cgroupDriver, config.cgroupParent);
   config.dns = list("dns");
   config.dnsSearch = list("dns-search");
   config.dnsOptions = list("dns-opt");
@@ -242,6 +250,16 @@ export function settingsOf(flags: Values): Settings {
     ...(text("bip") === undefined ? {} : { bip: text("bip")! }),
     ...(mtu === undefined || mtu === "0" ? {} : { mtu: Number(mtu) }),
   };
+}
+
+/** Options of other names are passed over, as Docker does. */
+function cgroupDriverOf(execOptions: readonly string[]): DaemonConfig["cgroupDriver"] {
+  const options = pairs(execOptions.map((option) => option.replace(/^[^=]*/, (name) => name.toLowerCase())));
+  const asked = options["native.cgroupdriver"] ?? "";
+  if (asked === "systemd" || asked === "cgroupfs") return asked;
+  if (asked !== "") throw invalid(`native.cgroupdriver option ${asked} not supported`);
+  const systemd = process.geteuid?.() === 0 && existsSync("/run/systemd/system");
+  return systemd && cgroupLayout().mode === "v2" ? "systemd" : "cgroupfs";
 }
 
 const pairs = (entries: readonly string[]) =>

@@ -51,6 +51,7 @@ export function stepSpec(daemon: Daemon, step: StepSpec): Spec {
     security,
     seccomp: seccompFor(security, capabilities, step.insecure),
     cgroupParent: step.cgroupParent,
+    cgroupDriver: daemon.config.cgroupDriver,
     defaultUlimits: daemon.config.defaultUlimits,
     facts: daemon.facts,
   });

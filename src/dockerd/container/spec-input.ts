@@ -83,6 +83,7 @@ export function specOf(daemon: Daemon, record: ContainerRecord, context: SpecCon
     seccomp: seccompOf(daemon, record, security),
     ...(initPath === undefined ? {} : { initPath }),
     cgroupParent: daemon.config.cgroupParent,
+    cgroupDriver: daemon.config.cgroupDriver,
     defaultUlimits: daemon.config.defaultUlimits,
     facts: daemon.facts,
   });

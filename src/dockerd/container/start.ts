@@ -231,9 +231,12 @@ export function runtimeOf(daemon: Daemon, name: string) {
     return { name: runtime.type, ...(options ? { options } : {}) };
   }
   if (!runtime && name.startsWith("io.containerd.")) return { name };
+  const systemdCgroup = daemon.config.cgroupDriver === "systemd";
   return {
     name: "io.containerd.runc.v2",
-    ...(runtime?.path === undefined ? {} : { options: packOptions({ binaryName: runtime.path }) }),
+    ...(runtime?.path === undefined && !systemdCgroup
+      ? {}
+      : { options: packOptions({ binaryName: runtime?.path ?? "", systemdCgroup }) }),
   };
 }
 

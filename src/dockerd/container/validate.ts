@@ -2,7 +2,7 @@ import { posix } from "node:path";
 import { invalid, notFound } from "../../base/errors.ts";
 import type { ContainerConfig, HealthConfig, HostConfig, RestartPolicy } from "../../engine/types.ts";
 import type { DaemonConfig } from "../config.ts";
-import type { HostFacts } from "../spec/build.ts";
+import { checkCgroupParent, type HostFacts } from "../spec/build.ts";
 import { normalizeCapability } from "../spec/capabilities.ts";
 import { parseDeviceRule } from "../spec/devices.ts";
 import { rlimitsOf } from "../spec/resources.ts";
@@ -78,6 +78,7 @@ export function validateHost(
   for (const rule of host.DeviceCgroupRules ?? []) parseDeviceRule(rule);
   rlimitsOf(host.Ulimits, {});
   validateModes(host);
+  checkCgroupParent(daemon.cgroupDriver, host.CgroupParent);
   validateResources(host, warnings, kernel);
   parseSecurityOptions(host.SecurityOpt ?? [], { noNewPrivileges: false });
   for (const name of Object.keys(host.Sysctls ?? {}))

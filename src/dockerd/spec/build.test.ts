@@ -84,6 +84,7 @@ function specFor(request: CreateContainerRequest): Spec {
     seccomp: undefined,
     ...(host.Init ? { initPath: "/usr/bin/docker-init" } : {}),
     cgroupParent: "",
+    cgroupDriver: "cgroupfs",
     defaultUlimits: {},
     facts: {
       // What 20.10 knows of, all of it granted.

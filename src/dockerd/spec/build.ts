@@ -1,6 +1,8 @@
+import { invalid } from "../../base/errors.ts";
 import type { ContainerConfig, HostConfig } from "../../engine/types.ts";
 import { devicesBelow } from "../../oci/devices.ts";
 import type { LinuxNamespace, LinuxSeccomp, Mount, Process, Spec, User } from "../../oci/runtime-spec.ts";
+import type { DaemonConfig } from "../config.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import { type DeviceFacts, defaultDeviceRules, mappedDevices, parseDeviceRule } from "./devices.ts";
 import { byDepth, defaultMounts, type ResolvedMount, toSpecMount } from "./mounts.ts";
@@ -30,6 +32,7 @@ export interface SpecInput {
   /** `docker-init` on the host, with `--init`. */
   initPath?: string;
   cgroupParent: string;
+  cgroupDriver: DaemonConfig["cgroupDriver"];
   defaultUlimits: Record<string, { soft: number; hard: number }>;
   facts: HostFacts;
 }
@@ -72,7 +75,7 @@ export function buildSpec(input: SpecInput): Spec {
     linux: {
       ...(Object.keys(sysctl).length > 0 ? { sysctl } : {}),
       resources: { devices: deviceRules, ...resourcesOf(host, input.facts.device) },
-      cgroupsPath: `${(host.CgroupParent || input.cgroupParent || "/docker").replace(/\/+$/, "")}/${input.id}`,
+      cgroupsPath: cgroupsPathOf(input),
       namespaces: namespacesOf(input),
       ...(devices.length > 0 ? { devices } : {}),
       ...(input.seccomp ? { seccomp: input.seccomp } : {}),
@@ -88,6 +91,19 @@ export function buildSpec(input: SpecInput): Spec {
   if (host.Annotations && Object.keys(host.Annotations).length > 0)
     spec.annotations = { ...host.Annotations };
   return spec;
+}
+
+/** A directory below the parent, or a scope of systemd in the parent slice. */
+function cgroupsPathOf({ id, host, cgroupParent, cgroupDriver }: SpecInput): string {
+  const parent = host.CgroupParent || cgroupParent;
+  if (cgroupDriver === "systemd") return `${parent || "system.slice"}:docker:${id}`;
+  return `${(parent || "/docker").replace(/\/+$/, "")}/${id}`;
+}
+
+/** systemd's parents are slices. */
+export function checkCgroupParent(driver: DaemonConfig["cgroupDriver"], parent: string): void {
+  if (driver === "systemd" && parent !== "" && !/^.+\.slice$/.test(parent))
+    throw invalid('cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"');
 }
 
 /** Absent with the host's UTS namespace, where setting it would rename the machine. */

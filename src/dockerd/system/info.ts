@@ -49,7 +49,7 @@ export const info: Handler = async ({ daemon, reply }) => {
     NGoroutines: 1,
     SystemTime: now(),
     LoggingDriver: config.logDriver,
-    CgroupDriver: "cgroupfs",
+    CgroupDriver: config.cgroupDriver,
     CgroupVersion: v2 ? "2" : "1",
     NEventsListener: daemon.events.listeners,
     KernelVersion: release(),

@@ -1,5 +1,5 @@
 /** A container as a unit of systemd: start, change, stop. Its cgroup is systemd's to make and ours to fill in. */
-import { asCortenError, CortenError, invalid, messageOf } from "../../../base/errors.ts";
+import { asCortenError, CortenError, invalid, isCode, messageOf } from "../../../base/errors.ts";
 import { span } from "../../../base/trace.ts";
 import type { LinuxResources, Spec } from "../../../oci/runtime-spec.ts";
 import {
@@ -50,18 +50,24 @@ export function prepareUnit(input: UnitInput) {
   const { name } = unitOf(input.spec, input.id);
   if (!name.endsWith(".scope")) throw invalid(`systemd has no processes in a slice: ${name}`);
   annotatedProperties(input.spec.annotations);
-  let asked = false;
+  let made = false;
   return {
     name,
     start: (pid: number) =>
-      span("runc", "start unit", () => {
-        asked = true;
-        return startUnit(input, pid);
+      span("runc", "start unit", async () => {
+        made = true;
+        try {
+          await startUnit(input, pid);
+        } catch (error) {
+          // Another container's, which goes on.
+          if (isCode(error, "already_exists")) made = false;
+          throw error;
+        }
       }),
     undo: async () => {
-      if (!asked) return;
-      await withSystemd((systemd) => systemd.stopUnit(name)).catch(({ message }) =>
-        input.warn(`stop unit: ${message}`),
+      if (!made) return;
+      await withSystemd((systemd) => systemd.stopUnit(name)).catch((error) =>
+        input.warn(`stop unit: ${messageOf(error)}`),
       );
       await removeCgroups(input.directories);
     },
