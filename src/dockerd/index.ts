@@ -38,8 +38,8 @@ export {
   type TlsFiles,
 } from "./config.ts";
 export type { Daemon, Monitors } from "./daemon.ts";
-export { checkCgroupParent } from "./spec/build.ts";
 export type { FileChange, FileInfo, Host, RootfsTree, SnapshotMount } from "./host.ts";
+export { checkCgroupParent } from "./spec/build.ts";
 export { hostDevice } from "./spec/devices.ts";
 export type { HostFacts };
 
