@@ -302,6 +302,27 @@ export const tree: Record<string, Node | Group> = {
       prune: { summary: "Remove all that is unused", load: () => import("./commands/system/prune.ts") },
     },
   },
+  checkpoint: {
+    summary: "Manage checkpoints of containers",
+    children: {
+      create: {
+        summary: "Save the processes of a running container",
+        load: () => import("./commands/checkpoint/create.ts"),
+      },
+      ls: {
+        summary: "List a container's checkpoints",
+        load: () => import("./commands/checkpoint/ls.ts"),
+        aliases: ["list"],
+        also: ["checkpoint ls", "checkpoint list"],
+      },
+      rm: {
+        summary: "Remove a checkpoint",
+        load: () => import("./commands/checkpoint/rm.ts"),
+        aliases: ["remove"],
+        also: ["checkpoint rm", "checkpoint remove"],
+      },
+    },
+  },
   volume: {
     summary: "Manage volumes",
     children: {

@@ -37,6 +37,8 @@ export interface DaemonConfig {
   seccompProfile?: string;
   noNewPrivileges: boolean;
   shutdownTimeout: number;
+  /** Docker's word for what may change: checkpoints. */
+  experimental: boolean;
 }
 
 /** PEM files of the daemon's key, its certificate, and the authority of its clients' certificates. */
@@ -87,5 +89,6 @@ export function defaultConfig(): DaemonConfig {
     defaultUlimits: {},
     noNewPrivileges: false,
     shutdownTimeout: 15,
+    experimental: false,
   };
 }

@@ -97,7 +97,12 @@ export async function createDockerd(parts: DockerdParts): Promise<Dockerd> {
   await reconcile(daemon);
   daemon.ooms = new OomWatch(daemon);
   await daemon.builds.adopt();
-  const router = new Router(daemon, routes, `${product.name}/${product.version} (linux)`);
+  const router = new Router(
+    daemon,
+    routes,
+    `${product.name}/${product.version} (linux)`,
+    daemon.config.experimental,
+  );
   const memory = new MemoryKeeper(parts.forgetCode);
   memory.worked();
   const server = new HttpServer(async (incoming) => {

@@ -3,6 +3,10 @@ import { cancel as cancelBuild } from "./build/cancel.ts";
 import { direct } from "./build/direct.ts";
 import { prune as pruneBuilds } from "./build/prune.ts";
 import { grpc, session } from "./buildkit/routes.ts";
+import { create as createCheckpoint } from "./checkpoints/create.ts";
+import { experimental } from "./checkpoints/directory.ts";
+import { list as listCheckpoints } from "./checkpoints/list.ts";
+import { remove as removeCheckpoint } from "./checkpoints/remove.ts";
 import { archiveGet, archiveHead, archivePut } from "./containers/archive.ts";
 import { attach } from "./containers/attach.ts";
 import { changes } from "./containers/changes.ts";
@@ -99,6 +103,9 @@ export const routes: readonly Route[] = [
   ["POST /containers/{id}/rename", rename],
   ["POST /containers/{id}/update", update],
   ["POST /containers/{id}/exec", createExec],
+  ["GET /containers/{id}/checkpoints", experimental(listCheckpoints)],
+  ["POST /containers/{id}/checkpoints", experimental(createCheckpoint)],
+  ["DELETE /containers/{id}/checkpoints/{checkpoint}", experimental(removeCheckpoint)],
   ["DELETE /containers/{id...}", removeContainer],
 
   ["POST /exec/{id}/start", startExec],

@@ -3,10 +3,12 @@
  * runs in a VM; the rest is for machines whose kernel the CRIU in $PATH knows (test/helpers/criu.ts).
  */
 import { expect, setDefaultTimeout } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startContainerd } from "../helpers/containerd.ts";
-import { criuPath, withCriu } from "../helpers/criu.ts";
-import { corten, type Output, run, until } from "../helpers/engine.ts";
+import { criuPath, failingCriu, withCriu } from "../helpers/criu.ts";
+import { corten, type Output, run, startEngine, until } from "../helpers/engine.ts";
 import { startTestRegistry } from "../helpers/images.ts";
 import { requires } from "../helpers/requires.ts";
 
@@ -59,6 +61,12 @@ const counting = [
   "sh",
   "-c",
   "n=0; while [ ! -e /end ]; do n=$((n+1)); echo $n >/new; mv /new /count; sleep 0.1; done; exit 7",
+];
+
+const saying = [
+  "sh",
+  "-c",
+  "n=0; while [ ! -e /end ]; do n=$((n+1)); echo $n >/new; mv /new /count; echo count $n; sleep 0.1; done; echo ended; exit 7",
 ];
 
 /** Daemons and shims of a test find the CRIU that works here. */
@@ -118,4 +126,92 @@ withCriu("the real ctr checkpoints tasks and containers of our containerd, and r
     expect((await containerd.ctr("task", "rm", "again")).stderr).toContain("7");
     await restored.exited;
   }),
+);
+
+withCriu(
+  "docker checkpoint create, ls and rm, and docker start --checkpoint; kill -9 of the daemon in between",
+  () =>
+    withPath(async () => {
+      await using registry = await startTestRegistry();
+      await using engine = await startEngine(["--experimental"]);
+      const docker = async (...argv: string[]) => ok(await engine.docker(...argv)).trim();
+      const count = async (id: string) => Number((await engine.docker("exec", id, "cat", "/count")).stdout);
+      const beyond = (id: string, number: number) =>
+        until(`${id} to count beyond ${number}`, async () => (await count(id)) > number);
+      const state = (id: string) =>
+        docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}} {{.State.Restarting}}", id);
+
+      await docker("run", "-d", "--name", "web", "--restart", "always", registry.busybox, ...saying);
+      await beyond("web", 2);
+      expect(await docker("checkpoint", "create", "--leave-running", "web", "first")).toBe("first");
+      await beyond("web", await count("web"));
+      const again = await engine.docker("checkpoint", "create", "web", "first");
+      expect([again.code, again.stderr]).toEqual([1, expect.stringContaining("already exists")]);
+      const before = await count("web");
+      expect(await docker("checkpoint", "create", "web", "second")).toBe("second");
+      // Though it is to be restarted always: its end was asked for.
+      expect(await state("web")).toBe("exited 137 false");
+      expect(await docker("checkpoint", "ls", "web")).toBe("CHECKPOINT NAME\nfirst\nsecond");
+
+      await docker("start", "--checkpoint", "second", "web");
+      expect(await state("web")).toBe("running 0 false");
+      await beyond("web", before);
+      // Its output goes on to be logged, its status to be known, whatever becomes of the daemon.
+      await engine.kill();
+      await engine.restart();
+      expect(await state("web")).toBe("running 0 false");
+      await docker("update", "--restart", "no", "web");
+      const from = await count("web");
+      await until("its words", async () => (await docker("logs", "web")).includes(`count ${from + 1}`));
+      await docker("exec", "web", "touch", "/end");
+      await until("its end", async () => (await state("web")) === "exited 7 false");
+      expect(await docker("logs", "--tail", "1", "web")).toBe("ended");
+
+      expect(ok(await engine.corten("checkpoint", "ls", "web"))).toBe("CHECKPOINT NAME\nfirst\nsecond\n");
+      ok(await engine.corten("checkpoint", "rm", "web", "first"));
+      await docker("checkpoint", "rm", "web", "second");
+      expect(await docker("checkpoint", "ls", "web")).toBe("CHECKPOINT NAME");
+      const missing = await engine.docker("start", "--checkpoint", "second", "web");
+      expect([missing.code, missing.stderr]).toEqual([
+        1,
+        expect.stringContaining("does not exist for container web"),
+      ]);
+    }),
+);
+
+requires(
+  "docker",
+  "docker-registry",
+  "skopeo",
+  "/bin/busybox",
+)(
+  "a checkpoint that fails leaves the container running and no checkpoint behind; without --experimental there are none",
+  async () => {
+    await using registry = await startTestRegistry();
+    const directory = mkdtempSync(join(tmpdir(), "corten-no-criu-"));
+    failingCriu(directory);
+    const before = process.env["PATH"];
+    try {
+      process.env["PATH"] = `${directory}:${before}`;
+      await using engine = await startEngine(["--experimental"]);
+      process.env["PATH"] = before;
+      ok(await engine.docker("run", "-d", "--name", "web", registry.busybox, "sleep", "600"));
+      const failed = await engine.docker("checkpoint", "create", "web", "first");
+      expect([failed.code, failed.stderr]).toEqual([
+        1,
+        expect.stringContaining("Cannot checkpoint container web"),
+      ]);
+      expect(failed.stderr).toContain("criu ended without an answer");
+      expect(ok(await engine.docker("inspect", "-f", "{{.State.Status}}", "web"))).toBe("running\n");
+      expect(ok(await engine.docker("checkpoint", "ls", "web"))).toBe("CHECKPOINT NAME\n");
+      const bad = await engine.corten("checkpoint", "create", "web", "../up");
+      expect([bad.code, bad.stderr]).toEqual([1, expect.stringContaining("invalid checkpoint ID")]);
+    } finally {
+      process.env["PATH"] = before;
+      rmSync(directory, { recursive: true });
+    }
+    await using plain = await startEngine();
+    const refused = await plain.corten("checkpoint", "ls", "web");
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("experimental mode")]);
+  },
 );

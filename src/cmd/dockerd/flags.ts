@@ -40,6 +40,7 @@ const options = {
   "dns-search": { type: "string", multiple: true },
   "exec-opt": { type: "string", multiple: true },
   "exec-root": { type: "string" },
+  experimental: { type: "boolean" },
   group: { type: "string", short: "G" },
   help: { type: "boolean", short: "h" },
   host: { type: "string", short: "H", multiple: true },
@@ -90,6 +91,7 @@ export const usage = `Usage: dockerd [OPTIONS]
                             cert.pem, key.pem in DOCKER_CERT_PATH or ~/.docker); --tlsverify=false lets in everybody
   --exec-opt native.cgroupdriver=systemd|cgroupfs
                             who makes containers' cgroups (default: systemd on cgroup v2 where it runs, else cgroupfs)
+  --experimental            checkpoints (they need criu)
   --init, --init-path, --cgroup-parent, --seccomp-profile, --no-new-privileges, --mtu
   -v, --version, -h, --help
 
@@ -224,6 +226,7 @@ export function settingsOf(flags: Values): Settings {
   config.logOpts = pairs(list("log-opt"));
   config.labels = list("label");
   config.init = Boolean(all["init"]);
+  config.experimental = Boolean(all["experimental"]);
   if (text("init-path") !== undefined) config.initPath = text("init-path")!;
   config.cgroupParent = text("cgroup-parent") ?? "";
   config.cgroupDriver = cgroupDriverOf(list("exec-opt"));

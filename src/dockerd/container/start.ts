@@ -4,6 +4,7 @@ import { CortenError, conflict, internal, isCode, messageOf } from "../../base/e
 import { log } from "../../base/log.ts";
 import { span } from "../../base/trace.ts";
 import { packOptions, packRuntimeOptions } from "../../containerd/client/index.ts";
+import { restoreOptions } from "../checkpoints/options.ts";
 import type { Daemon } from "../daemon.ts";
 import { packSpecExact } from "../spec/pack.ts";
 import { now } from "../time.ts";
@@ -17,7 +18,7 @@ import { readAccounts, specOf, userOf } from "./spec-input.ts";
 import { abandonStdio, logTarget, makeStdio } from "./stdio.ts";
 
 /** Starts a container by the user's word: takes its lock and forgets that it was ever stopped by hand. */
-export function startContainer(daemon: Daemon, container: Container): Promise<void> {
+export function startContainer(daemon: Daemon, container: Container, checkpoint?: string): Promise<void> {
   return daemon.locks.run(container.id, async () => {
     const { state } = container;
     if (state.paused) throw conflict("cannot start a paused container, try unpause instead");
@@ -27,7 +28,7 @@ export function startContainer(daemon: Daemon, container: Container): Promise<vo
     cancelRestart(container);
     container.record.manuallyStopped = false;
     container.backoff = 0;
-    await startLocked(daemon, container);
+    await startLocked(daemon, container, checkpoint);
   });
 }
 
@@ -43,12 +44,15 @@ export function cancelRestart(container: Container): void {
   container.restartTimer = undefined;
 }
 
-/** Starts a container whose lock is held. On failure everything taken is given back and the reason recorded. */
-export async function startLocked(daemon: Daemon, container: Container): Promise<void> {
+/**
+ * Starts a container whose lock is held, or restores it from a directory of images. On failure everything taken is given back
+ * and the reason recorded.
+ */
+export async function startLocked(daemon: Daemon, container: Container, checkpoint?: string): Promise<void> {
   const { record } = container;
   const { state } = record;
   try {
-    await run(daemon, container);
+    await run(daemon, container, checkpoint);
   } catch (error) {
     const failure = startFailure(error);
     const restarting = state.restarting;
@@ -77,7 +81,7 @@ export async function startLocked(daemon: Daemon, container: Container): Promise
   }
 }
 
-async function run(daemon: Daemon, container: Container): Promise<void> {
+async function run(daemon: Daemon, container: Container, checkpoint: string | undefined): Promise<void> {
   const { record } = container;
   const { state, id } = record;
   await using undo = new Cleanup();
@@ -103,6 +107,7 @@ async function run(daemon: Daemon, container: Container): Promise<void> {
   });
   const runtime = runtimeOf(daemon, record.host.Runtime);
   const packed = packSpecExact(spec);
+  const options = checkpoint === undefined ? undefined : restoreOptions(runtime, checkpoint);
   const create = () =>
     client.containers.create({
       container: {
@@ -141,6 +146,7 @@ async function run(daemon: Daemon, container: Container): Promise<void> {
       rootfs: mounts,
       terminal: record.config.Tty,
       ...stdio.paths,
+      ...(options ? { options } : {}),
     }),
   ).catch((error) => {
     throw new CortenError(codeOf(error), `failed to create task for container: ${taskMessage(error)}`, {
@@ -149,14 +155,18 @@ async function run(daemon: Daemon, container: Container): Promise<void> {
   });
   undo.add("delete task", () => discardTask(daemon, id, true));
   record.monitorDir = dir;
-  await joinPending(daemon, container, dir);
+  // What is restored has no monitor before it runs.
+  if (!checkpoint) await joinPending(daemon, container, dir);
   const exit = watchExit(daemon, container);
-  await span("dockerd", "start task", () => client.tasks.start({ containerId: id })).catch((error) => {
-    exit.forget();
-    throw new CortenError(codeOf(error), `failed to start task for container: ${taskMessage(error)}`, {
-      cause: error,
-    });
-  });
+  const started = await span("dockerd", "start task", () => client.tasks.start({ containerId: id })).catch(
+    (error) => {
+      exit.forget();
+      throw new CortenError(codeOf(error), `failed to start task for container: ${taskMessage(error)}`, {
+        cause: error,
+      });
+    },
+  );
+  if (checkpoint) await joinPending(daemon, container, dir);
   stdio.monitor?.close();
   undo.release();
   state.running = true;
@@ -164,7 +174,7 @@ async function run(daemon: Daemon, container: Container): Promise<void> {
   state.restarting = false;
   state.oomKilled = false;
   state.exitCode = 0;
-  state.pid = created.pid;
+  state.pid = started.pid || created.pid;
   state.startedAt = now();
   record.startedBefore = true;
   container.pristine = false;

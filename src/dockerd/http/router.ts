@@ -92,10 +92,12 @@ export class Router<D> {
   readonly #daemon: D;
   readonly #routes = new Map<string, Compiled<D>[]>();
   readonly #serverName: string;
+  readonly #experimental: boolean;
 
-  constructor(daemon: D, routes: readonly Route<D>[], serverName: string) {
+  constructor(daemon: D, routes: readonly Route<D>[], serverName: string, experimental = false) {
     this.#daemon = daemon;
     this.#serverName = serverName;
+    this.#experimental = experimental;
     for (const [text, handler] of routes) {
       const [method, path] = text.split(" ") as [Method, string];
       const names: string[] = [];
@@ -117,7 +119,7 @@ export class Router<D> {
     const { head, body, reply } = incoming;
     reply.header("Server", this.#serverName);
     reply.header("Api-Version", apiVersion);
-    reply.header("Docker-Experimental", "false");
+    reply.header("Docker-Experimental", String(this.#experimental));
     reply.header("Ostype", "linux");
     // Clients may send the absolute form.
     const target = head.target.replace(/^https?:\/\/[^/]*/, "");

@@ -68,7 +68,7 @@ export const info: Handler = async ({ daemon, reply }) => {
     NoProxy: process.env["NO_PROXY"] ?? "",
     Name: hostname(),
     Labels: config.labels,
-    ExperimentalBuild: false,
+    ExperimentalBuild: config.experimental,
     ServerVersion: product.version,
     Runtimes: Object.fromEntries(
       Object.entries(config.runtimes).map(([name, { path, type }]) => [

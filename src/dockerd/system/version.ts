@@ -17,7 +17,7 @@ export const version: Handler = async ({ daemon, reply }) => {
           ApiVersion: apiVersion,
           Arch: goArch,
           BuildTime: product.buildTime,
-          Experimental: "false",
+          Experimental: String(daemon.config.experimental),
           GitCommit: product.commit,
           GoVersion: product.runtime,
           KernelVersion: release(),

@@ -1,7 +1,9 @@
 import type {
+  Checkpoint,
   ContainerInspect,
   ContainerStats,
   ContainerSummary,
+  CreateCheckpointRequest,
   CreateContainerRequest,
   CreateContainerResponse,
   FilesystemChange,
@@ -60,8 +62,30 @@ export class Containers {
   }
 
   /** True when it was started, false when it already ran (304). */
-  async start(id: string, detachKeys?: string): Promise<boolean> {
-    return (await this.#transport.run("POST", at(id, "/start"), { query: { detachKeys } })) !== 304;
+  async start(
+    id: string,
+    options: { detachKeys?: string; checkpoint?: string; checkpointDir?: string } = {},
+  ): Promise<boolean> {
+    const query = {
+      detachKeys: options.detachKeys,
+      checkpoint: options.checkpoint || undefined,
+      "checkpoint-dir": options.checkpointDir || undefined,
+    };
+    return (await this.#transport.run("POST", at(id, "/start"), { query })) !== 304;
+  }
+
+  async createCheckpoint(id: string, body: CreateCheckpointRequest): Promise<void> {
+    await this.#transport.run("POST", at(id, "/checkpoints"), { json: body });
+  }
+
+  checkpoints(id: string, directory = ""): Promise<Checkpoint[]> {
+    return this.#transport.json("GET", at(id, "/checkpoints"), { query: { dir: directory || undefined } });
+  }
+
+  async removeCheckpoint(id: string, name: string, directory = ""): Promise<void> {
+    await this.#transport.run("DELETE", at(id, `/checkpoints/${encodeURIComponent(name)}`), {
+      query: { dir: directory || undefined },
+    });
   }
 
   async stop(id: string, options: { timeout?: number; signal?: string } = {}): Promise<boolean> {

@@ -170,6 +170,18 @@ export interface PruneContainersResponse {
 export interface UpdateContainerRequest extends Sent<Resources> {
   RestartPolicy?: RestartPolicy | null;
 }
+export interface CreateCheckpointRequest {
+  CheckpointID?: string;
+  /** Of the daemon's machine; below the container's own when left out. */
+  CheckpointDir?: string;
+  /** The container ends with it. */
+  Exit?: boolean;
+}
+
+export interface Checkpoint {
+  Name: string;
+}
+
 export interface UpdateContainerResponse {
   Warnings: string[] | null;
 }

@@ -11,6 +11,8 @@ export default defineCommand({
   arguments: { min: 1 },
   flags: {
     attach: bool("a", "Show its output and pass signals on"),
+    checkpoint: string("", "Restore it from this checkpoint"),
+    "checkpoint-dir": string("", "Directory of the daemon's machine that the checkpoint is in"),
     "detach-keys": string("", "Keys that leave the container running"),
     interactive: bool("i", "Connect stdin"),
   },
@@ -18,9 +20,19 @@ export default defineCommand({
     if (values.attach || values.interactive) {
       if (args.length > 1)
         throw new StatusError(1, "you cannot start and attach multiple containers at once");
-      return startAttached(cli, args[0]!, values.interactive, values["detach-keys"]);
+      const { checkpoint, "checkpoint-dir": checkpointDir } = values;
+      return startAttached(cli, args[0]!, values.interactive, values["detach-keys"], {
+        checkpoint,
+        checkpointDir,
+      });
     }
     const client = await cli.client();
+    if (values.checkpoint !== "") {
+      if (args.length > 1) throw new StatusError(1, "you cannot restore multiple containers at once");
+      const { checkpoint, "checkpoint-dir": checkpointDir } = values;
+      await client.containers.start(args[0]!, { checkpoint, checkpointDir });
+      return 0;
+    }
     const failed: string[] = [];
     for (const name of args) {
       try {
@@ -37,7 +49,13 @@ export default defineCommand({
   },
 });
 
-async function startAttached(cli: Cli, name: string, interactive: boolean, keys: string): Promise<number> {
+async function startAttached(
+  cli: Cli,
+  name: string,
+  interactive: boolean,
+  keys: string,
+  from: { checkpoint: string; checkpointDir: string },
+): Promise<number> {
   const client = await cli.client();
   const { Id: id, Config, HostConfig } = await client.containers.inspect(name);
   const { connectStdio } = await import("../../streams/hijack.ts");
@@ -53,7 +71,7 @@ async function startAttached(cli: Cli, name: string, interactive: boolean, keys:
     copied.catch(() => {});
     const { exited } = await client.containers.wait(id, HostConfig.AutoRemove ? "removed" : "next-exit");
     try {
-      await client.containers.start(id);
+      await client.containers.start(id, from);
     } catch (error) {
       stream.close();
       await copied.catch(() => {});
