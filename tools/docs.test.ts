@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { table } from "./layers.ts";
 
 const root = join(import.meta.dir, "..");
 const pages = [
@@ -9,6 +10,10 @@ const pages = [
     .filter((name) => name.endsWith(".md"))
     .map((name) => `docs/${name}`),
 ];
+
+const sources = ["src", "native", "test", "tools", "bench"].flatMap((folder) =>
+  readdirSync(join(root, folder), { recursive: true, encoding: "utf8" }).map((name) => `${folder}/${name}`),
+);
 
 for (const page of pages)
   test(`what ${page} links to and names is there`, () => {
@@ -19,5 +24,26 @@ for (const page of pages)
     const named = [...text.matchAll(/`((?:src|native|tools|docs|test|bench|proto)\/[\w./-]+)`/g)].map(
       (match) => match[1]!,
     );
-    expect([...links, ...named].filter((path) => !existsSync(join(root, path)))).toEqual([]);
+    // Files of the sources are also named without `src/`, and alone.
+    const short = [...text.matchAll(/`((?:[\w-]+\/)*[\w-]+\.(?:ts|c|h))`/g)].map((match) => match[1]!);
+    expect([
+      ...[...links, ...named].filter((path) => !existsSync(join(root, path))),
+      ...short.filter((path) => !sources.some((file) => file === path || file.endsWith(`/${path}`))),
+    ]).toEqual([]);
   });
+
+test("the table of folders in docs/architecture.md is the one that the imports are checked by", () => {
+  const page = readFileSync(join(root, "docs/architecture.md"), "utf8");
+  const rows = [...page.matchAll(/^\| `(\w+)\/(?:gen)?` +\|[^|]*\| *([^|]*?) *\|$/gm)].filter(
+    ([, , may]) => may !== "everything",
+  );
+  expect(rows.map(([, folder]) => folder).sort()).toEqual(Object.keys(table).sort());
+  for (const [, folder, may] of rows) {
+    const allowed = may === "nothing" ? [] : may!.replace(/ \([^)]*\)/g, "").split(", ");
+    // Parts of a folder may stand for it there, with words on which.
+    const listed = table[folder!]!.map((path) =>
+      may!.includes(`${path.split("/")[0]} (`) ? path.split("/")[0]! : path,
+    );
+    expect({ folder, allowed: allowed.sort() }).toEqual({ folder, allowed: [...new Set(listed)].sort() });
+  }
+});

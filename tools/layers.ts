@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize, relative } from "node:path";
 
 /** folder → folders it may import (its own is always allowed). The order is bottom to top. */
-const table: Record<string, readonly string[]> = {
+export const table: Record<string, readonly string[]> = {
   base: [],
   oci: [],
   proto: [],
