@@ -4,6 +4,7 @@ import { chmodSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeBundle } from "../helpers/bundle.ts";
+import { removeCgroups } from "../helpers/cgroups.ts";
 import { corten, run } from "../helpers/engine.ts";
 import { requires } from "../helpers/requires.ts";
 
@@ -36,7 +37,9 @@ requires("podman", "conmon", "/bin/busybox")(
       );
     const name = bundle.id;
     try {
-      const once = ["run", "--rm", "--network", "none", "--rootfs", bundle.rootfs];
+      // Below a cgroup of the test's own, where podman puts its conmon as well.
+      const own = ["--network", "none", "--cgroup-parent", `/${name}`];
+      const once = ["run", "--rm", ...own, "--rootfs", bundle.rootfs];
       expect(await podman(...once, "echo", "hello")).toMatchObject({ code: 0, stdout: "hello\n" });
       expect((await podman(...once, "sh", "-c", "exit 7")).code).toBe(7);
       const started = await podman(
@@ -44,8 +47,7 @@ requires("podman", "conmon", "/bin/busybox")(
         "-d",
         "--name",
         name,
-        "--network",
-        "none",
+        ...own,
         "--rootfs",
         bundle.rootfs,
         "sleep",
@@ -66,6 +68,7 @@ requires("podman", "conmon", "/bin/busybox")(
         "-c",
         `umount -l ${directory}/root/vfs ${directory}/run 2>/dev/null; rm -rf ${directory}`,
       ]);
+      removeCgroups(name);
     }
   },
   120_000,

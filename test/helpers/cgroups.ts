@@ -1,4 +1,4 @@
-import { type Dirent, readdirSync, rmdirSync } from "node:fs";
+import { type Dirent, readdirSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 const root = "/sys/fs/cgroup";
@@ -18,8 +18,10 @@ function remove(path: string): void {
   for (const child of directories(path)) remove(child);
   try {
     rmdirSync(path);
-  } catch {
-    // Something is still in it, or it has gone by itself.
+  } catch (error) {
+    // Where no controller is mounted, podman makes plain directories, and files in them.
+    if ((error as NodeJS.ErrnoException).code === "ENOTEMPTY") rmSync(path, { recursive: true, force: true });
+    // Otherwise something is still in it, or it has gone by itself.
   }
 }
 
