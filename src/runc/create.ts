@@ -271,7 +271,9 @@ async function fillTmpfs(
   for (const [index, mount] of (spec.mounts ?? []).entries()) {
     if (mount.type !== "tmpfs" || !mount.options?.includes("tmpcopyup")) continue;
     const { copyUp } = await import("./copy-up.ts");
-    filled.set(index, keep(copyUp(rootfs, mount.destination, parseMountOptions(mount.options))));
+    const parsed = parseMountOptions(mount.options);
+    if (spec.linux?.mountLabel) parsed.data.push(`context=${spec.linux.mountLabel}`);
+    filled.set(index, keep(copyUp(rootfs, mount.destination, parsed)));
   }
   return filled;
 }

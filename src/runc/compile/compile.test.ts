@@ -192,3 +192,16 @@ test("cgroups are joined by path, and by descriptor where the process has no rig
   expect(joins()).toMatchObject({ join: { path: "/sys/fs/cgroup/pids/c1/tasks" }, fds: [] });
   expect(joins(11)).toMatchObject({ join: { file: 0 }, fds: [11] });
 });
+
+test("linux.mountLabel labels new filesystems but the kernel's own", () => {
+  const label = "system_u:object_r:container_file_t:s0:c1,c2";
+  const operations = plan((spec) => {
+    spec.linux!.mountLabel = label;
+  });
+  const labelled = operations.flatMap((operation) =>
+    operation.op === "mount" && operation.options?.includes(`context=${label}`) ? [operation.fstype] : [],
+  );
+  expect(new Set(labelled)).toEqual(new Set(["tmpfs", "devpts"]));
+  const masked = operations.find(({ op }) => op === "maskPath");
+  expect(masked).toMatchObject({ context: label });
+});

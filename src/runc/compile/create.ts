@@ -124,6 +124,15 @@ export function compileCreate(input: CreateInput): PlanBuilder {
       ? [child("linux.namespaces: cgroup", { op: "unshare", flags: namespaceFlag.cgroup })]
       : []),
     child("process", { op: "setsid" }),
+    ...(input.noNewKeyring || !process?.selinuxLabel
+      ? []
+      : [
+          child("process.selinuxLabel", {
+            op: "procWrite",
+            path: "attr/keycreate",
+            data: process.selinuxLabel,
+          } as const),
+        ]),
     ...(input.noNewKeyring
       ? []
       : [{ ...child("session keyring", { op: "keyring", name: `_ses.${input.id}` }), tolerant: true }]),

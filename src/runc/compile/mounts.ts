@@ -69,6 +69,8 @@ function filesystemMount(
   const attributes = sealed ? options.set & ~attribute.ro : options.set;
   const data = options.data.filter((entry) => !(type === "mqueue" && /^(mode|size)=/.test(entry)));
   if ((options.set & attribute.ro) !== 0 && !virtual.has(type)) data.push("ro");
+  // The kernel labels what is in proc and sysfs itself; mqueue takes no context.
+  if (!strict && type !== "mqueue") data.push(...labelOption(context));
   const filled = context.filledTmpfs.get(mount);
   const operations: PlannedOperation[] = [
     filled !== undefined
@@ -88,6 +90,10 @@ function filesystemMount(
   const seal = sealed ? [child(reason, { op: "remount", root, path, set: attribute.ro })] : [];
   return { mount: operations, seal };
 }
+
+/** linux.mountLabel for a new filesystem's files (mount(8), context=). */
+const labelOption = ({ spec }: CompileContext): string[] =>
+  spec.linux?.mountLabel ? [`context=${spec.linux.mountLabel}`] : [];
 
 /** Propagation and recursive attributes, which come after the mount itself. */
 function afterwards(
@@ -242,7 +248,7 @@ function cgroupMount(
       path,
       fstype: "tmpfs",
       source: "tmpfs",
-      options: ["mode=755"],
+      options: ["mode=755", ...labelOption(context)],
       attributes: cgroupAttributes,
     }),
   ];

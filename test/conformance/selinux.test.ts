@@ -1,0 +1,41 @@
+/** A machine without SELinux: labels are refused, or not looked at, as the real programs have it. */
+import { expect } from "bun:test";
+import { existsSync } from "node:fs";
+import type { Spec } from "../../src/oci/runtime-spec.ts";
+import { makeBundle } from "../helpers/bundle.ts";
+import { corten } from "../helpers/engine.ts";
+import { requires } from "../helpers/requires.ts";
+
+const test = existsSync("/sys/fs/selinux/enforce") ? requires("a machine without SELinux") : requires("runc");
+const label = "system_u:system_r:container_t:s0:c1,c2";
+
+/** What each of the two runtimes says to a configuration. */
+async function outcomes(change: (spec: Spec) => void) {
+  const results = [];
+  for (const command of [[...corten, "runc"], ["runc"]]) {
+    await using bundle = makeBundle(command);
+    bundle.configure(["true"], change);
+    results.push(await bundle.runc("run", bundle.id));
+  }
+  return results;
+}
+
+test("runc refuses a process label in the real one's words", async () => {
+  for (const { code, stderr } of await outcomes((spec) => {
+    spec.process!.selinuxLabel = label;
+  })) {
+    expect(code).toBe(1);
+    expect(stderr).toContain(
+      "selinux label is specified in config, but selinux is disabled or not supported",
+    );
+  }
+});
+
+test("a mount label is the kernel's to refuse, under both", async () => {
+  for (const { code, stderr } of await outcomes((spec) => {
+    spec.linux!.mountLabel = label;
+  })) {
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/tmpfs.*invalid argument/);
+  }
+});
