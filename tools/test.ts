@@ -1,13 +1,14 @@
 /**
  * Runs the three kinds of tests one after the other and closes with one line, `N passed, N failed, N skipped`.
  * What was skipped is listed with its reason (the test's name carries it, see test/helpers/requires.ts), what failed with the
- * end of what it said.
+ * end of what it said, and what is on the machine that was not there before.
  *
  *   bun tools/test.ts [unit|integration|conformance …]
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { leftSince, traces } from "./left.ts";
 
 const kinds: Record<string, string[]> = {
   unit: ["src/", "tools/"],
@@ -68,6 +69,7 @@ const unescapeXml = (text: string) =>
   );
 
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(kinds);
+const before = traces();
 const scratch = mkdtempSync(join(tmpdir(), "corten-test-"));
 const total: Outcome = { passed: 0, failed: [], skipped: [] };
 const said = new Map<string, string[]>();
@@ -127,6 +129,9 @@ try {
 } finally {
   rmSync(scratch, { recursive: true, force: true });
 }
+const left = leftSince(before);
+for (const trace of left.slice(0, 30)) console.log(`left on the machine: ${trace}`);
+if (left.length > 30) console.log(`left on the machine: ${left.length - 30} more`);
 for (const title of total.skipped) console.log(`skipped: ${title}`);
 for (const title of total.failed) {
   console.log(`failed: ${title}`);
