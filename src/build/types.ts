@@ -208,6 +208,17 @@ export interface Contexts {
   has(name: string): boolean;
 }
 
+/** Blobs of an OCI image layout (`LayoutDirectory` is one). */
+export interface Layout {
+  /** What its index lists. */
+  find(wanted: { tag?: string | undefined; digest?: Digest }): Promise<Descriptor | undefined>;
+  /** undefined: the blob is not there. */
+  sizeOf(digest: Digest): Promise<number | undefined>;
+  /** A document, verified. */
+  readJson<T>(descriptor: Pick<Descriptor, "digest">): Promise<T>;
+  blob(digest: Digest, offset?: number): AsyncGenerator<Uint8Array>;
+}
+
 export interface Secrets {
   /** undefined: the client has none of this id. */
   get(id: string): Promise<Uint8Array | undefined>;
@@ -253,6 +264,8 @@ export interface BuildRequest {
   pull: boolean;
   /** --build-context: name → docker-image://…, oci-layout://…, target:…, https://…, git URL, or local:NAME of `contexts`. */
   namedContexts: Readonly<Record<string, string>>;
+  /** Layouts that the client has in stores of its own, by the name in `oci-layout://NAME@digest`. */
+  layouts?: (place: string) => Layout | undefined;
   /** `docker build URL`: a git or http URL instead of the context. */
   remoteContext?: string;
   extraHosts: readonly string[];

@@ -4,25 +4,21 @@ import { asCortenError, isCode, messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
 import { span } from "../../base/trace.ts";
 import type { Digest } from "../../oci/digest.ts";
-import type { RecordType, Uses } from "../cache/index.ts";
+import type { Uses } from "../cache/index.ts";
 import type { CacheRecord, ImportedRecord } from "../export/index.ts";
-import type { Operation, Vertex } from "../graph.ts";
-import type { Progress } from "../progress.ts";
-import type { Execution, Executor, Result } from "../types.ts";
+import type { Vertex } from "../graph.ts";
+import type { Result } from "../types.ts";
 import { SolveError } from "./error.ts";
-import { baseOf, contentKey, freshKey, inputKey, isPinned, isSource, keyOnlyInput } from "./keys.ts";
+import { Executions, type RunKeys } from "./executions.ts";
+import { contentKey, freshKey, inputKey, isPinned, isSource, keyOnlyInput } from "./keys.ts";
 import { fromStore, type Node, skip } from "./node.ts";
 import { exportedRecords } from "./records.ts";
 import { canceled } from "./slots.ts";
 import type { Evaluated, Job, JobOptions, Keys, Shared, SourceText } from "./types.ts";
 import { VertexReport } from "./vertex-report.ts";
-import type { Watcher, Work } from "./work.ts";
 
 /** How often a step is tried while the files that it copies are being changed. */
 const maxAttempts = 3;
-
-/** Without a key, the result's own counts. */
-type RunKeys = { key: Digest | undefined; aliases: readonly Digest[] };
 
 export class BuildJob implements Job {
   readonly #shared: Shared;
@@ -32,8 +28,7 @@ export class BuildJob implements Job {
   readonly #uses: Uses;
   readonly #abort = new AbortController();
   readonly #signal: AbortSignal;
-  /** Begun for this build; others may wait for it as well. */
-  readonly #begun = new Set<Work<Evaluated>>();
+  readonly #executions: Executions;
   readonly #deferred = new Cleanup();
   #failure: { error: unknown; vertex: Vertex } | undefined;
   #settled: Promise<void> | undefined;
@@ -43,6 +38,11 @@ export class BuildJob implements Job {
     this.#options = options;
     this.#uses = shared.cache.uses();
     this.#signal = AbortSignal.any([options.request.signal, this.#abort.signal]);
+    this.#executions = new Executions(shared, options, {
+      uses: this.#uses,
+      signal: this.#signal,
+      deferred: this.#deferred,
+    });
   }
 
   async solve(vertices: readonly Vertex[], source?: SourceText): Promise<Result[]> {
@@ -69,15 +69,17 @@ export class BuildJob implements Job {
 
   async close(): Promise<boolean> {
     this.#abort.abort(canceled());
-    await Promise.all([...this.#begun].filter((work) => work.signal.aborted).map((work) => work.settled));
-    const alone = this.#begun.size === 0;
+    await Promise.all(
+      [...this.#executions.begun].filter((work) => work.signal.aborted).map((work) => work.settled),
+    );
+    const alone = this.#executions.begun.size === 0;
     this.#settled ??= this.#finish();
     if (alone) await this.#settled;
     return alone;
   }
 
   async #finish(): Promise<void> {
-    await Promise.all([...this.#begun].map((work) => work.settled));
+    await Promise.all([...this.#executions.begun].map((work) => work.settled));
     await this.#deferred[Symbol.asyncDispose]();
     this.#uses[Symbol.dispose]();
   }
@@ -157,7 +159,7 @@ export class BuildJob implements Job {
   }
 
   async #contentKey(node: Node): Promise<Digest | undefined> {
-    const executor = this.#executorOf(node.vertex.operation);
+    const executor = this.#executions.executorOf(node.vertex.operation);
     if (!executor.contentKey) return undefined;
     const keyOnly = keyOnlyInput(node.vertex);
     const inputs = await Promise.all(
@@ -167,7 +169,12 @@ export class BuildJob implements Job {
         return (await this.#evaluate(input)).result;
       }),
     );
-    const execution = this.#execution(node.vertex, inputs, this.#options.request.progress, this.#signal);
+    const execution = this.#executions.execution(
+      node.vertex,
+      inputs,
+      this.#options.request.progress,
+      this.#signal,
+    );
     try {
       return await span("build", "content key", () =>
         executor.contentKey?.(node.vertex.operation, execution),
@@ -226,7 +233,8 @@ export class BuildJob implements Job {
     if (kind === "image") return this.#image(node);
     if (this.#isRenewed(node)) return this.#renew(node);
     // A source without a key of its content is asked each time.
-    if (isSource(vertex) && !this.#executorOf(vertex.operation).contentKey) return this.#source(node);
+    if (isSource(vertex) && !this.#executions.executorOf(vertex.operation).contentKey)
+      return this.#source(node);
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#recall(node);
@@ -251,7 +259,7 @@ export class BuildJob implements Job {
     const imported = this.#imported(keys.key);
     if (imported) {
       try {
-        return await this.#load(node, imported, keys);
+        return await this.#executions.load(node, imported, keys);
       } catch (error) {
         if (this.#signal.aborted) throw error;
         // A cache that cannot be read is none.
@@ -271,7 +279,7 @@ export class BuildJob implements Job {
         id: client.lease,
         resource: { id: top.snapshot, type: `snapshots/${this.#shared.services.snapshotter}` },
       });
-    const content = this.#executorOf(node.vertex.operation).contentKey
+    const content = this.#executions.executorOf(node.vertex.operation).contentKey
       ? (await this.#keys(node)).key
       : undefined;
     return content === undefined ? found : { ...found, result: { ...found.result, key: content } };
@@ -304,121 +312,14 @@ export class BuildJob implements Job {
     return this.#run(node, `source ${vertex.digest}`, { key: undefined, aliases });
   }
 
-  #load(node: Node, imported: ImportedRecord, keys: Keys): Promise<Evaluated> {
-    const { cache } = this.#shared;
-    return this.#share(node, keys.key, async (work, client, uses) => {
-      const layers = await imported.load(client, work.signal);
-      const stored = await cache.put(
-        { ...this.#description(node), key: keys.key, aliases: keys.aliases, layers, below: 0, parents: [] },
-        uses,
-      );
-      return fromStore(stored, true);
-    });
-  }
-
-  /** Executes a vertex, or waits for whoever does already. Without `keys` the result is not remembered. */
+  /** Executes it, or waits for whoever does already. Without `keys` the result is not remembered. */
   async #run(node: Node, name: string, keys: RunKeys | undefined): Promise<Evaluated> {
-    const { cache, slots } = this.#shared;
-    const { vertex } = node;
-    const inputs = (await Promise.all(node.inputs.map((input) => this.#evaluate(input)))).map(
-      ({ result }) => result,
+    const inputs = await Promise.all(node.inputs.map((input) => this.#evaluate(input)));
+    return this.#executions.run(
+      node,
+      inputs.map(({ result }) => result),
+      name,
+      keys,
     );
-    return this.#share(node, name, async (work, _client, uses) => {
-      // Somebody may have made it while our inputs were.
-      const stored = keys?.key === undefined ? undefined : await cache.find(keys.key, uses);
-      if (stored) return fromStore(stored, true);
-      const execute = async () => {
-        if (work.signal.aborted) throw canceled();
-        work.start();
-        const execution = this.#execution(vertex, inputs, work.progress, work.signal);
-        const result = await this.#executorOf(vertex.operation).execute(vertex.operation, execution);
-        return keys
-          ? await this.#store(node, inputs, result, keys, uses)
-          : { result, cached: result.kind === "layers" && result.known === true };
-      };
-      // A client's directory costs its time, not ours.
-      return vertex.operation.kind === "local" ? execute() : slots.run(work.signal, execute);
-    });
-  }
-
-  async #store(
-    node: Node,
-    inputs: readonly Result[],
-    result: Result,
-    keys: RunKeys,
-    uses: Uses,
-  ): Promise<Evaluated> {
-    if (result.kind !== "layers") return { result, cached: false };
-    const base = baseOf(node.vertex);
-    const root = base === undefined ? undefined : inputs[base];
-    const builtOn = node.vertex.operation.kind === "merge" ? inputs : root ? [root] : [];
-    const stored = await this.#shared.cache.put(
-      {
-        ...this.#description(node),
-        key: keys.key ?? result.key,
-        aliases: keys.aliases,
-        layers: result.layers,
-        below: root?.kind === "layers" ? root.layers.length : 0,
-        parents: builtOn.map(({ key }) => key),
-      },
-      uses,
-    );
-    return fromStore(stored, false);
-  }
-
-  async #share(
-    node: Node,
-    name: string,
-    run: (work: Work<Evaluated>, client: JobOptions["client"], uses: Uses) => Promise<Evaluated>,
-  ): Promise<Evaluated> {
-    // What was made stays until all that wait have taken it over.
-    const uses = this.#shared.cache.uses(false);
-    const { work, begun } = this.#shared.work(name, node.vertex, (own) =>
-      run(own, this.#options.client, uses),
-    );
-    if (begun) {
-      this.#begun.add(work);
-      void work.settled.then(() => {
-        uses[Symbol.dispose]();
-        this.#begun.delete(work);
-      });
-    }
-    const watcher: Watcher<Evaluated> = {
-      vertex: node.vertex,
-      progress: this.#options.request.progress,
-      take: ({ id }) => {
-        if (id !== undefined) this.#uses.add(id);
-      },
-      onStarted: (at) => node.report.started(at),
-    };
-    return work.join(watcher, this.#signal);
-  }
-
-  #description({ vertex }: Node): { description: string; type: RecordType } {
-    return {
-      description: vertex.name,
-      type: vertex.operation.kind === "git" ? "source.git.checkout" : "regular",
-    };
-  }
-
-  #execution(vertex: Vertex, inputs: readonly Result[], progress: Progress, signal: AbortSignal): Execution {
-    const { services, cache } = this.#shared;
-    const { client, request } = this.#options;
-    return {
-      vertex,
-      client,
-      snapshotter: services.snapshotter,
-      inputs,
-      progress,
-      signal,
-      request,
-      services,
-      caches: cache,
-      defer: (what, undo) => this.#deferred.add(what, undo),
-    };
-  }
-
-  #executorOf(operation: Operation): Executor<Operation> {
-    return this.#shared.executors[operation.kind] as Executor<Operation>;
   }
 }

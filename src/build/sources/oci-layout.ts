@@ -4,12 +4,15 @@ import { type ContainerdClient, fetchContent } from "../../containerd/client/ind
 import { type Descriptor, isIndexType, isManifestType } from "../../oci/image-spec.ts";
 import { type LayoutReference, parseLayoutReference } from "../../oci/layout-reference.ts";
 import { LayoutDirectory } from "../layout-directory.ts";
-import type { BuildRequest, ImageResolver, ResolvedImage } from "../types.ts";
+import type { BuildRequest, ImageResolver, Layout, ResolvedImage } from "../types.ts";
 
-/** `images`, and those of the layouts that the request's contexts are. Their content is held by the client's lease. */
+/**
+ * `images`, and those of the layouts that the request's contexts are, or that its client has. Their content is held by the
+ * client's lease.
+ */
 export function withLayouts(
   images: ImageResolver,
-  { contexts }: Pick<BuildRequest, "contexts">,
+  { contexts, layouts }: Pick<BuildRequest, "contexts" | "layouts">,
   client: ContainerdClient,
 ): ImageResolver {
   return {
@@ -17,9 +20,7 @@ export function withLayouts(
       const wanted = parseLayoutReference(reference);
       if (!wanted) return images.resolve(reference, options);
       const { platform, signal, onProgress } = options;
-      const directory = await contexts.open(wanted.place, { exclude: [], signal });
-      try {
-        const layout = LayoutDirectory.open(directory.path);
+      const resolveIn = async (layout: Layout): Promise<ResolvedImage> => {
         const target = await find(layout, wanted, reference);
         const content = await fetchContent(client, target, fetcherOf(layout), {
           platform,
@@ -28,6 +29,12 @@ export function withLayouts(
             onProgress?.({ id, name: status, current, total, done: status === "Download complete" }),
         });
         return { reference, target, manifest: content.manifestDescriptor, config: content.config };
+      };
+      const elsewhere = layouts?.(wanted.place);
+      if (elsewhere) return resolveIn(elsewhere);
+      const directory = await contexts.open(wanted.place, { exclude: [], signal });
+      try {
+        return await resolveIn(LayoutDirectory.open(directory.path));
       } finally {
         await directory.close();
       }
@@ -35,7 +42,7 @@ export function withLayouts(
   };
 }
 
-function fetcherOf(layout: LayoutDirectory): Parameters<typeof fetchContent>[2] {
+function fetcherOf(layout: Layout): Parameters<typeof fetchContent>[2] {
   return {
     async fetch({ digest }, offset = 0) {
       const pieces = layout.blob(digest, offset);
@@ -53,7 +60,7 @@ function fetcherOf(layout: LayoutDirectory): Parameters<typeof fetchContent>[2] 
 
 /** What the index lists, or by a digest what it leads to. */
 async function find(
-  layout: LayoutDirectory,
+  layout: Layout,
   { tag, digest }: LayoutReference,
   reference: string,
 ): Promise<Descriptor> {
@@ -66,8 +73,21 @@ async function find(
   if (listed) return listed;
   const size = await layout.sizeOf(digest);
   if (size === undefined) throw notFound(`${reference}: the layout has no such blob`);
-  const { mediaType = "" } = await layout.readJson<{ mediaType?: string }>({ digest });
-  if (!isIndexType(mediaType) && !isManifestType(mediaType))
-    throw invalid(`${reference}: unexpected media type ${JSON.stringify(mediaType)}`);
+  const mediaType = typeOf(await layout.readJson<Document>({ digest }));
+  if (mediaType === undefined || !(isIndexType(mediaType) || isManifestType(mediaType)))
+    throw invalid(`${reference}: unexpected media type ${JSON.stringify(mediaType ?? "")}`);
   return { mediaType, digest, size };
+}
+
+interface Document {
+  mediaType?: string;
+  manifests?: unknown;
+  config?: unknown;
+}
+
+/** OCI's documents need not tell it themselves. */
+function typeOf({ mediaType, manifests, config }: Document): string | undefined {
+  if (mediaType !== undefined) return mediaType;
+  if (Array.isArray(manifests)) return "application/vnd.oci.image.index.v1+json";
+  return config === undefined ? undefined : "application/vnd.oci.image.manifest.v1+json";
 }

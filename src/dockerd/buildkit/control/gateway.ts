@@ -173,6 +173,7 @@ const llbCaps = [
   "source.git",
   "source.git.keepgitdir",
   "source.git.subdir",
+  "source.ocilayout",
   "source.http",
   "source.http.checksum",
   "exec.meta.base",

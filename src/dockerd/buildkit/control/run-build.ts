@@ -10,6 +10,7 @@ import { tagName } from "../../build/options.ts";
 import type { Daemon } from "../../daemon.ts";
 import type { BuildKit } from "../buildkit.ts";
 import { sessionContexts, sharesDirectories } from "../session/contexts.ts";
+import { sessionLayout } from "../session/layout.ts";
 import { FileSender, sendDirectory } from "../session/send.ts";
 import { sessionAgents, sessionAuth, sessionSecrets, sessionUpload } from "../session/services.ts";
 import type { Session } from "../session/sessions.ts";
@@ -88,6 +89,7 @@ export async function runBuild(
       ...(dockerfileContext === undefined ? {} : { dockerfileContext }),
       ...(context !== "" && !bytes ? { remoteContext: context } : {}),
       entitlements: input.entitlements.filter((one) => one === "network.host" || one === "security.insecure"),
+      layouts: (store) => sessionLayout(session, store, gone),
       secrets: sessionSecrets(session),
       ssh: sessionAgents(session, daemon.config.execRoot),
       auth: sessionAuth(session),
