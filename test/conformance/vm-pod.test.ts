@@ -49,8 +49,8 @@ requires(
       const status = async (id: string) => JSON.parse(await ok("inspect", id)).status;
 
       // Emulated, whatever runs in a loop holds up the rest.
-      const waits = 'trap "exit 7" TERM; sleep 100000 & wait';
-      const first = await make("first", ["sh", "-c", `echo logged; ${waits}`], {
+      const waits = 'trap "exit 7" TERM; echo logged; sleep 100000 & wait';
+      const first = await make("first", ["sh", "-c", waits], {
         linux: { resources: { memory_limit_in_bytes: 64 << 20, cpu_shares: 512 } },
         mounts: [
           { container_path: "/volume", host_path: volume },
@@ -60,6 +60,9 @@ requires(
       const second = await make("second", ["sh", "-c", waits], {
         linux: { security_context: { namespace_options: { pid: 1 } } },
       });
+
+      // Who has seen its output knows that it takes SIGTERM.
+      await until("the first container's line", async () => (await ok("logs", first)) === "logged", patience);
 
       // One machine, with one program that runs it.
       const { info } = JSON.parse(await ok("inspectp", pod));

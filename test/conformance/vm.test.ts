@@ -30,7 +30,7 @@ requires(...needs)(
       };
       const port = await freePort();
       await ok("pull", "-q", registry.busybox);
-      const program = "echo out; echo err >&2; trap 'echo bye; exit 3' TERM; sleep 100000 & wait";
+      const program = "trap 'echo bye; exit 3' TERM; echo out; echo err >&2; sleep 100000 & wait";
       await ok(
         ...["run", "-d", "--name", "guest", "--runtime", "vm", "-m", "200m", "--pids-limit", "50"],
         ...[

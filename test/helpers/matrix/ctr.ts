@@ -6,7 +6,7 @@ import { startContainerd } from "../containerd.ts";
 import { type Output, run, until } from "../engine.ts";
 import type { TestRegistry } from "../images.ts";
 import { writePrograms } from "./runtimes.ts";
-import type { Driver, Engine } from "./types.ts";
+import { type Driver, type Engine, slowness } from "./types.ts";
 
 function ok(output: Output): string {
   if (output.code !== 0)
@@ -15,9 +15,13 @@ function ok(output: Output): string {
 }
 
 /** Runs a program with `input` on a stdin that stays open. */
-function interactive(argv: readonly string[], input: string): Promise<{ code: number; stdout: string }> {
+function interactive(
+  argv: readonly string[],
+  input: string,
+  timeout: number,
+): Promise<{ code: number; stdout: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(argv[0]!, argv.slice(1), { stdio: ["pipe", "pipe", "ignore"], timeout: 20_000 });
+    const child = spawn(argv[0]!, argv.slice(1), { stdio: ["pipe", "pipe", "ignore"], timeout });
     let stdout = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       stdout += text;
@@ -35,12 +39,13 @@ export async function containerdByCtr(kind: "corten" | "debian", registry: TestR
   const containerd = await startContainerd(kind);
   const namespace = `matrix-${kind}-${process.pid}`;
   const command = ["ctr", "-a", containerd.socket, "-n", namespace];
-  const ctr = (...argv: string[]) => run([...command, ...argv]);
+  const ctr = (...argv: string[]) => run([...command, ...argv], { timeout: 600_000 });
   ok(await ctr("images", "pull", "--plain-http", registry.busybox));
   const statusOf = async (id: string) =>
     new RegExp(`^${id} .* (\\w+) *$`, "m").exec(ok(await ctr("tasks", "ls")))?.[1];
   return {
     async driver(runtime): Promise<Driver> {
+      const slow = slowness(runtime);
       const own = runtime === "ours" && kind === "corten";
       const flags = own ? [] : ["--runc-binary", runtime === "vm" ? "vm" : programs[runtime]];
       const log = (id: string) => join(directory, `${id}.log`);
@@ -48,11 +53,13 @@ export async function containerdByCtr(kind: "corten" | "debian", registry: TestR
         async once(id, words, { tty, input } = {}) {
           if (tty) {
             const line = [...command, "run", "--rm", "-t", ...flags, registry.busybox, id, ...words];
-            return run(["script", "-qec", line.map((word) => `'${word}'`).join(" "), "/dev/null"]);
+            const text = line.map((word) => `'${word}'`).join(" ");
+            return run(["script", "-qec", text, "/dev/null"], { timeout: 60_000 * slow });
           }
           if (input === undefined) return ctr("run", "--rm", ...flags, registry.busybox, id, ...words);
           // ctr 1.6 forgets an end of stdin that comes before the start: there is none here.
-          return interactive([...command, "run", "--rm", ...flags, registry.busybox, id, ...words], input);
+          const line = [...command, "run", "--rm", ...flags, registry.busybox, id, ...words];
+          return interactive(line, input, 20_000 * slow);
         },
         async start(id, words) {
           const more = ["--memory-limit", String(64 << 20), "--log-uri", `file://${log(id)}`];
@@ -62,7 +69,7 @@ export async function containerdByCtr(kind: "corten" | "debian", registry: TestR
         logs: async (id) => readFileSync(log(id), "utf8"),
         async kill(id) {
           ok(await ctr("tasks", "kill", id));
-          await until(`the end of ${id}`, async () => (await statusOf(id)) === "STOPPED", 10);
+          await until(`the end of ${id}`, async () => (await statusOf(id)) === "STOPPED", 10 * slow);
           const { stderr } = await ctr("tasks", "rm", id);
           return Number(/exit with non-zero exit code (\d+)/.exec(stderr)?.[1] ?? 0);
         },

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { answers, type Output, run, startEngine, until } from "../engine.ts";
 import type { TestRegistry } from "../images.ts";
 import { writePrograms } from "./runtimes.ts";
-import type { Driver, Engine } from "./types.ts";
+import { type Driver, type Engine, slowness } from "./types.ts";
 
 /** A number with docker's or podman's unit → bytes. */
 function bytes(text: string): number {
@@ -21,17 +21,23 @@ function ok(output: Output): string {
 }
 
 /** A driver over the command line that docker and podman share. */
-export function dockerDriver(command: readonly string[], image: string, flags: readonly string[]): Driver {
-  const cli = (...argv: string[]) => run([...command, ...argv]);
+export function dockerDriver(
+  command: readonly string[],
+  image: string,
+  flags: readonly string[],
+  slow = 1,
+): Driver {
+  const timeout = 60_000 * slow;
+  const cli = (...argv: string[]) => run([...command, ...argv], { timeout });
   return {
     async once(id, words, { tty, input } = {}) {
       const name = ["--rm", "--name", id, "--network", "none", ...flags];
       if (tty) {
         const line = [...command, "run", "-t", ...name, image, ...words].map((word) => `'${word}'`).join(" ");
-        return run(["script", "-qec", line, "/dev/null"]);
+        return run(["script", "-qec", line, "/dev/null"], { timeout });
       }
       const argv = [...command, "run", ...(input === undefined ? [] : ["-i"]), ...name, image, ...words];
-      return run(argv, input === undefined ? {} : { input });
+      return run(argv, { timeout, ...(input === undefined ? {} : { input }) });
     },
     async start(id, words) {
       const limits = ["--memory", "64m", "--network", "none"];
@@ -71,10 +77,12 @@ export async function ourDockerd(registry: TestRegistry): Promise<Engine> {
   ok(await run([...command, "pull", "-q", registry.busybox]));
   return {
     driver: async (runtime) =>
-      dockerDriver(command, registry.busybox, [
-        "--runtime",
-        runtime === "ours" ? "corten" : runtime === "vm" ? "vm" : `real-${runtime}`,
-      ]),
+      dockerDriver(
+        command,
+        registry.busybox,
+        ["--runtime", runtime === "ours" ? "corten" : runtime === "vm" ? "vm" : `real-${runtime}`],
+        slowness(runtime),
+      ),
     async [Symbol.asyncDispose]() {
       await engine[Symbol.asyncDispose]();
       rmSync(directory, { recursive: true, force: true });

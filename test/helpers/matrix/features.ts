@@ -8,13 +8,19 @@ import {
   type EngineName,
   type Feature,
   features,
+  type Once,
   type Row,
   type Runtime,
+  slowness,
 } from "./types.ts";
 
 const limit = 64 << 20;
 const limitFile = "/sys/fs/cgroup/memory/memory.limit_in_bytes";
-const job = `echo logged; cat ${limitFile} || cat /sys/fs/cgroup/memory.max; trap "exit 7" TERM; while :; do sleep 0.05; done`;
+/** Who has seen its output knows that SIGTERM ends it: a first process without a handler does not even get it. */
+const told = `trap "exit 7" TERM; echo logged; cat ${limitFile} || cat /sys/fs/cgroup/memory.max`;
+const job = `${told}; while :; do sleep 0.05; done`;
+/** Emulated, a loop holds up the rest. */
+const idleJob = `${told}; sleep 100000 & wait`;
 
 /** Tries all features of one engine with one runtime; `why` gets the reasons of those that failed. */
 export async function tryFeatures(
@@ -27,9 +33,20 @@ export async function tryFeatures(
   const id = `matrix-${runtime}-try${attempt}`;
   let output = "";
   const cri = engine.includes("CRI");
+  const slow = slowness(runtime);
+  /** One machine for both, where each would cost seconds of processor time. */
+  let shared: Promise<Once> | undefined;
+  const runAndStdin = () => {
+    const words = ["sh", "-c", "read word; echo got $word; echo hello; exit 42"];
+    shared ??= driver.once(`${id}-1`, words, { input: "through\n" });
+    return shared;
+  };
+  const together = runtime === "vm" && !cri;
   const checks: Record<Feature, () => Promise<boolean | undefined>> = {
     async run() {
-      const { code, stdout } = await driver.once(`${id}-1`, ["sh", "-c", "echo hello; exit 42"]);
+      const { code, stdout } = together
+        ? await runAndStdin()
+        : await driver.once(`${id}-1`, ["sh", "-c", "echo hello; exit 42"]);
       return code === 42 && stdout.includes("hello");
     },
     async tty() {
@@ -43,26 +60,27 @@ export async function tryFeatures(
       return stdout.includes("terminal");
     },
     async stdin() {
-      const { stdout } = await driver.once(`${id}-3`, ["sh", "-c", "read word; echo got $word"], {
-        input: "through\n",
-      });
+      const words = ["sh", "-c", "read word; echo got $word"];
+      const { stdout } = together
+        ? await runAndStdin()
+        : await driver.once(`${id}-3`, words, { input: "through\n" });
       return stdout.includes("got through");
     },
     async logs() {
-      await driver.start(id, ["sh", "-c", job]);
+      await driver.start(id, ["sh", "-c", runtime === "vm" ? idleJob : job]);
       await until(
         `the output of ${id}`,
         async () => {
           output = await driver.logs(id);
           return output.includes("logged");
         },
-        10,
+        10 * slow,
       );
       return true;
     },
     async limits() {
       if (driver.limit) return (await driver.limit(id)) === limit;
-      await until("the limit", async () => (await driver.logs(id)).includes(String(limit)), 2);
+      await until("the limit", async () => (await driver.logs(id)).includes(String(limit)), 2 * slow);
       return true;
     },
     async exec() {
@@ -105,7 +123,7 @@ export async function tryFeatures(
     if (notOffered(engine, runtime, feature)) return "–";
     try {
       const started = performance.now();
-      const passed = await Promise.race([checks[feature](), sleep(30_000).then(() => false)]);
+      const passed = await Promise.race([checks[feature](), sleep(30_000 * slow).then(() => false)]);
       if (process.env["CORTEN_MATRIX"])
         console.error(engine, runtime, feature, passed, Math.round(performance.now() - started));
       if (passed === undefined) return "–";

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { type Cell, type EngineName, engines, features, type Row, type Runtime, runtimes } from "./types.ts";
 
 const page = join(import.meta.dir, "../../../docs/conformance.md");
-const begin = "<!-- matrix:begin, written by CORTEN_WRITE_MATRIX=1 on test/conformance/matrix.test.ts -->";
+const begin =
+  "<!-- matrix:begin, written by CORTEN_WRITE_MATRIX=1 on test/conformance/matrix.test.ts and matrix-vm.test.ts -->";
 const end = "<!-- matrix:end -->";
 
 export type Rows = Map<string, Row | string>;

@@ -36,6 +36,9 @@ export interface Once {
   stdout: string;
 }
 
+/** How much longer things may take than with the others: machines are emulated here, on a host that has other things to do. */
+export const slowness = (runtime: Runtime): number => (runtime === "vm" ? 10 : 1);
+
 /** One engine with one runtime; ids are of the caller's choice. */
 export interface Driver {
   /** Runs a command to its end. */
