@@ -86,7 +86,7 @@ try {
         process.execPath,
         "test",
         "--parallel=3",
-        "--timeout=120000",
+        "--timeout=240000",
         "--reporter=junit",
         `--reporter-outfile=${report}`,
         ...folders,

@@ -6,7 +6,7 @@ import { startContainerd } from "../helpers/containerd.ts";
 import { until } from "../helpers/engine.ts";
 import { requires } from "../helpers/requires.ts";
 
-setDefaultTimeout(180_000);
+setDefaultTimeout(240_000);
 
 const test = requires("containerd", "ctr");
 

@@ -26,7 +26,7 @@ import { corten, run, startEngine } from "../helpers/engine.ts";
 import { startTestRegistry } from "../helpers/images.ts";
 import { requires } from "../helpers/requires.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(240_000);
 
 let world: ExportWorld;
 let layers: Layer[];

@@ -3,16 +3,17 @@
  * runs in a VM; the rest is for machines whose kernel the CRIU in $PATH knows (test/helpers/criu.ts).
  */
 import { expect, setDefaultTimeout } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startContainerd } from "../helpers/containerd.ts";
+import { startCri } from "../helpers/cri.ts";
 import { criuPath, failingCriu, withCriu } from "../helpers/criu.ts";
 import { corten, type Output, run, startEngine, until } from "../helpers/engine.ts";
 import { startTestRegistry } from "../helpers/images.ts";
 import { requires } from "../helpers/requires.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(240_000);
 
 const vm = join(import.meta.dir, "../vm");
 const xtables = "/usr/lib/x86_64-linux-gnu/xtables";
@@ -215,3 +216,65 @@ requires(
     expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("experimental mode")]);
   },
 );
+
+const names = [
+  "checkpoint/",
+  "checkpoint/inventory.img",
+  "config.dump",
+  "container.log",
+  "dump.log",
+  "rootfs-diff.tar",
+  "spec.dump",
+  "status.dump",
+];
+
+for (const kind of ["corten", "crio"] as const)
+  withCriu(`crictl checkpoint: a running container as Kubernetes' archive, and it goes on (${kind})`, () =>
+    withPath(async () => {
+      await using cri = await startCri(kind);
+      const pod = await cri.pod("p");
+      const id = await cri.container(pod, "c", ["sh", "-c", "echo words; echo mine >/mine; exec sleep 600"], {
+        log_path: "c.log",
+      });
+      await until("its file", async () => (await cri.crictl("exec", id, "cat", "/mine")).stdout === "mine\n");
+      const archive = join(cri.root, "c.tar");
+      await cri.ok("checkpoint", "--export", archive, id);
+      expect(await cri.ok("ps", "-q", "--no-trunc")).toBe(id);
+      const listed = ok(await run(["tar", "-tf", archive])).split("\n");
+      expect(names.filter((name) => !listed.includes(name))).toEqual([]);
+      const text = async (name: string) => ok(await run(["tar", "-xOf", archive, name]));
+      expect(JSON.parse(await text("config.dump"))).toMatchObject({ id, name: "c", restored: false });
+      expect(JSON.parse(await text("spec.dump")).process.args[0]).toBe("sh");
+      expect(JSON.parse(await text("status.dump"))).toMatchObject({ id, state: "CONTAINER_RUNNING" });
+      const changed = ok(await run(["sh", "-c", 'tar -xOf "$0" rootfs-diff.tar | tar -xOf - mine', archive]));
+      expect(changed).toBe("mine\n");
+      const relative = await cri.crictl("checkpoint", "--export", "c.tar", id);
+      expect([relative.code, relative.stderr]).toEqual([1, expect.stringContaining("absolute path")]);
+    }),
+  );
+
+requires(
+  "/bin/busybox",
+  "skopeo",
+  "docker-registry",
+)("a CRI checkpoint that fails says why, leaves the container running and no file behind", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "corten-no-criu-"));
+  failingCriu(directory);
+  const before = process.env["PATH"];
+  try {
+    process.env["PATH"] = `${directory}:${before}`;
+    await using cri = await startCri("corten");
+    process.env["PATH"] = before;
+    const id = await cri.container(await cri.pod("p"), "c", ["sleep", "600"]);
+    const failed = await cri.crictl("checkpoint", "--export", join(directory, "c.tar"), id);
+    expect([failed.code, failed.stderr]).toEqual([
+      1,
+      expect.stringContaining("criu ended without an answer"),
+    ]);
+    expect(await cri.ok("ps", "-q", "--no-trunc")).toBe(id);
+    expect(readdirSync(directory)).toEqual(["criu"]);
+  } finally {
+    process.env["PATH"] = before;
+    rmSync(directory, { recursive: true });
+  }
+});

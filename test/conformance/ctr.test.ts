@@ -8,7 +8,7 @@ import { type Output, run, until } from "../helpers/engine.ts";
 import { startTestRegistry, type TestRegistry } from "../helpers/images.ts";
 import { requires } from "../helpers/requires.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(240_000);
 
 const needed = ["ctr", "docker-registry", "skopeo", "/bin/busybox"];
 const test = requires(...needed);

@@ -10,7 +10,7 @@ import { corten, type Output, run, startEngine, until } from "../helpers/engine.
 import { startTestRegistry, type TestRegistry } from "../helpers/images.ts";
 import { requires } from "../helpers/requires.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(240_000);
 
 const shim = "/usr/bin/containerd-shim-runc-v2";
 const test = requires(shim, "ctr", "runc", "docker-registry", "skopeo", "/bin/busybox");

@@ -35,7 +35,7 @@ export async function run(
     ...(options.cwd ? { cwd: options.cwd } : {}),
     stdio: [Buffer.from(options.input ?? ""), "pipe", "pipe"],
   });
-  const { timeout = 60_000 } = options;
+  const { timeout = 200_000 } = options;
   let late = "";
   const timer = setTimeout(() => {
     late = `[killed: it had not ended after ${timeout / 1000} s]\n`;
@@ -50,7 +50,7 @@ export async function run(
 export async function until<T>(
   what: string,
   probe: () => T | Promise<T>,
-  seconds = 30,
+  seconds = 120,
 ): Promise<NonNullable<Exclude<T, false>>> {
   const end = Date.now() + seconds * 1000;
   for (;;) {

@@ -14,7 +14,7 @@ import type { Descriptor } from "../../src/oci/image-spec.ts";
 import { withMounts } from "../../src/sys/mount.ts";
 import { openCache, openWorld, snapshotter, type World } from "../helpers/build-world.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(240_000);
 
 let world: World;
 let cache: Cache;

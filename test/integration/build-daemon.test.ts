@@ -7,7 +7,7 @@ import { type Engine, run, startEngine, until } from "../helpers/engine.ts";
 import { startTestRegistry, type TestRegistry } from "../helpers/images.ts";
 import { requires } from "../helpers/requires.ts";
 
-setDefaultTimeout(180_000);
+setDefaultTimeout(240_000);
 
 const needed = ["docker", "docker-registry", "skopeo", "/bin/busybox"];
 const test = requires(...needed);

@@ -38,7 +38,7 @@ import {
 } from "../helpers/build-export.ts";
 import { run } from "../helpers/engine.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(240_000);
 
 let world: ExportWorld;
 let base: Layer[];

@@ -31,7 +31,7 @@ import { statManyAt } from "../../src/sys/stat.ts";
 import { getXattrAt, setXattrAt } from "../../src/sys/xattr.ts";
 import { type BuildBench, type Layers, openBuildBench } from "../helpers/build-files.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(240_000);
 
 let bench: BuildBench;
 let number = 0;

@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { corten, type Engine, run, startEngine, until } from "../helpers/engine.ts";
 import { requires } from "../helpers/requires.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(240_000);
 const test = requires("/bin/busybox", "tar", "ssh-agent");
 
 let engine: Engine;

@@ -11,7 +11,7 @@ import type { BuildRequest, Contexts, Layer, Result } from "../../src/build/type
 import { withLease } from "../../src/containerd/client/index.ts";
 import { heads, make, openCache, openWorld, type Recorder, type World } from "../helpers/build-world.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(240_000);
 
 let world: World;
 let cache: Cache;

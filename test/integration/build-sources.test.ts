@@ -24,7 +24,7 @@ import { digestOf } from "../../src/oci/digest.ts";
 import { type BuildBench, newRequest, openBuildBench } from "../helpers/build-files.ts";
 import { requires } from "../helpers/requires.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(240_000);
 
 let bench: BuildBench;
 beforeAll(async () => {

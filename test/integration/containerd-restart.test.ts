@@ -23,7 +23,7 @@ import { leftovers, until } from "../helpers/engine.ts";
 import { startTestRegistry, type TestRegistry } from "../helpers/images.ts";
 import { requires } from "../helpers/requires.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(240_000);
 
 const needed = ["docker-registry", "skopeo", "/bin/busybox"];
 const test = requires(...needed);

@@ -22,7 +22,7 @@ import {
 import { type Containerd, openContainerd } from "../../src/containerd/daemon.ts";
 import { type Server, serve } from "../../src/containerd/server.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(240_000);
 
 let root: string;
 let daemon: Containerd;

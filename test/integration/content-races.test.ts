@@ -17,7 +17,7 @@ import { type Containerd, openContainerd } from "../../src/containerd/daemon.ts"
 import { digestOf } from "../../src/oci/digest.ts";
 import { mediaTypes } from "../../src/oci/image-spec.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(240_000);
 
 let root: string;
 let daemon: Containerd;

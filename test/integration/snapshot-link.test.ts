@@ -10,7 +10,7 @@ import { withMounts } from "../../src/sys/mount.ts";
 import { startContainerd, type TestContainerd } from "../helpers/containerd.ts";
 import { requires } from "../helpers/requires.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(240_000);
 
 const withCtr = requires("ctr");
 

@@ -38,7 +38,7 @@ import { until } from "../helpers/engine.ts";
 import { makeLayout } from "../helpers/images.ts";
 import { ClientStream } from "../helpers/named-stream.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(240_000);
 
 let root: string;
 let daemon: Containerd;
