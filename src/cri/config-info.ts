@@ -50,5 +50,7 @@ export function configInfo(config: CriConfig): object {
     enableUnprivilegedPorts: config.enableUnprivilegedPorts,
     enableUnprivilegedICMP: config.enableUnprivilegedIcmp,
     ignoreImageDefinedVolumes: config.ignoreImageDefinedVolumes,
+    enableSelinux: config.enableSelinux,
+    selinuxCategoryRange: config.selinuxCategories,
   };
 }

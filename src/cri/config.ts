@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { invalid, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import { defaultCategories } from "../oci/selinux.ts";
 import { type Credentials, credentialsOf } from "./images/credentials.ts";
 
 export interface RuntimeHandlerConfig {
@@ -58,6 +59,9 @@ export interface CriConfig {
   defaultCapabilities?: string[];
   enableUnprivilegedPorts: boolean;
   enableUnprivilegedIcmp: boolean;
+  /** Labels for containers, where the machine has SELinux. */
+  enableSelinux: boolean;
+  selinuxCategories: number;
   ignoreImageDefinedVolumes: boolean;
 }
 
@@ -84,6 +88,8 @@ export const defaultConfig = (root: string, state: string): CriConfig => ({
   unsetSeccompProfile: "",
   enableUnprivilegedPorts: true,
   enableUnprivilegedIcmp: true,
+  enableSelinux: false,
+  selinuxCategories: defaultCategories,
   ignoreImageDefinedVolumes: false,
 });
 
@@ -152,6 +158,9 @@ function apply(config: CriConfig, plugin: Table): void {
   config.enableUnprivilegedPorts =
     flag(plugin, "enable_unprivileged_ports") ?? config.enableUnprivilegedPorts;
   config.enableUnprivilegedIcmp = flag(plugin, "enable_unprivileged_icmp") ?? config.enableUnprivilegedIcmp;
+  config.enableSelinux = flag(plugin, "enable_selinux") ?? config.enableSelinux;
+  const categories = plugin["selinux_category_range"];
+  if (typeof categories === "number" && categories > 1) config.selinuxCategories = categories;
   config.ignoreImageDefinedVolumes =
     flag(plugin, "ignore_image_defined_volumes") ?? config.ignoreImageDefinedVolumes;
   const cni = table(plugin, "cni");

@@ -3,7 +3,9 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { KeyedMutex } from "../base/async.ts";
 import { conflict } from "../base/errors.ts";
+import { log } from "../base/log.ts";
 import { Removal } from "../base/removal.ts";
+import { machinePolicy, SelinuxLabels } from "../oci/selinux.ts";
 import { Cni } from "./cni/cni.ts";
 import type { CriConfig } from "./config.ts";
 import { requireRunning } from "./container/exec.ts";
@@ -18,6 +20,12 @@ import type { Backend, ImageCalls } from "./service/backend.ts";
 /** A context but for its engine, which is made of these parts. */
 export type ContextParts = Omit<Context, "engine">;
 
+function selinuxLabels({ enableSelinux, selinuxCategories }: CriConfig): SelinuxLabels {
+  const policy = enableSelinux ? machinePolicy() : undefined;
+  if (enableSelinux && !policy) log.warn("Selinux is not supported");
+  return new SelinuxLabels(policy, selinuxCategories);
+}
+
 /** Opens the records; `close` is for who cannot go on. */
 export function openParts(config: CriConfig): { parts: ContextParts; close(): Promise<void> } {
   for (const dir of [config.root, config.state, join(config.state, "namespaces")])
@@ -25,7 +33,7 @@ export function openParts(config: CriConfig): { parts: ContextParts; close(): Pr
   const closing = new AbortController();
   const parts: ContextParts = {
     config,
-    records: new Records(join(config.root, "cri.db")),
+    records: new Records(join(config.root, "cri.db"), selinuxLabels(config)),
     cni: new Cni(config.cni),
     events: new EventBus(),
     locks: new KeyedMutex(),

@@ -14,6 +14,7 @@ import {
 } from "../../proto/gen/runtime/v1/sandbox_config_pb.ts";
 import { Database } from "../base/database.ts";
 import { invalid, notFound } from "../base/errors.ts";
+import { SelinuxLabels } from "../oci/selinux.ts";
 import type { AddedNetwork } from "./cni/types.ts";
 
 export interface SandboxRecord {
@@ -34,6 +35,9 @@ export interface SandboxRecord {
   network?: AddedNetwork;
   /** Network, namespaces and holder are given back: a pod that is not ready may still have them. */
   released?: boolean;
+  /** SELinux labels, where there are any: of its processes and of its files. */
+  processLabel?: string;
+  mountLabel?: string;
 }
 
 export interface ContainerRecord {
@@ -60,6 +64,9 @@ export interface ContainerRecord {
   /** Where its monitor lives while it runs. */
   monitorDir: string;
   mounts: Array<{ destination: string; source: string }>;
+  /** SELinux labels, where there are any. A privileged container's process goes without its own, but keeps its level. */
+  processLabel?: string;
+  mountLabel?: string;
 }
 
 export interface Sandbox {
@@ -124,7 +131,11 @@ export class Records implements Disposable {
   readonly containers = new Objects<Container>("container");
   readonly #db: Database;
 
-  constructor(path: string) {
+  constructor(
+    path: string,
+    /** What the objects have of them is given to no other. */
+    readonly selinux = new SelinuxLabels(undefined),
+  ) {
     this.#db = new Database(path, migrations);
     for (const row of this.#db.all<{ id: string; record: string; config: Uint8Array }>(
       "SELECT * FROM sandboxes",
@@ -145,6 +156,14 @@ export class Records implements Disposable {
         resources: row.resources ? fromBinary(LinuxContainerResourcesSchema, row.resources) : undefined,
         ended: undefined,
       });
+    for (const { record } of [...this.sandboxes.all(), ...this.containers.all()])
+      this.selinux.reserve(record.processLabel ?? "");
+  }
+
+  /** A level that another container of the pod has as well stays taken. */
+  #releaseLabel(label: string | undefined): void {
+    const others = [...this.sandboxes.all(), ...this.containers.all()];
+    if (label && !others.some(({ record }) => record.processLabel === label)) this.selinux.release(label);
   }
 
   saveSandbox(sandbox: Sandbox): void {
@@ -159,7 +178,9 @@ export class Records implements Disposable {
   }
 
   dropSandbox(id: string): void {
+    const label = this.sandboxes.find(id)?.record.processLabel;
     this.sandboxes.drop(id);
+    this.#releaseLabel(label);
     this.#db.run("DELETE FROM sandboxes WHERE id = ?", id);
   }
 
@@ -176,7 +197,9 @@ export class Records implements Disposable {
   }
 
   dropContainer(id: string): void {
+    const label = this.containers.find(id)?.record.processLabel;
     this.containers.drop(id);
+    this.#releaseLabel(label);
     this.#db.run("DELETE FROM containers WHERE id = ?", id);
   }
 

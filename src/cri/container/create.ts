@@ -19,6 +19,7 @@ import { idMappingsOf, mappedPath, ownWritableLayer } from "../sandbox/user-name
 import { containerSpec } from "../spec/container.ts";
 import { bind } from "../spec/mounts.ts";
 import { cgroupsPathOf } from "../spec/resources.ts";
+import { labelsOf } from "../spec/selinux.ts";
 import { accountsOf, processUser } from "../spec/user.ts";
 import { containerDir } from "./paths.ts";
 import { volumesOf } from "./volumes.ts";
@@ -76,6 +77,13 @@ export async function createContainer(
     monitorDir: "",
     mounts: [],
   };
+  const labels = labelsOf(
+    records.selinux,
+    config.linux?.securityContext?.selinuxOptions,
+    sandbox.record.processLabel,
+  );
+  if (labels.process !== "") record.processLabel = labels.process;
+  if (labels.mount !== "") record.mountLabel = labels.mount;
   const container: Container = { record, config, resources: config.linux?.resources, ended: undefined };
   await using undo = new Cleanup();
   records.saveContainer(container);
@@ -108,6 +116,7 @@ export async function createContainer(
       cgroupsPath: record.cgroupsPath,
       sysctls: sysctlsOf(context, sandbox),
       unsetSeccompProfile: context.config.unsetSeccompProfile,
+      labels,
       ...(context.config.defaultCapabilities
         ? { defaultCapabilities: context.config.defaultCapabilities }
         : {}),

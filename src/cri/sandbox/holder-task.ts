@@ -37,6 +37,9 @@ export async function startHolder(
       cwd: "/",
       capabilities: { bounding: [], effective: [], permitted: [] },
       noNewPrivileges: true,
+      ...(record.processLabel && !config.linux?.securityContext?.privileged
+        ? { selinuxLabel: record.processLabel }
+        : {}),
       oomScoreAdj: oomScoreAdjustment(holderOomScore),
     },
     root: { path: holderRoot(context.config.state), readonly: true },
@@ -67,6 +70,7 @@ export async function startHolder(
       },
       cgroupsPath: cgroupsPathOf(config.linux?.cgroupParent ?? "", id, handler.systemdCgroup ?? false),
       namespaces,
+      ...(record.mountLabel ? { mountLabel: record.mountLabel } : {}),
       ...(mappings ? { uidMappings: mappings.uids, gidMappings: mappings.gids } : {}),
     },
   };

@@ -25,6 +25,7 @@ import { podNetworkRequest } from "../cni/request.ts";
 import { runsInMachine, runtimeNamed } from "../config.ts";
 import type { Context } from "../context.ts";
 import { nowNanoseconds, type Sandbox, type SandboxRecord } from "../records.ts";
+import { contextOption, labelsOf } from "../spec/selinux.ts";
 import { publishEvent } from "./events.ts";
 import { startHolder, watchHolder } from "./holder-task.ts";
 import { createUtsAndIpc } from "./namespaces.ts";
@@ -32,6 +33,8 @@ import { filesOf } from "./paths.ts";
 import { resolvConf } from "./resolv-conf.ts";
 import { abandonSandbox } from "./stop.ts";
 import { idMappingsOf } from "./user-namespace.ts";
+
+const shmOptions = ["noexec", "nosuid", "nodev", "mode=1777", "size=65536k"];
 
 /** A metadata's text: what makes two pods the same. */
 export const sandboxKey = ({ metadata = create(PodSandboxMetadataSchema) }: PodSandboxConfig): string =>
@@ -84,6 +87,9 @@ export async function runSandbox(
     hostname: config.hostname || (hostNetwork ? ownHostname() : id.slice(0, 12)),
     ips: [],
   };
+  const labels = labelsOf(records.selinux, config.linux?.securityContext?.selinuxOptions, undefined);
+  if (labels.process !== "") Object.assign(record, { processLabel: labels.process });
+  if (labels.mount !== "") Object.assign(record, { mountLabel: labels.mount });
   checkSysctls(config.linux?.sysctls ?? {}, record);
   const sandbox: Sandbox = { record, config };
   await using undo = new Cleanup();
@@ -158,7 +164,13 @@ function makeFiles(context: Context, { record, config }: Sandbox): void {
   if (record.namespaces.ipc !== undefined) {
     mkdirSync(files.shm, { recursive: true, mode: 0o700 });
     mountAll(
-      [{ type: "tmpfs", source: "shm", options: ["noexec", "nosuid", "nodev", "mode=1777", "size=65536k"] }],
+      [
+        {
+          type: "tmpfs",
+          source: "shm",
+          options: [...shmOptions, ...contextOption(record.mountLabel)],
+        },
+      ],
       files.shm,
     );
   }

@@ -4,6 +4,7 @@ import { invalid } from "../../base/errors.ts";
 import { devicesBelow } from "../../oci/devices.ts";
 import type { ImageConfig } from "../../oci/image-spec.ts";
 import type { LinuxIDMapping, LinuxNamespace, Mount, Spec } from "../../oci/runtime-spec.ts";
+import type { Labels } from "../../oci/selinux.ts";
 import { cgroupLayout } from "../../sys/cgroup/index.ts";
 import type { RuntimeHandlerConfig } from "../config.ts";
 import { passedAnnotations } from "./annotations.ts";
@@ -35,6 +36,7 @@ export interface ContainerSpecInput {
   cgroupsPath: string;
   sysctls: Record<string, string>;
   unsetSeccompProfile: string;
+  labels: Labels;
   defaultCapabilities?: readonly string[];
 }
 
@@ -90,6 +92,7 @@ export function containerSpec(input: ContainerSpecInput): Spec {
       },
       ...(security?.noNewPrivs ? { noNewPrivileges: true } : {}),
       ...(apparmor === undefined ? {} : { apparmorProfile: apparmor }),
+      ...(privileged || input.labels.process === "" ? {} : { selinuxLabel: input.labels.process }),
       oomScoreAdj: oomScoreAdjustment(oom === undefined ? 0 : Number(oom)),
     },
     root: { path: "rootfs", ...(security?.readonlyRootfs ? { readonly: true } : {}) },
@@ -112,6 +115,7 @@ export function containerSpec(input: ContainerSpecInput): Spec {
         : requested.devices.length > 0
           ? { devices: requested.devices }
           : {}),
+      ...(input.labels.mount === "" ? {} : { mountLabel: input.labels.mount }),
       ...(seccomp ? { seccomp } : {}),
       ...(privileged || !security?.maskedPaths.length ? {} : { maskedPaths: security.maskedPaths }),
       ...(privileged || !security?.readonlyPaths.length ? {} : { readonlyPaths: security.readonlyPaths }),

@@ -54,6 +54,8 @@ export function criConfig(config: CrioConfig): CriConfig {
     cdiSpecDirs: runtime.cdi_spec_dirs,
     enableUnprivilegedPorts: false,
     enableUnprivilegedIcmp: false,
+    enableSelinux: false,
+    selinuxCategories: 1024,
     ignoreImageDefinedVolumes: image.image_volumes === "ignore",
   };
 }
