@@ -28,11 +28,12 @@ export function introspectionService(
 ): ServiceImpl<typeof Introspection> {
   const { os, architecture, variant = "" }: Platform = hostPlatform();
   const platforms = [{ os, architecture, variant }];
+  const ofPlatform = /^io\.containerd\.(?:snapshotter\.v1|differ\.v1|runtime\.v2)$/;
   const plugin = (type: string, id: string, requires: string[] = []) => ({
     type,
     id,
     requires,
-    platforms,
+    platforms: ofPlatform.test(type) ? platforms : [],
     exports: {} as Record<string, string>,
     capabilities: [] as string[],
   });

@@ -146,7 +146,7 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
     assert.equal(status!.state, PodSandboxState.SANDBOX_READY);
     assert.match(status!.network!.ip, /^10\.86\.0\.\d+$/);
     assert.deepEqual([status!.labels, status!.annotations], [{ app: "one" }, { note: "kept" }]);
-    assert.equal(JSON.parse(info["info"]!).cniResult.interfaces.length, 3);
+    assert.equal(Object.keys(JSON.parse(info["info"]!).cniResult.Interfaces).length, 3);
     const id = await world.run(pod, forever);
     assert.equal(await world.exec(id, "hostname"), "my-host\n");
     assert.equal(

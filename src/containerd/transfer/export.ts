@@ -15,7 +15,7 @@ import type { ByteSender } from "../streaming/bytes.ts";
 import { childrenOf, deepest, matcherFor } from "./descriptors.ts";
 import { toPlatform } from "./ends.ts";
 import type { TransferJob } from "./job.ts";
-import { imageNameAnnotation, refNameAnnotation } from "./names.ts";
+import { imageNameAnnotation, refNameAnnotation, refNameOf } from "./names.ts";
 
 /** Images of the store as an archive: an image layout that is Docker's archive as well. */
 export async function exportImages(
@@ -90,14 +90,15 @@ class Collected {
       });
       return;
     }
-    const tag = name.slice(name.lastIndexOf("/") + 1).replace(/^[^:@]*[:@]?/, "");
-    const annotations = {
+    const annotations = Object.entries({
       ...target.annotations,
       [imageNameAnnotation]: name,
-      [refNameAnnotation]: tag,
+      [refNameAnnotation]: refNameOf(name),
       ...sources,
-    };
-    this.manifests.push({ ...target, annotations });
+    });
+    // In the order that Go writes them: the same images then have the same index.
+    annotations.sort(([a], [b]) => (a < b ? -1 : 1));
+    this.manifests.push({ ...target, annotations: Object.fromEntries(annotations) });
     const shown = isManifestType(target.mediaType) ? await this.#image(target) : await this.#index(target);
     if (shown) this.docker.get(shown)!.names.push(name);
   }

@@ -11,7 +11,7 @@ import type { ContainerdClient } from "../client/types.ts";
 import { childrenOf, deepest, isHere, labelChildren, matcherFor, wantedChildren } from "./descriptors.ts";
 import { toPlatform } from "./ends.ts";
 import { type TransferJob, unpackings } from "./job.ts";
-import { imageNameAnnotation, importedNames, refNameAnnotation, storedNames } from "./names.ts";
+import { imageNameAnnotation, importedNames, refNameAnnotation, refNameOf, storedNames } from "./names.ts";
 import { storeImages } from "./store.ts";
 import { unpackIfFit } from "./unpack.ts";
 
@@ -99,7 +99,7 @@ async function dockerIndex(
         ...entry,
         annotations: {
           [imageNameAnnotation]: name,
-          [refNameAnnotation]: name.slice(name.lastIndexOf(":") + 1),
+          [refNameAnnotation]: refNameOf(name),
         },
       });
   }

@@ -2,7 +2,7 @@ import type { ImageStore } from "../../../proto/gen/containerd/types/transfer/im
 import { invalid } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
 import type { Descriptor, Platform } from "../../oci/image-spec.ts";
-import { exactPlatform, formatPlatform } from "../../oci/platform.ts";
+import { formatPlatform } from "../../oci/platform.ts";
 import { hostPlatform } from "../client/read-image.ts";
 import type { ContainerdClient } from "../client/types.ts";
 import { toPlatform } from "./ends.ts";
@@ -20,19 +20,21 @@ export interface Unpacking {
   snapshotter: string;
 }
 
-/** What the request wants unpacked, as far as this machine can; a request of which nothing is left is refused. */
+/**
+ * What the request wants unpacked, as far as its snapshotters are known: layers of any platform are only files. A request of
+ * which nothing is left is refused.
+ */
 export async function unpackings(job: TransferJob, store: ImageStore): Promise<Unpacking[]> {
   if (store.unpacks.length === 0) return [];
   const { plugins } = await job.client.introspection.plugins({
     filters: ["type==io.containerd.snapshotter.v1"],
   });
   const known = new Set(plugins.map(({ id }) => id));
-  const runs = exactPlatform(hostPlatform());
   const found: Unpacking[] = [];
   for (const { platform: wanted, snapshotter: named } of store.unpacks) {
     const platform = wanted && wanted.os !== "" ? toPlatform(wanted) : hostPlatform();
     const snapshotter = named || "overlayfs";
-    if (known.has(snapshotter) && runs(platform) !== undefined) found.push({ platform, snapshotter });
+    if (known.has(snapshotter)) found.push({ platform, snapshotter });
     else
       log.warn("unpack configuration not supported, skipping", {
         platform: formatPlatform(platform),

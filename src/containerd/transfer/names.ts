@@ -8,6 +8,16 @@ import type { Descriptor } from "../../oci/image-spec.ts";
 export const imageNameAnnotation = "io.containerd.image.name";
 export const refNameAnnotation = "org.opencontainers.image.ref.name";
 
+/**
+ * What containerd annotates an exported image's name with (core/images/archive): what comes after the repository. A name
+ * without a slash is a host and nothing else.
+ */
+export function refNameOf(name: string): string {
+  const slash = name.indexOf("/");
+  const object = slash < 0 ? "" : (/[:@].*$/s.exec(name.slice(slash))?.[0] ?? "");
+  return object.startsWith(":") ? object.slice(1) : object;
+}
+
 /** Names for an image of no archive, or for an archive's whole index. */
 export function storedNames(store: ImageStore, { digest }: Descriptor): string[] {
   const names = store.name === "" ? [] : [store.name];

@@ -76,7 +76,8 @@ async function resolveImage(resolver: Resolver, reference: string) {
     return await resolver.resolve(reference);
   } catch (error) {
     const { code } = asCortenError(error);
-    throw new CortenError(code, `failed to resolve image: ${messageOf(error)}`, { cause: error });
+    const why = code === "not_found" ? `${reference}: not found` : messageOf(error);
+    throw new CortenError(code, `failed to resolve image: ${why}`, { cause: error });
   }
 }
 

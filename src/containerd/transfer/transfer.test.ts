@@ -3,7 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { ImageStoreSchema } from "../../../proto/gen/containerd/types/transfer/imagestore_pb.ts";
 import { type Descriptor, mediaTypes } from "../../oci/image-spec.ts";
 import { matcherFor, refKey, wantedChildren } from "./descriptors.ts";
-import { importedNames, storedNames } from "./names.ts";
+import { importedNames, refNameOf, storedNames } from "./names.ts";
 
 const digest = `sha256:${"a".repeat(64)}` as const;
 const entry = (annotations: Record<string, string>): Descriptor => ({
@@ -78,4 +78,13 @@ test("work on content is named as containerd names it", () => {
   expect(refKey(tag("v1"))).toBe(`manifest-v1@${digest}`);
   expect(refKey({ ...entry({}), mediaType: mediaTypes.dockerLayerGzip })).toBe(`layer-${digest}`);
   expect(refKey({ ...entry({}), mediaType: mediaTypes.ociConfig })).toBe(`config-${digest}`);
+});
+
+test("an exported image is annotated with what follows its repository", () => {
+  expect(refNameOf("docker.io/library/a:1")).toBe("1");
+  expect(refNameOf("localhost:5000/a:1")).toBe("1");
+  expect(refNameOf(`h/a:1@${digest}`)).toBe(`1@${digest}`);
+  expect(refNameOf(`h/a@${digest}`)).toBe(`@${digest}`);
+  expect(refNameOf("h/a")).toBe("");
+  expect(refNameOf("a:1")).toBe("");
 });

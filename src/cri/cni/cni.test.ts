@@ -3,6 +3,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { addressesOf, Cni, parseNetwork } from "./cni.ts";
+import { cniInfo } from "./info.ts";
 import { endPlugins } from "./plugin.ts";
 
 /** A directory with plugins that write down how they were called. */
@@ -120,4 +121,37 @@ test("a runtime's pods may have networks of their own directory, and annotations
   expect(planned.list.name).toBe("own");
   expect(planned.runtimeConfig).toEqual({ "io.kubernetes.cri.pod-annotations": { a: "b" } });
   at.cni.close();
+});
+
+test("a result is told by interface, under the names that containerd has", () => {
+  expect(cniInfo(undefined)).toBeNull();
+  const empty = { PciID: "", SocketPath: "" };
+  expect(
+    cniInfo({
+      interfaces: [
+        { name: "br0", mac: "aa" },
+        { name: "eth0", mac: "bb", sandbox: "/ns" },
+      ],
+      ips: [{ address: "10.0.0.2/24", gateway: "10.0.0.1", interface: 1 }, { address: "fd00::2/64" }],
+      routes: [{ dst: "0.0.0.0/0" }],
+    }),
+  ).toEqual({
+    Interfaces: {
+      br0: { ...empty, IPConfigs: null, Mac: "aa", Sandbox: "" },
+      eth0: {
+        ...empty,
+        IPConfigs: [
+          { IP: "10.0.0.2", Gateway: "10.0.0.1" },
+          { IP: "fd00::2", Gateway: "" },
+        ],
+        Mac: "bb",
+        Sandbox: "/ns",
+      },
+    },
+    DNS: [{}],
+    Routes: [{ dst: "0.0.0.0/0" }],
+  });
+  expect(cniInfo({ ips: [{ address: "10.0.0.2/24" }] })).toMatchObject({
+    Interfaces: { eth0: { IPConfigs: [{ IP: "10.0.0.2", Gateway: "" }] } },
+  });
 });

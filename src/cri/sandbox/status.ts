@@ -8,6 +8,7 @@ import {
   type PodSandboxStatus,
   PodSandboxStatusSchema,
 } from "../../../proto/gen/runtime/v1/sandbox_pb.ts";
+import { cniInfo } from "../cni/info.ts";
 import { runtimeNamed } from "../config.ts";
 import type { Context } from "../context.ts";
 import type { Records, Sandbox } from "../records.ts";
@@ -18,7 +19,7 @@ const stateOf = ({ record }: Sandbox): PodSandboxState =>
 /** Addresses are told while the pod has them. */
 export function sandboxStatus(sandbox: Sandbox): PodSandboxStatus {
   const { record, config } = sandbox;
-  const [ip, ...more] = record.state === "ready" ? record.ips : [];
+  const [ip, ...more] = record.state === "ready" || record.network ? record.ips : [];
   const options = config.linux?.securityContext?.namespaceOptions;
   return create(PodSandboxStatusSchema, {
     id: record.id,
@@ -75,7 +76,7 @@ export async function sandboxInfo(context: Context, sandbox: Sandbox): Promise<R
       namespaces: record.namespaces,
       runtimeHandler: record.runtimeHandler,
       runtimeType: runtimeNamed(context.config, record.runtimeHandler)?.type ?? "",
-      cniResult: record.network?.result ?? null,
+      cniResult: cniInfo(record.network?.result),
       config: toJson(PodSandboxConfigSchema, config),
     }),
   };

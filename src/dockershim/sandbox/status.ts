@@ -8,6 +8,7 @@ import {
   type PodSandboxStatus,
   PodSandboxStatusSchema,
 } from "../../../proto/gen/runtime/v1/sandbox_pb.ts";
+import { cniInfo } from "../../cri/cni/info.ts";
 import type { ContainerInspect } from "../../engine/types.ts";
 import type { Checkpoint } from "../checkpoints.ts";
 import type { Context } from "../context.ts";
@@ -118,7 +119,7 @@ export const sandboxInfo = (context: Context, sandbox: ContainerInspect): Record
     pid: sandbox.State.Pid,
     processStatus: sandbox.State.Status,
     image: sandbox.Config.Image,
-    cniResult: context.checkpoints.get(sandbox.Id)?.own?.network?.result ?? null,
+    cniResult: cniInfo(context.checkpoints.get(sandbox.Id)?.own?.network?.result),
     sandboxContainer: { name: sandbox.Name.slice(1), hostConfig: sandbox.HostConfig },
   }),
 });
