@@ -1,4 +1,12 @@
-import { addVeth, deleteLink, isMissingLink, linkIndex, listLinks, setLink } from "../sys/netlink/link.ts";
+import {
+  addVeth,
+  deleteLink,
+  isMissingLink,
+  linkIndex,
+  listLinks,
+  setLink,
+  settleCarrier,
+} from "../sys/netlink/link.ts";
 import type { NetlinkRequest } from "../sys/netlink/message.ts";
 import { addAddress, addRoute, listRoutes, replaceRoute } from "../sys/netlink/route.ts";
 import type { NetlinkSocket } from "../sys/netlink/socket.ts";
@@ -56,6 +64,8 @@ export function plugVeth(outside: NetlinkSocket, inside: NetlinkSocket, veth: Ve
       ...(settings ? addresses(index, settings) : []),
     ]);
     for (const error of refused) if (error) throw error;
+    settleCarrier(outside, hostName);
+    settleCarrier(inside, name);
     return index;
   } catch (error) {
     unplug(outside, hostName);

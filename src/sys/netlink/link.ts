@@ -1,5 +1,5 @@
 /** rtnetlink requests on links: bridges, veth pairs (kernel: include/uapi/linux/rtnetlink.h, if_link.h). */
-import { rawSyscall, SyscallError } from "../libc.ts";
+import { addressOf, rawSyscall, SyscallError } from "../libc.ts";
 import { macBytes, macText } from "./address.ts";
 import {
   Attributes,
@@ -14,6 +14,8 @@ import type { NetlinkSocket } from "./socket.ts";
 
 /** netdevice(7); any socket of the namespace will do. */
 const SIOCGIFINDEX = 0x8933;
+const SIOCETHTOOL = 0x8946;
+const ETHTOOL_GLINK = 10;
 const ENODEV = 19;
 
 const RTM_NEWLINK = 16;
@@ -250,6 +252,20 @@ export function findLink(socket: NetlinkSocket, name: string): Link | undefined 
     if (isMissingLink(error)) return undefined;
     throw error;
   }
+}
+
+/**
+ * Has the kernel act now on a carrier that has come: it lets the link send, and the link's bridge forward. Of itself it does
+ * that a moment later in a thread of its own, which may wait for a processor longer than a container takes to send its
+ * first packet. Asking ethtool for the carrier does it, on any link that has one.
+ */
+export function settleCarrier(socket: NetlinkSocket, name: string): void {
+  const value = new Uint8Array(8);
+  value[0] = ETHTOOL_GLINK;
+  const request = new Uint8Array(40);
+  request.set(new TextEncoder().encode(name).subarray(0, 15));
+  new DataView(request.buffer).setBigUint64(16, addressOf(value), true);
+  rawSyscall("ioctl", socket.fd, SIOCETHTOOL, request);
 }
 
 /** The index of a link by its name, in one system call. */
