@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { endWhenAbandoned } from "./abandoned.ts";
 import { answers, corten, leftovers, type Output, run, until } from "./engine.ts";
 import { startTestRegistry } from "./images.ts";
 
@@ -215,6 +216,11 @@ plugin_dirs = ["/usr/lib/cni"]
   const configPath = join(root, "crictl.yaml");
   writeFileSync(configPath, `runtime-endpoint: unix://${socket}\ntimeout: 30\nmax-retries: 0\n`);
   const command = [...corten, "crictl", "--config", configPath];
+  const over = endWhenAbandoned(async () => {
+    for (const one of [child, ...below]) one?.kill("SIGKILL");
+    sweep(root);
+    spawnSync("ip", ["link", "del", bridge], { stdio: "ignore" });
+  });
   const cri: TestCri = {
     kind,
     root,
@@ -297,6 +303,7 @@ plugin_dirs = ["/usr/lib/cni"]
       } finally {
         sweep(root);
         spawnSync("ip", ["link", "del", bridge], { stdio: "ignore" });
+        over();
         await registry[Symbol.asyncDispose]();
       }
     },

@@ -8,6 +8,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSyn
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { endWhenAbandoned } from "./abandoned.ts";
 
 const repository = join(import.meta.dir, "../..");
 
@@ -145,6 +146,12 @@ export async function startEngine(flags: string[] = []): Promise<Engine> {
     await new Promise((done) => child!.once("exit", done));
   };
 
+  // Its network and its table are the kernel's, and outlive everything.
+  const over = endWhenAbandoned(async () => {
+    child?.kill("SIGKILL");
+    await ended();
+    sweep(root);
+  });
   await start();
   const engine: Engine = {
     root,
@@ -174,6 +181,7 @@ export async function startEngine(flags: string[] = []): Promise<Engine> {
         await ended();
         clearTimeout(timer);
       }
+      over();
       const left = leftovers(root);
       // What hides behind a failed test is still to be seen.
       if (left.length > 0) console.error(`the engine left behind:\n${left.join("\n")}`);
