@@ -145,23 +145,25 @@ export async function startDocker(root: string, registry: string): Promise<Peer>
   };
 }
 
-/** A program run to its end; throws with its output when it fails. */
+/**
+ * A program run to its end; throws with its output when it fails. By Bun's spawn: node's costs 0.5 to 0.8 ms of processor
+ * time more for each, on either side, which is much of ten starts at a time on two processors.
+ */
 export async function must(
   argv: string[],
   options: { input?: string; env?: Record<string, string> } = {},
 ): Promise<string> {
-  const env = { ...process.env, ...options.env };
-  const child = spawn(argv[0]!, argv.slice(1), { stdio: ["pipe", "pipe", "pipe"], env });
-  let output = "";
-  let errors = "";
-  child.stdout.on("data", (data) => {
-    output += data;
+  const child = Bun.spawn(argv, {
+    stdin: options.input === undefined ? "ignore" : new Blob([options.input]),
+    stdout: "pipe",
+    stderr: "pipe",
+    env: { ...process.env, ...options.env },
   });
-  child.stderr.on("data", (data) => {
-    errors += data;
-  });
-  child.stdin.end(options.input ?? "");
-  const code = await new Promise((resolve) => child.on("close", resolve));
+  const [output, errors, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
   if (code !== 0) throw new Error(`${argv.join(" ")} ended with ${code}: ${errors}${output}`);
   return output;
 }
