@@ -59,6 +59,9 @@ export class Screen {
   }
 }
 
+/** Written on the terminal after the program's end: what was read before it is all that the program wrote. */
+const mark = "\0the end\0";
+
 export interface OnTerminal extends AsyncDisposable {
   /** All that was written. */
   readonly raw: string;
@@ -81,13 +84,22 @@ export function onTerminal(
   let raw = "";
   let seen = 0;
   let wake = () => {};
+  /** May be the beginning of the mark. */
+  let held = "";
+  const ended = Promise.withResolvers<void>();
   const terminal = new Bun.Terminal({
     cols: columns,
     rows,
     data(_, bytes) {
-      const text = decoder.decode(bytes, { stream: true });
-      raw += text;
-      screen.write(text);
+      const text = held + decoder.decode(bytes, { stream: true });
+      const whole = text.indexOf(mark);
+      const begun = whole >= 0 ? whole : text.lastIndexOf("\0");
+      const shown =
+        begun >= 0 && mark.startsWith(text.slice(begun, begun + mark.length)) ? begun : text.length;
+      held = text.slice(shown);
+      raw += text.slice(0, shown);
+      screen.write(text.slice(0, shown));
+      if (whole >= 0) ended.resolve();
       wake();
     },
   });
@@ -102,7 +114,9 @@ export function onTerminal(
     screen,
     // What was written last may still be on its way when the process is gone.
     exited: child.exited.then(async (code) => {
-      for (let before = -1; before !== raw.length; await Bun.sleep(30)) before = raw.length;
+      const told = await Bun.spawn(["printf", mark.replaceAll("\0", "\\0")], { terminal }).exited;
+      // On a terminal that its program has hung up there is nothing more to come.
+      if (told === 0) await ended.promise;
       return code;
     }),
     type: (text) => void terminal.write(text),
@@ -130,6 +144,8 @@ export function onTerminal(
     async [Symbol.asyncDispose]() {
       child.kill("SIGKILL");
       await child.exited;
+      // Whoever waits for the mark would wait for ever.
+      ended.resolve();
       terminal.close();
     },
   };
