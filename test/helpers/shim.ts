@@ -13,7 +13,10 @@ export function shimOnPath(name = "containerd-shim-corten-v2"): Disposable & { p
   const program = join(directory, name);
   if (corten.length === 1) {
     const { status, stderr } = spawnSync(corten[0]!, ["shim", "install", program], { encoding: "utf8" });
-    if (status !== 0) throw new Error(stderr);
+    if (status !== 0) {
+      rmSync(directory, { recursive: true, force: true });
+      throw new Error(stderr);
+    }
   } else {
     writeFileSync(program, `#!/bin/sh\nexec ${corten.join(" ")} shim "$@"\n`);
     chmodSync(program, 0o755);
