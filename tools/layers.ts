@@ -24,6 +24,7 @@ export const table: Record<string, readonly string[]> = {
   cri: [
     "containerd/client",
     "archive/copy-tree",
+    "archive/tar",
     "network",
     "monitor",
     "http",

@@ -140,6 +140,10 @@ export interface Engine {
   counters?(container: Container): Promise<Counters | undefined>;
   /** What a container's writable layer takes. */
   usage(record: ContainerRecord): Promise<{ size: bigint; inodes: bigint }>;
+  /** Saves a running container, which goes on: CRIU's images in `<directory>/checkpoint`, its log in `directory`. */
+  checkpoint(container: Container, directory: string): Promise<void>;
+  /** What a container's writable layer adds to its image, as a tar. */
+  changes(record: ContainerRecord): AsyncIterable<Uint8Array>;
   /** Where layers are on disk. */
   layersRoot(snapshotter: string): Promise<string>;
   close(): Promise<void>;

@@ -1,5 +1,4 @@
 import { CgroupDriver } from "../../proto/gen/runtime/v1/status_pb.ts";
-import { CortenError } from "../base/errors.ts";
 import { createContainer } from "./container/create.ts";
 import { execSync, requireRunning } from "./container/exec.ts";
 import { removeContainer } from "./container/remove.ts";
@@ -115,8 +114,10 @@ export function runtimeCalls(context: Context): RuntimeBackend {
     },
     execSync: ({ containerId, cmd, timeout }, signal) =>
       execSync(context, records.containers.get(containerId), cmd, Number(timeout), signal),
-    async checkpointContainer() {
-      throw new CortenError("unimplemented", "checkpoints of containers are not implemented");
+    async checkpointContainer({ containerId, location }) {
+      const { checkpointContainer } = await import("./container/checkpoint.ts");
+      await checkpointContainer(context, records.containers.get(containerId), location);
+      return {};
     },
 
     containerStats: async ({ containerId }) => ({

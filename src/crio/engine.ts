@@ -12,6 +12,7 @@ import { filesOf } from "../cri/sandbox/paths.ts";
 import { mapLayers } from "../cri/sandbox/user-namespace.ts";
 import type { ExitRecord } from "../monitor/index.ts";
 import type { Spec } from "../oci/runtime-spec.ts";
+import { writeDiff } from "../store/index.ts";
 import { adaptSpec } from "./adapt.ts";
 import { choiceOf } from "./choice.ts";
 import { runtimeType } from "./config/cri.ts";
@@ -220,6 +221,21 @@ export async function crioEngine(parts: CrioParts, version: string): Promise<Eng
       const { size, inodes } = await store.snapshots.usage(id);
       return { size: BigInt(size), inodes: BigInt(inodes) };
     },
+    checkpoint: ({ record }, directory) =>
+      processes.get(record.id).runtime.checkpoint({
+        id: record.id,
+        bundle: placeOf(record.id).bundle,
+        imagePath: join(directory, "checkpoint"),
+        workPath: directory,
+        exit: false,
+        openTcp: false,
+        externalUnixSockets: false,
+        terminal: false,
+        fileLocks: false,
+        cgroupsMode: "",
+        emptyNamespaces: [],
+      }),
+    changes: (record) => changedFiles(store, record.id, getImage(parts, record.imageId).chainId ?? ""),
     layersRoot: async () => store.root,
     async close() {
       processes.close();
@@ -232,6 +248,20 @@ const endOf = (exit: ExitRecord): End => ({
   exitCode: exit.exitCode,
   exitedAt: nanosecondsOf(exit.exitedAt),
 });
+
+async function* changedFiles(store: CrioParts["store"], id: string, parent: string) {
+  const key = `${id}-checkpoint`;
+  await store.snapshots.remove(key).catch((error) => {
+    if (!isCode(error, "not_found")) throw error;
+  });
+  const lower = await store.snapshots.view(key, parent);
+  try {
+    const upper = await store.snapshots.mounts(id);
+    yield* writeDiff({ mounts: lower }, { mounts: upper }, { compression: "none", unhashed: true }).stream;
+  } finally {
+    await store.snapshots.remove(key);
+  }
+}
 
 /** Runs a command under a monitor of its own, whatever watches the container itself. */
 async function startExec(

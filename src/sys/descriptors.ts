@@ -30,6 +30,8 @@ export function receiveMessage(socket: number, largest: number): { bytes: Uint8A
   let received: number;
   do received = rawSyscall("recvmsg", socket, header.bytes, 0x40000000 /* MSG_CMSG_CLOEXEC */);
   while (received === -4);
+  // It left without having read what was sent to it.
+  if (received === -104) return { bytes: new Uint8Array(0) };
   if (received < 0) throw new SyscallError("recvmsg", -received, "a message");
   const bytes = data.subarray(0, received);
   const ancillary = new DataView(control.buffer);

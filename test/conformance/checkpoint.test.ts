@@ -43,14 +43,14 @@ requires(
         `${xtables}/libxt_mark.so`,
         `${xtables}/libxt_standard.so`,
       ],
-      { timeout: 400_000, env: { CORTEN_VM_MODULES: modules, CORTEN_VM_SECONDS: "390" } },
+      { timeout: 590_000, env: { CORTEN_VM_MODULES: modules, CORTEN_VM_SECONDS: "580" } },
     );
     const said = `${result.stdout}${result.stderr}`;
     expect(said).not.toContain("FAILED");
     expect({ code: result.code, said }).toMatchObject({ code: 0 });
     expect(result.stdout.split("\n").filter((line) => line.startsWith("ok "))).toHaveLength(8);
   },
-  410_000,
+  600_000,
 );
 
 function ok(output: Output): string {
@@ -232,6 +232,7 @@ for (const kind of ["corten", "crio"] as const)
   withCriu(`crictl checkpoint: a running container as Kubernetes' archive, and it goes on (${kind})`, () =>
     withPath(async () => {
       await using cri = await startCri(kind);
+      await cri.ok("pull", cri.busybox);
       const pod = await cri.pod("p");
       const id = await cri.container(pod, "c", ["sh", "-c", "echo words; echo mine >/mine; exec sleep 600"], {
         log_path: "c.log",
@@ -265,6 +266,7 @@ requires(
     process.env["PATH"] = `${directory}:${before}`;
     await using cri = await startCri("corten");
     process.env["PATH"] = before;
+    await cri.ok("pull", cri.busybox);
     const id = await cri.container(await cri.pod("p"), "c", ["sleep", "600"]);
     const failed = await cri.crictl("checkpoint", "--export", join(directory, "c.tar"), id);
     expect([failed.code, failed.stderr]).toEqual([

@@ -11,6 +11,7 @@ import { snapshotterRoot } from "../images/usage.ts";
 import { nowNanoseconds } from "../records.ts";
 import { packResources } from "../spec/resources.ts";
 import { abandonContainer } from "./abandon.ts";
+import { changedFiles, checkpointTask } from "./checkpoint.ts";
 import type { ContainerdParts } from "./context.ts";
 import { shimCounters } from "./counters.ts";
 import { startExec } from "./exec.ts";
@@ -140,6 +141,8 @@ export function containerdEngine(context: ContainerdParts, version: string): Eng
     },
     counters: ({ record }) => shimCounters(context, record.id),
     usage: ({ snapshotter, id }) => client.snapshots.usage({ snapshotter, key: id }),
+    checkpoint: ({ record }, directory) => checkpointTask(client, record.id, directory),
+    changes: (record) => changedFiles(client, record),
     layersRoot: (snapshotter) => snapshotterRoot(context, snapshotter),
     close: async () => {},
   };
