@@ -36,6 +36,8 @@ export interface DaemonConfig {
   defaultUlimits: Record<string, { soft: number; hard: number }>;
   seccompProfile?: string;
   noNewPrivileges: boolean;
+  /** Labels for containers, where the machine has SELinux. */
+  selinux: boolean;
   shutdownTimeout: number;
   /** Docker's word for what may change: checkpoints. */
   experimental: boolean;
@@ -88,6 +90,7 @@ export function defaultConfig(): DaemonConfig {
     dnsOptions: [],
     defaultUlimits: {},
     noNewPrivileges: false,
+    selinux: false,
     shutdownTimeout: 15,
     experimental: false,
   };

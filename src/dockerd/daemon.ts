@@ -4,6 +4,7 @@ import type { Removal } from "../base/removal.ts";
 import type { ContainerdClient } from "../containerd/client/index.ts";
 import type { Attachment, Monitor } from "../monitor/index.ts";
 import type { Networks } from "../network/index.ts";
+import type { SelinuxLabels } from "../oci/selinux.ts";
 import type { Builds } from "./build/builds.ts";
 import type { DaemonConfig } from "./config.ts";
 import type { OomWatch } from "./container/oom.ts";
@@ -52,6 +53,7 @@ export interface Daemon {
   readonly execs: ExecStore;
   readonly images: ImageStore;
   readonly volumes: VolumeStore;
+  readonly selinux: SelinuxLabels;
   readonly builds: Builds;
   /** One state change at a time for each container. */
   readonly locks: KeyedMutex;

@@ -16,6 +16,7 @@ import { Builds } from "./build/builds.ts";
 import type { DaemonConfig } from "./config.ts";
 import { OomWatch } from "./container/oom.ts";
 import { reconcile } from "./container/reconcile.ts";
+import { openLabels } from "./container/selinux.ts";
 import { ContainerStore, containerSchema } from "./container/store.ts";
 import type { Daemon, Monitors } from "./daemon.ts";
 import { EventBus } from "./events/bus.ts";
@@ -72,6 +73,7 @@ export async function createDockerd(parts: DockerdParts): Promise<Dockerd> {
   const db = new Database(join(config.dataRoot, "dockerd.db"), [`${containerSchema}; ${volumeSchema}`]);
   let containerdVersion: Promise<{ version: string; revision: string }> | undefined;
   let builds: Builds | undefined;
+  const containers = new ContainerStore(db);
   const daemon: Daemon = {
     ...parts,
     get builds() {
@@ -82,7 +84,8 @@ export async function createDockerd(parts: DockerdParts): Promise<Dockerd> {
     id: engineId(config.dataRoot),
     events: new EventBus(),
     traces: new TraceStore(),
-    containers: new ContainerStore(db),
+    containers,
+    selinux: openLabels(config, containers),
     execs: new ExecStore(),
     images: new ImageStore(parts.containerd, config.snapshotter),
     volumes: new VolumeStore(db, join(config.dataRoot, "volumes"), parts.host),

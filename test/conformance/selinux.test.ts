@@ -3,7 +3,8 @@ import { expect } from "bun:test";
 import { existsSync } from "node:fs";
 import type { Spec } from "../../src/oci/runtime-spec.ts";
 import { makeBundle } from "../helpers/bundle.ts";
-import { corten } from "../helpers/engine.ts";
+import { corten, startEngine } from "../helpers/engine.ts";
+import { startTestRegistry } from "../helpers/images.ts";
 import { requires } from "../helpers/requires.ts";
 
 const test = existsSync("/sys/fs/selinux/enforce") ? requires("a machine without SELinux") : requires("runc");
@@ -38,4 +39,24 @@ test("a mount label is the kernel's to refuse, under both", async () => {
     expect(code).toBe(1);
     expect(stderr).toMatch(/tmpfs.*invalid argument/);
   }
+});
+
+test("dockerd says that it has no SELinux, and containers have no labels, whatever is asked", async () => {
+  await using registry = await startTestRegistry();
+  await using engine = await startEngine(["--selinux-enabled", "--bridge=none"]);
+  expect(engine.log()).toContain("Docker could not enable SELinux on the host system");
+  const asked = ["--security-opt", "label=type:x_t", "--security-opt", "label=colour:red"];
+  const ran = await engine.corten(
+    "run",
+    "--name",
+    "c",
+    "--network",
+    "none",
+    ...asked,
+    registry.busybox,
+    "true",
+  );
+  expect(ran.code).toBe(0);
+  const shown = await engine.corten("inspect", "-f", "{{.ProcessLabel}}|{{.MountLabel}}", "c");
+  expect(shown.stdout).toBe("|\n");
 });

@@ -60,6 +60,7 @@ const options = {
   pidfile: { type: "string", short: "p" },
   "registry-mirror": { type: "string", multiple: true },
   "seccomp-profile": { type: "string" },
+  "selinux-enabled": { type: "boolean" },
   "shutdown-timeout": { type: "string" },
   "storage-driver": { type: "string", short: "s" },
   tls: { type: "string" },
@@ -92,7 +93,7 @@ export const usage = `Usage: dockerd [OPTIONS]
   --exec-opt native.cgroupdriver=systemd|cgroupfs
                             who makes containers' cgroups (default: systemd on cgroup v2 where it runs, else cgroupfs)
   --experimental            checkpoints (they need criu)
-  --init, --init-path, --cgroup-parent, --seccomp-profile, --no-new-privileges, --mtu
+  --init, --init-path, --cgroup-parent, --seccomp-profile, --no-new-privileges, --selinux-enabled, --mtu
   -v, --version, -h, --help
 
 Containers never depend on the daemon: it ends without stopping them, and finds them again when it comes back.
@@ -236,6 +237,7 @@ export function settingsOf(flags: Values): Settings {
   config.dnsOptions = list("dns-opt");
   if (text("seccomp-profile") !== undefined) config.seccompProfile = text("seccomp-profile")!;
   config.noNewPrivileges = Boolean(all["no-new-privileges"]);
+  config.selinux = Boolean(all["selinux-enabled"]);
   if (text("default-shm-size") !== undefined) config.defaultShmSize = sizeOf(text("default-shm-size")!);
   for (const entry of list("default-ulimit")) {
     const match = /^(\w+)=(-?\d+)(?::(-?\d+))?$/.exec(entry);

@@ -77,6 +77,9 @@ export interface ContainerRecord {
   startedBefore: boolean;
   /** How the running task's streams are reached. */
   monitorDir?: string;
+  /** SELinux labels, where there are any: of its processes and of its files. */
+  processLabel?: string;
+  mountLabel?: string;
 }
 
 export const newState = (): StoredState => ({

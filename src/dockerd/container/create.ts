@@ -20,6 +20,7 @@ import { type MountPlan, planMounts } from "./mount-points.ts";
 import { endpointSettings } from "./networks.ts";
 import { containerDirectory } from "./paths.ts";
 import { refuseDaemonRoot } from "./propagation.ts";
+import { labelContainer, releaseLabel } from "./selinux.ts";
 import { validateConfig, validateHost } from "./validate.ts";
 
 export interface CreateOptions {
@@ -49,6 +50,8 @@ export async function createContainer(
   undo.add("release name", () => daemon.containers.release(record.name, record.id));
   const container = new Container(record);
   container.pristine = true;
+  labelContainer(daemon, record);
+  undo.add("release label", () => releaseLabel(daemon, record));
   const directory = containerDirectory(daemon, record.id);
   mkdirSync(directory, { recursive: true, mode: 0o710 });
   undo.add("remove directory", () => rmSync(directory, { recursive: true, force: true }));

@@ -5,6 +5,7 @@ import type { Daemon } from "../daemon.ts";
 import type { Container } from "./container.ts";
 import { containerEvent } from "./events.ts";
 import { containerDirectory, runDirectory } from "./paths.ts";
+import { releaseLabel } from "./selinux.ts";
 import { cancelRestart } from "./start.ts";
 import { killAndWait } from "./stop.ts";
 
@@ -68,6 +69,7 @@ export async function removeLocked(
   for (const exec of container.execs.values()) daemon.execs.remove(exec);
   for (const pending of container.pendingAttaches) pending.failed();
   daemon.containers.remove(container);
+  releaseLabel(daemon, container.record);
   containerEvent(daemon, container, "destroy");
   if (options.volumes) removeAnonymousVolumes(daemon, container);
   container.announce("removed", "next-exit", "not-running");

@@ -80,6 +80,8 @@ export function specOf(daemon: Daemon, record: ContainerRecord, context: SpecCon
     ...(shm === undefined ? {} : { shmPath: shm }),
     mounts: resolvedMounts(record, context.subpaths),
     security,
+    ...(record.processLabel ? { processLabel: record.processLabel } : {}),
+    ...(record.mountLabel ? { mountLabel: record.mountLabel } : {}),
     seccomp: seccompOf(daemon, record, security),
     ...(initPath === undefined ? {} : { initPath }),
     cgroupParent: daemon.config.cgroupParent,

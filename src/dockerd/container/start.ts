@@ -14,6 +14,7 @@ import { watchExit } from "./exit.ts";
 import { startHealth } from "./health.ts";
 import { connectContainer, disconnectContainer } from "./networking.ts";
 import { initDirectory, shmPath } from "./paths.ts";
+import { labelledMounts } from "./selinux.ts";
 import { readAccounts, specOf, userOf } from "./spec-input.ts";
 import { abandonStdio, logTarget, makeStdio } from "./stdio.ts";
 
@@ -143,7 +144,7 @@ async function run(daemon: Daemon, container: Container, checkpoint: string | un
   const created = await span("dockerd", "create task", () =>
     client.tasks.create({
       containerId: id,
-      rootfs: mounts,
+      rootfs: labelledMounts(mounts, record.mountLabel),
       terminal: record.config.Tty,
       ...stdio.paths,
       ...(options ? { options } : {}),

@@ -112,6 +112,7 @@ async function processOf(daemon: Daemon, container: Container, exec: Exec): Prom
       ...(user.uid === 0 ? { effective: capabilities, permitted: capabilities } : {}),
     },
     ...(security.noNewPrivileges ? { noNewPrivileges: true } : {}),
+    ...(record.processLabel ? { selinuxLabel: record.processLabel } : {}),
     ...(rlimits.length > 0 ? { rlimits } : {}),
     oomScoreAdj: host.OomScoreAdj,
   };

@@ -28,6 +28,9 @@ export interface SpecInput {
   shmPath?: string;
   mounts: ResolvedMount[];
   security: SecurityOptions;
+  /** SELinux labels; absent or "" for none. */
+  processLabel?: string;
+  mountLabel?: string;
   seccomp: LinuxSeccomp | undefined;
   /** `docker-init` on the host, with `--init`. */
   initPath?: string;
@@ -78,6 +81,7 @@ export function buildSpec(input: SpecInput): Spec {
       cgroupsPath: cgroupsPathOf(input),
       namespaces: namespacesOf(input),
       ...(devices.length > 0 ? { devices } : {}),
+      ...(input.mountLabel ? { mountLabel: input.mountLabel } : {}),
       ...(input.seccomp ? { seccomp: input.seccomp } : {}),
       ...(unmasked || host.MaskedPaths === null || host.MaskedPaths.length === 0
         ? {}
@@ -133,6 +137,7 @@ function processOf(input: SpecInput, hostname: string | undefined): Process {
       ...(root ? { effective: capabilities, permitted: capabilities } : {}),
     },
     ...(input.security.noNewPrivileges ? { noNewPrivileges: true } : {}),
+    ...(input.processLabel ? { selinuxLabel: input.processLabel } : {}),
     ...(rlimits.length > 0 ? { rlimits } : {}),
     oomScoreAdj: host.OomScoreAdj,
   };

@@ -8,9 +8,11 @@ export interface SecurityOptions {
   seccomp: "default" | "unconfined" | { profile: string };
   /** `systempaths=unconfined`: nothing is masked or read-only. */
   unmaskedPaths: boolean;
+  /** `label=`: parts of an SELinux label, or "disable". */
+  labels: string[];
 }
 
-/** Reads the options; AppArmor and SELinux ones are accepted and have no effect on a kernel without them. */
+/** Reads the options; AppArmor's are accepted and have no effect, labels have none on a machine without SELinux. */
 export function parseSecurityOptions(
   options: readonly string[],
   defaults: { noNewPrivileges: boolean; seccompProfile?: string },
@@ -24,13 +26,17 @@ export function parseSecurityOptions(
           ? "unconfined"
           : { profile: readFileSync(defaults.seccompProfile, "utf8") },
     unmaskedPaths: false,
+    labels: [],
   };
   for (const option of options) {
     if (option === "no-new-privileges") {
       out.noNewPrivileges = true;
       continue;
     }
-    if (option === "disable") continue;
+    if (option === "disable") {
+      out.labels.push("disable");
+      continue;
+    }
     // `name:value` is the old spelling of `name=value`.
     const separator = option.includes("=") ? "=" : ":";
     const at = option.indexOf(separator);
@@ -55,8 +61,10 @@ export function parseSecurityOptions(
         if (value !== "unconfined") throw invalid(`invalid --security-opt 2: ${JSON.stringify(option)}`);
         out.unmaskedPaths = true;
         break;
-      case "apparmor":
       case "label":
+        out.labels.push(value);
+        break;
+      case "apparmor":
       case "writable-cgroups":
         break;
       default:

@@ -91,7 +91,11 @@ export const info: Handler = async ({ daemon, reply }) => {
     ContainerdCommit: { ID: containerd.revision },
     RuncCommit: { ID: product.version },
     InitCommit: { ID: "" },
-    SecurityOptions: ["name=seccomp,profile=builtin", ...(v2 ? ["name=cgroupns"] : [])],
+    SecurityOptions: [
+      "name=seccomp,profile=builtin",
+      ...(daemon.selinux.enabled ? ["name=selinux"] : []),
+      ...(v2 ? ["name=cgroupns"] : []),
+    ],
     Warnings: warnings(exposure(daemon.config), await daemon.host.machineWarning()),
   };
   reply.json(200, answer);

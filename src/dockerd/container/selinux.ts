@@ -1,0 +1,53 @@
+import { invalid, messageOf } from "../../base/errors.ts";
+import { log } from "../../base/log.ts";
+import { machinePolicy, optionsOf, SelinuxLabels } from "../../oci/selinux.ts";
+import type { DaemonConfig } from "../config.ts";
+import type { Daemon } from "../daemon.ts";
+import type { SnapshotMount } from "../host.ts";
+import { parseSecurityOptions } from "../spec/security.ts";
+import type { ContainerRecord } from "./container.ts";
+import type { ContainerStore } from "./store.ts";
+
+/** The labels of this daemon's containers; none without `--selinux-enabled` or on a machine without SELinux. */
+export function openLabels({ selinux }: DaemonConfig, containers: ContainerStore): SelinuxLabels {
+  const policy = selinux ? machinePolicy() : undefined;
+  if (selinux && !policy) log.warn("Docker could not enable SELinux on the host system");
+  const labels = new SelinuxLabels(policy);
+  for (const { record } of containers.all()) labels.reserve(record.processLabel ?? "");
+  return labels;
+}
+
+/** Gives a new container its labels: those asked for, or those of whose processes it sees, or its own. */
+export function labelContainer(daemon: Daemon, record: ContainerRecord): void {
+  if (!daemon.selinux.enabled) return;
+  try {
+    const { process, mount } = daemon.selinux.make(optionsFor(daemon, record));
+    record.processLabel = process;
+    record.mountLabel = mount;
+  } catch (error) {
+    throw invalid(messageOf(error), error);
+  }
+}
+
+function optionsFor(daemon: Daemon, { host }: ContainerRecord): string[] {
+  const { labels } = parseSecurityOptions(host.SecurityOpt ?? [], { noNewPrivileges: false });
+  if (labels.length > 0) return labels;
+  if (host.Privileged || host.PidMode === "host" || host.IpcMode === "host") return ["disable"];
+  const shared = [host.IpcMode, host.PidMode].flatMap((mode) => {
+    const other = mode.startsWith("container:") ? daemon.containers.find(mode.slice(10)) : undefined;
+    return other ? [other.record.processLabel ?? ""] : [];
+  });
+  if (shared.length === 2 && shared[0] !== shared[1])
+    throw new Error("--ipc and --pid containers SELinux labels aren't the same");
+  return optionsOf(shared[0] ?? "");
+}
+
+/** Its level is free again, unless another container was given the same. */
+export function releaseLabel(daemon: Daemon, { processLabel }: ContainerRecord): void {
+  if (processLabel && !daemon.containers.all().some(({ record }) => record.processLabel === processLabel))
+    daemon.selinux.release(processLabel);
+}
+
+/** The root's mounts with the label of its files; quoted, since levels have commas. */
+export const labelledMounts = (mounts: SnapshotMount[], label: string | undefined): SnapshotMount[] =>
+  label ? mounts.map((mount) => ({ ...mount, options: [...mount.options, `context="${label}"`] })) : mounts;
