@@ -128,11 +128,31 @@ whole("start", () => {
     expect(await call(programs.corten, bundle, "start")).toEqual(first);
     expect(written(bundle)).toEqual({ address, pid });
     process.kill(pid, 9);
-    await until("its end", () => !existsSync(`/proc/${pid}`) || readState(pid) === "Z");
+    await until("its end", () => hasEnded(pid));
     expect(await call(programs[kind], bundle, "start")).toEqual(first);
     expect(written(bundle).pid).not.toBe(pid);
     const names = readdirSync(dirname(address.slice("unix://".length))).sort();
     expect(names).toEqual(["lock", "log", "n-default", "pid", "s"]);
+    await letGo(address);
+  });
+
+  test("the server whose place was taken away ends, and leaves its successor's alone", async () => {
+    const bundle = makeBundle("x");
+    await call(programs.native, bundle, "start");
+    const { address, pid } = written(bundle);
+    const unix = address.slice("unix://".length);
+    const client = await Bun.connect({ unix, socket: { data() {} } });
+    rmSync(join(bundle.state, "corten-shim"), { recursive: true });
+    await call(programs.native, bundle, "start");
+    const next = written(bundle);
+    expect(next.address).toBe(address);
+    expect(next.pid).not.toBe(pid);
+    const second = await Bun.connect({ unix, socket: { data() {} } });
+    client.end();
+    await until("the first one's end", () => hasEnded(pid));
+    expect(await call(programs.native, bundle, "start")).toMatchObject({ stdout: address });
+    expect(written(bundle).pid).toBe(next.pid);
+    second.end();
     await letGo(address);
   });
 
@@ -276,7 +296,13 @@ whole("start", () => {
   });
 });
 
-const readState = (pid: number) => /\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, "utf8"))?.[1];
+function hasEnded(pid: number): boolean {
+  try {
+    return /\) Z/.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    return true;
+  }
+}
 
 whole("delete", () => {
   test("of a task that is gone says so, with the time", async () => {

@@ -1,4 +1,13 @@
-import { chmodSync, closeSync, mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  mkdirSync,
+  readdirSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { Sandbox } from "../../../proto/gen/containerd/runtime/sandbox/v1/sandbox_pb.ts";
 import { Task } from "../../../proto/gen/containerd/task/v2/shim_pb.ts";
@@ -44,6 +53,9 @@ export async function serve(
   process.on("unhandledRejection", (error) => log.error("unhandled", { error: messageOf(error) }));
   mkdirSync(place.directory, { recursive: true, mode: 0o700 });
   chmodSync(place.directory, 0o700);
+  const { ino } = statSync(place.directory);
+  /** Somebody may have taken the place away, with the whole state directory: then nobody finds us any more. */
+  const inPlace = () => statSync(place.directory, { throwIfNoEntry: false })?.ino === ino;
   const memory = new MemoryKeeper(forgetCode, asleepAfter);
   const publisher = new Publisher({ ttrpcAddress: "", grpcAddress: "", publishBinary: "" });
   const bundles = new GuestBundles(place.state, join(place.directory, "removed"));
@@ -64,7 +76,7 @@ export async function serve(
   const tryEnd = () => {
     timer = undefined;
     if (!idle()) return;
-    if (tryLock(place) === undefined) settle();
+    if (inPlace() && tryLock(place) === undefined) settle();
     else end.resolve();
   };
   /** Until when somebody whom `start` has sent may come. */
@@ -119,12 +131,16 @@ export async function serve(
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, tryEnd);
   await end.promise;
   ooms.close();
-  control.stop(true);
-  server.close();
+  // The sockets of this name may be another server's by now.
+  const leaving = inPlace();
+  if (leaving) {
+    control.stop(true);
+    server.close();
+  }
   await Promise.race([publisher.settled(), Bun.sleep(2000)]);
   publisher.close();
   await shim.close();
-  leave(place);
+  if (leaving) leave(place);
 }
 
 /** Takes away the places of servers that were killed: of other builds, as our own we have just made anew. */
