@@ -169,13 +169,14 @@ function killQuietly(pid: number): void {
   } catch {}
 }
 
-interface PreparedCgroups extends MadeCgroups {
+export interface PreparedCgroups extends MadeCgroups {
   /** systemd makes them, when it is given the process that is to be there. */
   unit?: { name: string; start(pid: number): Promise<void> };
 }
 
-async function prepareCgroups(
-  options: CreateOptions,
+/** The cgroups of a container about to be made, by us or by systemd. */
+export async function prepareCgroups(
+  options: Pick<CreateOptions, "id" | "systemdCgroup" | "rootlessCgroups" | "warn">,
   spec: Spec,
   layout: CgroupLayout,
   wanted: Directories,

@@ -11,13 +11,19 @@ import { rawSyscall } from "../../sys/libc.ts";
 import { O_CLOEXEC, O_CREAT } from "../../sys/open.ts";
 import { Rootfs } from "../../sys/rootfs/index.ts";
 import { parseJson, rootfsOf } from "../bundle.ts";
-import { containerDeviceRules } from "../cgroup/devices.ts";
-import { containerDirectories, type Directories, makeCgroups } from "../cgroup/manager.ts";
+import { containerDirectories } from "../cgroup/manager.ts";
 import { hookState } from "../compile/hooks.ts";
 import { Namespaces } from "../compile/namespaces.ts";
-import { connectUnix, stateOf, timestamp, writePidFile } from "../create.ts";
+import {
+  connectUnix,
+  type PreparedCgroups,
+  prepareCgroups,
+  stateOf,
+  timestamp,
+  writePidFile,
+} from "../create.ts";
 import { runHook } from "../hooks.ts";
-import { claim, noteCgroups, removeState, writeState } from "../state-store.ts";
+import { claim, noteCgroups, removeState, stdioOf, writeState } from "../state-store.ts";
 import type { State } from "../types.ts";
 import { validate } from "../validate.ts";
 import { askCriu, type Criu, findCriu, type Request } from "./criu.ts";
@@ -58,18 +64,7 @@ async function restoreContainer(options: RestoreOptions): Promise<State> {
   undo.add("remove state", () => removeState(root, id));
   const wanted = containerDirectories(layout, spec, id, options.systemdCgroup ?? false);
   noteCgroups(root, id, wanted);
-  const resources = spec.linux?.resources ?? {};
-  const cgroups = await makeCgroups(
-    layout,
-    wanted,
-    { ...resources, devices: containerDeviceRules(resources.devices) },
-    {
-      id,
-      ignorePermission: options.rootlessCgroups ?? false,
-      explicitPath: Boolean(spec.linux?.cgroupsPath),
-      warn,
-    },
-  );
+  const cgroups = await prepareCgroups(options, spec, layout, wanted);
   undo.add("remove cgroups", cgroups.undo);
   const mounts = externalMounts(spec, bundle, rootfs, layout, cgroups.directories);
   makeMountPoints(rootfs, spec, mounts);
@@ -81,8 +76,9 @@ async function restoreContainer(options: RestoreOptions): Promise<State> {
   undo.add("end what was restored", () => {
     if (state) rawSyscall("kill", state.pid, 9);
   });
-  await askRestore(criu, options, { root: place.path, mounts, cgroups: cgroups.directories }, (pid) => {
+  await askRestore(criu, options, { root: place.path, mounts, cgroups }, (pid) => {
     state = stateOf(options, { rootfs, cgroupPaths: cgroups.directories, created: timestamp() }, pid, spec);
+    if (!spec.process?.terminal) state.descriptors = stdioOf(pid);
     addTimeNamespace(state);
     writeState(root, state);
   });
@@ -105,7 +101,7 @@ function checkImages(imagePath: string): void {
 async function askRestore(
   criu: Criu,
   options: RestoreOptions,
-  place: { root: string; mounts: ExternalMount[]; cgroups: Directories },
+  place: { root: string; mounts: ExternalMount[]; cgroups: PreparedCgroups },
   restored: (pid: number) => void,
 ): Promise<void> {
   const { id, bundle, spec } = options;
@@ -139,9 +135,11 @@ async function askRestore(
       fds: namespaces.map(({ file }) => file),
       stdio: "inherit",
       log: directories.log(restoreLog),
-      started: (pid) => {
+      async started(pid) {
         // What it restores begins where it is.
-        for (const path of Object.values(place.cgroups)) writeControl(path, "cgroup.procs", String(pid));
+        await place.cgroups.unit?.start(pid);
+        for (const path of Object.values(place.cgroups.directories))
+          writeControl(path, "cgroup.procs", String(pid));
         opts.cgRoot.push(...cgroupRoots(readFileSync(`/proc/${pid}/cgroup`, "utf8")));
       },
       async notified({ script, pid }, fd) {
