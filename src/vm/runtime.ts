@@ -40,6 +40,12 @@ export function machineOf(): Machine {
   return machine;
 }
 
+/** Fails, in words for the user, on a host that has not what machines are run by. */
+export function checkInstalled(machine: Machine): void {
+  if (!machine.program()) throw missing("qemu-system-x86_64 is not installed (Debian: qemu-system-x86)");
+  findFileServer();
+}
+
 /** The directories of the container outside: its root, and what it has as `/vm`. */
 export function makeDirectories(bundle: string, more: readonly string[] = []): void {
   mkdirSync(exchangeOf(bundle), { recursive: true, mode: 0o755 });
@@ -55,8 +61,7 @@ export async function prepare(root: string, id: string, bundle: string, spec: Sp
   checkForMachine(spec);
   const settings = vmSettings();
   const machine = machineOf();
-  if (!machine.program()) throw missing("qemu-system-x86_64 is not installed (Debian: qemu-system-x86)");
-  findFileServer();
+  checkInstalled(machine);
   const boot = await bootFiles(findKernel(settings), settings.cache);
   const rootfs = rootfsOf(spec, bundle);
   makeDirectories(bundle, ["usr", "shared", "tmp"]);

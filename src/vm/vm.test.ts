@@ -10,6 +10,7 @@ import { dependencies, findKernel, findModules } from "./kernel.ts";
 import { memberSpec, outerSpec } from "./outer.ts";
 import { qemu } from "./qemu.ts";
 import { readRequest } from "./request.ts";
+import { checkInstalled } from "./runtime.ts";
 import { vmSettings } from "./settings.ts";
 import { countCpus, guestLimits, guestProcessors, machineSize } from "./size.ts";
 import { checkForMachine, guestSpec, holdsPod, memberPlace, podOf } from "./spec.ts";
@@ -145,6 +146,13 @@ test("a pod's container joins what its holder has inside, and lies where the pod
     ["cpu.weight", "39"],
   ]);
   expect(guestProcessors({ quota: -1 })).toEqual([["cpu.max", "max 100000"]]);
+});
+
+test("a host without QEMU is told what to install", () => {
+  const machine = qemu(settings, async () => false);
+  expect(() => checkInstalled({ ...machine, program: () => undefined })).toThrow(
+    "--runtime vm: qemu-system-x86_64 is not installed (Debian: qemu-system-x86)",
+  );
 });
 
 test("devices of the host are refused by name; those that every kernel has are the guest's", () => {

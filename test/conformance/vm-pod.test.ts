@@ -4,8 +4,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startCri } from "../helpers/cri.ts";
-import { run, until } from "../helpers/engine.ts";
+import { answersTcp, run, until } from "../helpers/engine.ts";
 import { useGuestKernel } from "../helpers/guest-kernel.ts";
+import { freePort } from "../helpers/images.ts";
 import { requires } from "../helpers/requires.ts";
 
 /** Of whatever waits for a machine that is emulated on a busy host. */
@@ -78,6 +79,18 @@ requires(
       expect(await inside(first, "wget -q -O - http://127.0.0.1/")).toBe("page");
       const { network } = JSON.parse(await ok("inspectp", pod)).status;
       expect(await (await fetch(`http://${network.ip}/`)).text()).toBe("page\n");
+
+      const port = await freePort();
+      const forwarding = Bun.spawn([...cri.command, "port-forward", pod, `${port}:80`], {
+        stdio: ["ignore", "ignore", "ignore"],
+      });
+      try {
+        await until("the forwarded port", () => answersTcp(port), patience);
+        expect(await (await fetch(`http://127.0.0.1:${port}/`)).text()).toBe("page\n");
+      } finally {
+        forwarding.kill();
+        await forwarding.exited;
+      }
 
       // Files: each has its own root, and volumes are the host's.
       expect(await inside(first, "ls /www").catch(() => "nothing")).toBe("nothing");

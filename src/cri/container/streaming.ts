@@ -1,8 +1,9 @@
 /** What the streaming server calls: exec, attach and port-forward. */
 import type { Readable, Writable } from "node:stream";
 import { CortenError, conflict, messageOf } from "../../base/errors.ts";
+import { runsInMachine, runtimeNamed } from "../config.ts";
 import type { Context } from "../context.ts";
-import { forwardPort } from "../sandbox/forward-port.ts";
+import { forwardPort, forwardToAddress } from "../sandbox/forward-port.ts";
 import { followSize } from "../streaming/sizes.ts";
 import type { OutputStream, StreamingRuntime } from "../streaming/types.ts";
 import { requireRunning, startExec } from "./exec.ts";
@@ -68,7 +69,10 @@ export function streamingRuntime(context: Context): StreamingRuntime {
       if (sandbox.record.state !== "ready")
         throw conflict(`sandbox container ${JSON.stringify(podSandboxId)} is not running`);
       try {
-        await forwardPort(sandbox.record.namespaces.net, port, stream, signal);
+        const { ips, namespaces, runtimeHandler } = sandbox.record;
+        if (runsInMachine(runtimeNamed(context.config, runtimeHandler)))
+          await forwardToAddress(ips, port, stream, signal);
+        else await forwardPort(namespaces.net, port, stream, signal);
       } catch (error) {
         throw new CortenError(
           "unknown",

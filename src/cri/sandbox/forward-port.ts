@@ -8,7 +8,15 @@ const families = { v4: 2, v6: 10 } as const;
 const SOCK_STREAM_NONBLOCK_CLOEXEC = 1 | 0o4000 | 0o2000000;
 const EINPROGRESS = -115;
 
-/** One connection to the pod's loopback, until both directions are over. A host network pod's is the machine's. */
+/** The end of a forwarded connection; without an address the loopback's, of either family. */
+interface Target {
+  /** Of the pod; a host network pod's is the machine's. */
+  netns: string | undefined;
+  port: number;
+  address?: string;
+}
+
+/** One connection to the pod's loopback, until both directions are over. */
 export async function forwardPort(
   netns: string | undefined,
   port: number,
@@ -16,27 +24,39 @@ export async function forwardPort(
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    await connection(netns, "v4", port, stream, signal);
+    await connection({ netns, port }, "v4", stream, signal);
   } catch (error) {
     // What listens on ::1 alone; the first error is the one that says more.
     if (!(error instanceof ConnectFailure)) throw error;
-    await connection(netns, "v6", port, stream, signal).catch((second) => {
+    await connection({ netns, port }, "v6", stream, signal).catch((second) => {
       throw second instanceof ConnectFailure ? error : second;
     });
   }
 }
 
+/** The same to a pod in a machine, whose loopback is not here: over its network, to one of its IPv4 addresses. */
+export async function forwardToAddress(
+  addresses: readonly string[],
+  port: number,
+  stream: ForwardedStream,
+  signal: AbortSignal,
+): Promise<void> {
+  const address = addresses.find((text) => /^\d+(\.\d+){3}$/.test(text));
+  if (address === undefined) throw new ConnectFailure("the pod has no IPv4 address");
+  await connection({ netns: undefined, port, address }, "v4", stream, signal);
+}
+
 class ConnectFailure extends Error {}
 
 /** A socket of the pod's namespace: only its making needs us to be there. */
-function openSocket(netns: string | undefined, family: keyof typeof families, port: number): number {
+function openSocket({ netns, port, address: to }: Target, family: keyof typeof families): number {
   const make = () => bareSyscall("socket", families[family], SOCK_STREAM_NONBLOCK_CLOEXEC);
   const fd = netns === undefined ? make() : withNetns(netns, make);
   if (fd < 0) throw new SyscallError("socket", -fd, `port ${port}`);
   const address = Buffer.alloc(family === "v4" ? 16 : 28);
   address.writeUInt16LE(families[family], 0);
   address.writeUInt16BE(port, 2);
-  if (family === "v4") address.set([127, 0, 0, 1], 4);
+  if (family === "v4") address.set((to ?? "127.0.0.1").split(".").map(Number), 4);
   else address[23] = 1;
   const result = rawSyscall("connect", fd, address, address.length);
   if (result < 0 && result !== EINPROGRESS) {
@@ -47,13 +67,12 @@ function openSocket(netns: string | undefined, family: keyof typeof families, po
 }
 
 async function connection(
-  netns: string | undefined,
+  target: Target,
   family: keyof typeof families,
-  port: number,
   stream: ForwardedStream,
   signal: AbortSignal,
 ): Promise<void> {
-  const fd = openSocket(netns, family, port);
+  const fd = openSocket(target, family);
   const opened = deferred<void>();
   const closed = deferred<void>();
   opened.promise.catch(() => {});
