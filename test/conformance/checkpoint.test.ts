@@ -86,6 +86,9 @@ withCriu("the real ctr checkpoints tasks and containers of our containerd, and r
     await using registry = await startTestRegistry();
     await using containerd = await startContainerd();
     const ctr = async (...argv: string[]) => ok(await containerd.ctr(...argv));
+    // The cgroup is by the name: other tests have containers of the same namespace.
+    const web = `web-${process.pid}`;
+    const again = `again-${process.pid}`;
     let execs = 0;
     const count = async (id: string) =>
       Number((await containerd.ctr("task", "exec", "--exec-id", `e${execs++}`, id, "cat", "/count")).stdout);
@@ -98,33 +101,33 @@ withCriu("the real ctr checkpoints tasks and containers of our containerd, and r
         ?.split(/\s+/)[2];
 
     await ctr("images", "pull", "--plain-http", registry.busybox);
-    await ctr("run", "-d", "--null-io", registry.busybox, "web", ...counting);
-    await beyond("web", 2);
-    await ctr("task", "checkpoint", "--image-path", join(containerd.root, "images"), "web");
-    expect(await status("web")).toBe("RUNNING");
-    await beyond("web", await count("web"));
+    await ctr("run", "-d", "--null-io", registry.busybox, web, ...counting);
+    await beyond(web, 2);
+    await ctr("task", "checkpoint", "--image-path", join(containerd.root, "images"), web);
+    expect(await status(web)).toBe("RUNNING");
+    await beyond(web, await count(web));
 
-    await ctr("containers", "checkpoint", "--image", "--rw", "--task", "web", "saved:1");
-    const before = await count("web");
+    await ctr("containers", "checkpoint", "--image", "--rw", "--task", web, "saved:1");
+    const before = await count(web);
     expect(before).toBeGreaterThan(0);
-    expect(await status("web")).toBe("RUNNING");
-    await ctr("task", "checkpoint", "--exit", "--image-path", join(containerd.root, "last"), "web");
-    await until("its end", async () => (await status("web")) === "STOPPED");
-    await ctr("task", "rm", "web").catch(() => "");
-    await ctr("containers", "rm", "web");
+    expect(await status(web)).toBe("RUNNING");
+    await ctr("task", "checkpoint", "--exit", "--image-path", join(containerd.root, "last"), web);
+    await until("its end", async () => (await status(web)) === "STOPPED");
+    await ctr("task", "rm", web).catch(() => "");
+    await ctr("containers", "rm", web);
 
     const restored = Bun.spawn(
-      ["ctr", "--address", containerd.socket, "containers", "restore", "--rw", "--live", "again", "saved:1"],
+      ["ctr", "--address", containerd.socket, "containers", "restore", "--rw", "--live", again, "saved:1"],
       { stdio: ["ignore", "pipe", "pipe"] },
     );
-    await until("the restored task", async () => (await status("again")) === "RUNNING");
-    await beyond("again", before);
+    await until("the restored task", async () => (await status(again)) === "RUNNING");
+    await beyond(again, before);
     // It is one like any other: its status is known, also to a daemon that comes later.
     await containerd.restart();
-    expect(await status("again")).toBe("RUNNING");
-    ok(await containerd.ctr("task", "exec", "--exec-id", "end", "again", "touch", "/end"));
-    await until("its end", async () => (await status("again")) === "STOPPED");
-    expect((await containerd.ctr("task", "rm", "again")).stderr).toContain("7");
+    expect(await status(again)).toBe("RUNNING");
+    ok(await containerd.ctr("task", "exec", "--exec-id", "end", again, "touch", "/end"));
+    await until("its end", async () => (await status(again)) === "STOPPED");
+    expect((await containerd.ctr("task", "rm", again)).stderr).toContain("7");
     await restored.exited;
   }),
 );
