@@ -1,8 +1,9 @@
 /** The verbs that only list or show. */
-import { humanDuration } from "../../base/duration.ts";
+
 import { type Any, timestampDate } from "@bufbuild/protobuf/wkt";
 import { Kind } from "../../../proto/gen/containerd/services/snapshots/v1/snapshots_pb.ts";
 import { Status } from "../../../proto/gen/containerd/v1/types/task_pb.ts";
+import { humanDuration } from "../../base/duration.ts";
 import { invalid } from "../../base/errors.ts";
 import { type ContainerdClient, subscribe, unpackSpec } from "../../containerd/client/index.ts";
 import { parseFlags } from "./flags.ts";

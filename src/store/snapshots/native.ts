@@ -1,7 +1,7 @@
 /** Snapshots as whole copies: works on every file system, shares blocks where the file system can. */
 import { chmodSync } from "node:fs";
-import type { Mount } from "../../sys/mount.ts";
 import { copyTree } from "../../archive/copy-tree.ts";
+import type { Mount } from "../../sys/mount.ts";
 import { BaseSnapshotter } from "./base.ts";
 import type { StoredSnapshot } from "./metadata.ts";
 import type { Snapshotter } from "./types.ts";
