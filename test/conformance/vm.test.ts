@@ -105,9 +105,20 @@ requires(...needs)(
       expect(await (await fetch(`http://127.0.0.1:${port}/`)).text()).toBe("page\n");
 
       // Counters are those of inside.
-      const [stats] = (
-        await ok("stats", "--no-stream", "--format", "{{.MemUsage}} {{.PIDs}}", "guest")
-      ).split("\n");
+      const stats = await until(
+        "counters, for which docker itself waits 2 s at most",
+        async () => {
+          const told = await engine.docker(
+            "stats",
+            "--no-stream",
+            "--format",
+            "{{.MemUsage}} {{.PIDs}}",
+            "guest",
+          );
+          return told.code === 0 && told.stdout.trim();
+        },
+        300,
+      );
       expect(stats).toMatch(/^[\d.]+(KiB|MiB) \/ 200MiB \d+$/);
 
       await ok("pause", "guest");

@@ -55,7 +55,16 @@ export function dockerDriver(
       ok(await cli("unpause", id));
       return status === "paused";
     },
-    stats: async (id) => bytes(ok(await cli("stats", "--no-stream", "--format", "{{.MemUsage}}", id))),
+    // docker itself waits for 2 s at most.
+    stats: (id) =>
+      until(
+        `counters of ${id}`,
+        async () => {
+          const told = await cli("stats", "--no-stream", "--format", "{{.MemUsage}}", id);
+          return told.code === 0 && bytes(told.stdout);
+        },
+        25 * slow,
+      ),
     async checkpoint(id) {
       const words = command[0] === "podman" ? ["container", "checkpoint"] : ["checkpoint", "create"];
       return (await cli(...words, id, ...(command[0] === "podman" ? [] : ["one"]))).code === 0;
