@@ -152,7 +152,8 @@ static int op_open_tree(struct machine *m, const struct op_open_tree *o) {
 		m->classic_mounts = true;
 		fd = (int)sys(open(o->path.s, O_PATH | O_CLOEXEC));
 	}
-	return slot_set(m, &o->out, fd);
+	int mapped = fd < 0 || o->idmap.u == NONE ? 0 : set_attributes(fd, 0, 0, 0, slot_fd(m, &o->idmap), o->idmap_recursive.u);
+	return mapped < 0 ? (close(fd), fail(m, mapped, "idmapped mount")) : slot_set(m, &o->out, fd);
 }
 
 static int classic_bind(struct machine *m, const struct op_bind *o, int source, int target) {

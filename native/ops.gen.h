@@ -114,7 +114,7 @@ struct op_connect {
 	struct arg out, path;
 };
 struct op_open_tree {
-	struct arg out, path, recursive;
+	struct arg out, path, recursive, idmap, idmap_recursive;
 };
 struct op_close {
 	struct arg fd;
@@ -264,7 +264,7 @@ static const struct op_desc op_table[] = {
 	{8, 4, "sysctl", "ss"},
 	{9, 7, "open", "ofsuuuu"},
 	{10, 7, "connect", "os"},
-	{11, 7, "openTree", "osu"},
+	{11, 7, "openTree", "osufu"},
 	{12, 7, "close", "F"},
 	{13, 5, "dumpable", "u"},
 	{20, 4, "propagation", "fsU"},

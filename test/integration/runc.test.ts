@@ -1,5 +1,13 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { Spec } from "../../src/oci/runtime-spec.ts";
 import { type Bundle, cgroupExists, makeBundle } from "../helpers/bundle.ts";
@@ -355,6 +363,26 @@ test("a user namespace maps ids, and binds work whose source its root cannot rea
   );
   const { stdout, stderr } = await run();
   expect([stdout.replaceAll(/ +/g, " "), stderr]).toEqual(["0\n 0 100000 65536\nseennull\n", ""]);
+});
+
+test("a mount is mapped to the users of a container's own namespace", async () => {
+  const host = join(bundle.directory, "host");
+  mkdirSync(host);
+  writeFileSync(join(host, "file"), "root's");
+  await Bun.$`chmod 755 ${bundle.directory} && chown -R 100000:100000 ${bundle.rootfs}`.quiet();
+  bundle.configure(
+    ["sh", "-c", "stat -c %u:%g /mnt/file && touch /mnt/made && stat -c %u /mnt/made"],
+    (spec) => {
+      const mapping = [{ containerID: 0, hostID: 100000, size: 65536 }];
+      spec.linux!.namespaces!.push({ type: "user" });
+      Object.assign(spec.linux!, { uidMappings: mapping, gidMappings: mapping });
+      // The namespace's own maps, as for a volume of a pod with its users, whose files belong to the host's.
+      spec.mounts!.push({ destination: "/mnt", type: "bind", source: host, options: ["rbind", "idmap"] });
+    },
+  );
+  const { stdout, stderr } = await run();
+  expect([stdout, stderr]).toEqual(["0:0\n0\n", ""]);
+  expect(statSync(join(host, "made")).uid).toBe(0);
 });
 
 test("a cgroup namespace shows the container's cgroup as the root", async () => {

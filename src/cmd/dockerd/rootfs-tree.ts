@@ -1,10 +1,10 @@
 import { closeSync, fstatSync, readFileSync, readSync } from "node:fs";
 import { posix } from "node:path";
+import { copyTree } from "../../archive/copy-tree.ts";
 import { decompress } from "../../archive/decompress.ts";
 import { endOfArchive, formatEntry, padding, type TarEntryType } from "../../archive/tar/index.ts";
 import { invalid } from "../../base/errors.ts";
 import type { FileInfo, RootfsTree } from "../../dockerd/index.ts";
-import { copyTree } from "../../archive/copy-tree.ts";
 import { unpack } from "../../store/layer/unpack.ts";
 import { cString, readDirectory } from "../../sys/directory.ts";
 import { rawSyscall, SyscallError } from "../../sys/libc.ts";

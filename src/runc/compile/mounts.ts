@@ -130,23 +130,23 @@ function bindMount(
   if (!mount.source) throw invalid("bind mount without source");
   const source = isAbsolute(mount.source) ? mount.source : resolve(bundle, mount.source);
   checkBindSource(source, path, context.planned ?? false);
+  const slot = idmapSlot(context, mount, options, reason);
+  const idmap = slot !== undefined && { idmap: slot, idmapRecursive: options.idmap === "ridmap" ? 1 : 0 };
   const tree = context.namespaces.has("user")
-    ? openTreeEarly(context, source, options.recursive, reason)
+    ? openTreeEarly(context, { path: source, recursive: options.recursive ? 1 : 0, ...idmap }, reason)
     : undefined;
-  const idmap = idmapSlot(context, mount, options, reason);
   // Options that only clear something ("rw") do not loosen a source that is read-only on the host.
   const changes = options.set !== 0 || (options.clear & 0x70) !== 0;
   const operation: PlannedOperation = {
     op: "bind",
     root,
     path,
-    ...(tree === undefined ? { source } : { tree }),
+    ...(tree === undefined ? { source, ...idmap } : { tree }),
     recursive: options.recursive ? 1 : 0,
     ...(changes && { set: options.set, clear: options.clear }),
     ...(options.recursiveSet && { recursiveSet: options.recursiveSet }),
     ...(options.recursiveClear && { recursiveClear: options.recursiveClear }),
     ...(options.propagation[0] && { propagation: options.propagation[0] }),
-    ...(idmap !== undefined && { idmap, idmapRecursive: options.idmap === "ridmap" ? 1 : 0 }),
   };
   const more = options.propagation
     .slice(1)
@@ -154,10 +154,14 @@ function bindMount(
   return [child(reason, operation), ...more];
 }
 
-/** The mapped root may not be able to reach the source: we open it, the container moves it into place. */
-function openTreeEarly(context: CompileContext, path: string, recursive: boolean, reason: string): Slot {
+/** The mapped root may not be able to reach the source, nor to map it: we do that, the container moves it into place. */
+function openTreeEarly(
+  context: CompileContext,
+  source: { path: string; recursive: number; idmap?: Slot; idmapRecursive?: number },
+  reason: string,
+): Slot {
   const out = context.builder.slot();
-  context.stage.push(inStage(reason, { op: "openTree", out, path, recursive: recursive ? 1 : 0 }));
+  context.stage.push(inStage(reason, { op: "openTree", out, ...source }));
   return out;
 }
 

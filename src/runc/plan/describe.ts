@@ -66,7 +66,7 @@ export function describe(o: PlannedOperation): string {
     case "connect":
       return `connect to ${o.path}`;
     case "openTree":
-      return `open mount source ${o.path}`;
+      return `open mount source ${o.path}${o.idmap === undefined ? "" : ", idmapped"}`;
     case "close":
       return `close descriptor ${o.fd}`;
     case "dumpable":

@@ -78,12 +78,14 @@ export interface ConnectOperation {
   path: string;
 }
 
-/** open_tree(OPEN_TREE_CLONE): a detached copy of the mount at a host path, for a later bind by a process that could not open it. */
+/** open_tree(OPEN_TREE_CLONE): a detached copy of the mount at a host path, for a later bind by a process that could not open it, nor give it an idmap (by user namespace slot). */
 export interface OpenTreeOperation {
   op: "openTree";
   out: Slot;
   path: string;
   recursive?: number;
+  idmap?: Slot;
+  idmapRecursive?: number;
 }
 
 /** close a slot. */
@@ -577,6 +579,8 @@ export const planOperations = {
       ["out", "out"],
       ["path", "str"],
       ["recursive", "u32", 0],
+      ["idmap", "slot", NONE],
+      ["idmapRecursive", "u32", 0],
     ],
   },
   close: {
