@@ -188,7 +188,7 @@ export const scenarios: Record<string, (world: World) => Promise<void>> = {
       const named = world.pod({ hostname: "another", linux: { securityContext: host } });
       assert.match((await failure(named)).message, /hostname "another" cannot be set/);
     }
-    const pod = await world.pod({ hostname: "", linux: { securityContext: host } });
+    const pod = await world.pod({ linux: { securityContext: host } });
     const id = await world.run(pod, forever);
     assert.equal(await world.exec(id, "readlink", "/proc/self/ns/net"), sh("readlink", "/proc/self/ns/net"));
     await runtime.removePodSandbox({ podSandboxId: pod.id });

@@ -169,9 +169,11 @@ export class World implements AsyncDisposable {
   /** A pod whose containers each have a PID namespace, unless `change` says otherwise. */
   podConfig(change: Init<typeof PodSandboxConfigSchema> = {}): PodSandboxConfig {
     const name = `pod-${this.#pods++}`;
+    const onHost = change.linux?.securityContext?.namespaceOptions?.network === NamespaceMode.NODE;
     return create(PodSandboxConfigSchema, {
       metadata: { name, uid: `uid-${name}`, namespace: "test", attempt: 0 },
-      hostname: name,
+      // Kubelet names no pod of the host's network.
+      hostname: onHost ? "" : name,
       logDirectory: join(this.logs, name),
       labels: { name },
       ...change,

@@ -116,7 +116,7 @@ describe("ADD of remote sources", () => {
     expect(top.inputs.map(({ operation }) => operation)).toEqual([
       { kind: "http", url: "https://e.org/d/a[1].tgz?x=y", filename: "a[1].tgz", checksum: sum },
     ]);
-    expect(top.operation).toMatchObject({ actions: [{ sources: ["/a\\[1].tgz"], destination: "/d/" }] });
+    expect(top.operation).toMatchObject({ actions: [{ sources: ["/a[[]1].tgz"], destination: "/d/" }] });
   });
 
   test("unpacks downloads only when asked to", async () => {
