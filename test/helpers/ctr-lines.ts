@@ -126,7 +126,7 @@ export const ctrLines: CtrLine[] = [
   line("content active", "$C content active", stdout),
   line(
     "content active",
-    "(printf half; sleep 1) | $C content ingest half-ref >/dev/null 2>&1 & sleep 0.5; $C content active | awk '{print $1,$2}'; wait",
+    "(printf half; sleep 1) | $C content ingest half-ref >/dev/null 2>&1 & sleep 0.5; $C content active | awk '{print $1,$2}' | sort; wait",
   ),
   line(
     "content get",

@@ -93,7 +93,8 @@ export class NamespacedContent {
     return (await this.store.statuses())
       .filter((status) => status.ref.startsWith(prefix))
       .map((status) => ({ ...status, ref: status.ref.slice(prefix.length) }))
-      .filter((status) => filter(fields({ ref: status.ref })));
+      .filter((status) => filter(fields({ ref: status.ref })))
+      .sort((a, b) => (a.ref < b.ref ? -1 : 1));
   }
 
   async status(namespace: string, ref: string): Promise<IngestStatus> {
