@@ -32,7 +32,8 @@ test("a runtime class chooses our shim, and a pod's containers share one", async
   const file = cri.podFile("classed");
   const pod = { id: await cri.ok("runp", "--runtime", "corten", file), file };
   const one = await cri.container(pod, "one", ["sleep", "600"]);
-  const two = await cri.container(pod, "two", ["sh", "-c", "exit 5"]);
+  // An ended task's directory goes, so it ends when told.
+  const two = await cri.container(pod, "two", ["sh", "-c", "until [ -e /go ]; do sleep 0.1; done; exit 5"]);
   const tasks = join(cri.root, "run/io.containerd.runtime.v2.task/k8s.io");
   // containerd 2 does not call `start` for a pod's further containers, and has its own file for what it knows.
   const addressIn = (id: string) => {
@@ -44,6 +45,7 @@ test("a runtime class chooses our shim, and a pod's containers share one", async
   expect(addresses.size).toBe(1);
   expect([...addresses][0]).toContain("/corten-shim/");
   expect(await cri.ok("exec", one, "echo", "in")).toBe("in");
+  await cri.ok("exec", two, "touch", "/go");
   await until("the end of the second container with its status", async () => {
     const { status } = JSON.parse(await cri.ok("inspect", two)) as { status: { exitCode?: number } };
     return status.exitCode === 5;

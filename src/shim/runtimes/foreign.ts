@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { CortenError, messageOf } from "../../base/errors.ts";
+import { CortenError, messageOf, unimplemented } from "../../base/errors.ts";
 import type { Spec } from "../../oci/runtime-spec.ts";
 import { encodeSpec } from "../../oci/spec-text.ts";
 import { statsOfProcess } from "../stats.ts";
@@ -81,13 +81,26 @@ export function foreignRuntime(choice: RuntimeChoice, binary: string): OciRuntim
       return JSON.parse(await run(["ps", "--format", "json", id])) as number[];
     },
     stats: async (_id, pid) => statsOfProcess(pid),
-    checkpoint: (request) => checkpointByCommand([binary], choice, request),
+    async checkpoint(request) {
+      await refuseOwnCheckpoints(binary);
+      await checkpointByCommand([binary], choice, request);
+    },
     async restore(request) {
+      await refuseOwnCheckpoints(binary);
       const oom = await oomWatch(request.spec, request.id, choice.systemdCgroup);
       const monitor = { ...request.monitor, ...(oom ? { oom } : {}) };
       return restoreByCommand([binary], choice, { ...request, monitor });
     },
   };
+}
+
+/**
+ * gVisor saves a container without CRIU, and lets it go on by restoring it as a child of the very command, which has to stay:
+ * such a container would have no monitor.
+ */
+async function refuseOwnCheckpoints(binary: string): Promise<void> {
+  if ((await kindOf(binary)).name === "runsc")
+    throw unimplemented(`${binary}: gVisor's checkpoints are its own, not CRIU's: not implemented`);
 }
 
 const containerType = "io.kubernetes.cri.container-type";
