@@ -55,6 +55,7 @@ export async function main(argv: string[]): Promise<number> {
     shims: { ...readShimSettings(values.config), debug: level === "debug" },
   });
   const server = await serve(daemon.services, values.address, cri ? [cri.serving(daemon.services)] : []);
+  (await import("../sys/priority.ts")).goFirst();
   log.info("serving...", { address: values.address });
   const signal = await new Promise<string>((resolve) => {
     for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => resolve(name));

@@ -58,6 +58,7 @@ export async function main(argv: string[]): Promise<number> {
     }
     for (const host of config.hosts) log.info("API listen", { host: await dockerd.listen(host, tls) });
     networks.prepare();
+    (await import("../sys/priority.ts")).goFirst();
     log.info("Daemon has completed initialization", { root: config.dataRoot });
     const signal = await stopped;
     log.info(`ending on ${signal}; containers go on`);

@@ -1,4 +1,5 @@
 /** CRI-O: CRI on a store and OCI runtimes, without containerd and without Docker. */
+
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "../base/errors.ts";
@@ -9,6 +10,7 @@ import { openParts, podsBackend } from "../cri/pods.ts";
 import { removeSandbox } from "../cri/sandbox/stop.ts";
 import type { Backend } from "../cri/service/backend.ts";
 import { serveBackend } from "../cri/service/serve.ts";
+import { goFirst } from "../sys/priority.ts";
 import { criConfig } from "./config/cri.ts";
 import { ineffectiveKeys } from "./config/ineffective.ts";
 import { type ConfigFiles, readConfig } from "./config/read.ts";
@@ -67,6 +69,7 @@ export async function openCrio({ files, overrides, registries }: CrioOptions): P
   const socket = config.api.listen;
   const listening = await listenBoth(socket, cri.handler, (path) => inspect(parts, context.engine, path));
   const figures = await serveMetrics(config, metrics);
+  goFirst();
   log.info("serving...", { address: socket, runtime: config.runtime.default_runtime });
   return {
     socket,
