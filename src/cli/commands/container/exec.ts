@@ -56,9 +56,10 @@ export default defineCommand({
       await client.execs.start(id, { Detach: true, Tty: values.tty, ...size });
       return 0;
     }
-    const stream = await client.execs.attach(id, { Detach: false, Tty: values.tty, ...size });
-    // Asked now, so that the code is here as soon as the output has ended.
+    const attaching = client.execs.attach(id, { Detach: false, Tty: values.tty, ...size });
+    // Asked now, while the daemon starts it, so that the code is here as soon as the output has ended.
     const ended = client.execs.ended(id).catch(() => undefined);
+    const stream = await attaching;
     const copied = connectStdio(cli, stream, {
       stdin,
       stdout: true,
@@ -72,6 +73,8 @@ export default defineCommand({
       stop = followSize(cli, (h, w) => client.execs.resize(id, h, w));
     }
     await copied.finally(stop);
-    return ((await ended) ?? (await client.execs.inspect(id))).ExitCode ?? 0;
+    const end = await ended;
+    // It was asked for before it had started, or of a daemon that does not wait.
+    return (end && end.ExitCode !== null && !end.Running ? end : await client.execs.inspect(id)).ExitCode ?? 0;
   },
 });
