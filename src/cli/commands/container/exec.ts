@@ -75,6 +75,8 @@ export default defineCommand({
     await copied.finally(stop);
     const end = await ended;
     // It was asked for before it had started, or of a daemon that does not wait.
-    return (end && end.ExitCode !== null && !end.Running ? end : await client.execs.inspect(id)).ExitCode ?? 0;
+    return (
+      (end && end.ExitCode !== null && !end.Running ? end : await client.execs.inspect(id)).ExitCode ?? 0
+    );
   },
 });
