@@ -11,5 +11,5 @@ const left = /hosts\.toml|^fifty/;
 
 describe("CRI without containerd", () => {
   for (const name of Object.keys(scenarios))
-    if (!left.test(name)) test(name, () => inOwnNetwork(script, on("crio", name)), 120_000);
+    if (!left.test(name)) test(name, () => inOwnNetwork(script, on("crio", name)), 240_000);
 });

@@ -14,11 +14,11 @@ const left = /^(killed again|five hundred)/;
 
 describe("CRI on our containerd", () => {
   for (const name of Object.keys(scenarios))
-    if (long.test(name)) test(name, () => inOwnNetwork(script, name), 120_000);
+    if (long.test(name)) test(name, () => inOwnNetwork(script, name), 240_000);
 });
 
 describe("CRI on the real containerd", () => {
   for (const name of Object.keys(scenarios))
     if (long.test(name) && !left.test(name))
-      test(name, () => inOwnNetwork(script, on("the real containerd", name)), 120_000);
+      test(name, () => inOwnNetwork(script, on("the real containerd", name)), 240_000);
 });

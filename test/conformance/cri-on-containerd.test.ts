@@ -14,5 +14,5 @@ const left = /^(volumes|Version)/;
 describe("CRI on the real containerd", () => {
   for (const name of Object.keys(scenarios))
     if (!left.test(name) && !long.test(name))
-      test(name, () => inOwnNetwork(script, on("the real containerd", name)), 120_000);
+      test(name, () => inOwnNetwork(script, on("the real containerd", name)), 240_000);
 });

@@ -17,9 +17,9 @@ const shown =
 describe(`CRI on ${server}`, () => {
   const test = requires("/usr/sbin/dockerd");
   for (const name of Object.keys(scenarios))
-    if (shown.test(name)) test(name, () => inOwnNetwork(shared, on(server, name)), 120_000);
+    if (shown.test(name)) test(name, () => inOwnNetwork(shared, on(server, name)), 240_000);
   // A real dockerd that is killed takes its containers with it when it starts again.
   for (const name of Object.keys(ownScenarios))
     if (!name.startsWith("the daemon is killed"))
-      test(name, () => inOwnNetwork(own, on(server, name)), 120_000);
+      test(name, () => inOwnNetwork(own, on(server, name)), 240_000);
 });

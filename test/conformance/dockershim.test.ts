@@ -17,7 +17,7 @@ const left = /^(users: |CDI|what a pod is to have|an image of a registry|fifty)/
 
 describe(`CRI on ${server}`, () => {
   for (const name of Object.keys(scenarios))
-    if (!left.test(name)) test(name, () => inOwnNetwork(shared, on(server, name)), 120_000);
+    if (!left.test(name)) test(name, () => inOwnNetwork(shared, on(server, name)), 240_000);
   for (const name of Object.keys(ownScenarios))
-    test(name, () => inOwnNetwork(own, on(server, name)), 120_000);
+    test(name, () => inOwnNetwork(own, on(server, name)), 240_000);
 });

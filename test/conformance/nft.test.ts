@@ -6,5 +6,5 @@ import { scenarios } from "./nft.scenarios.ts";
 const script = join(import.meta.dir, "nft.scenarios.ts");
 
 describe("netlink", () => {
-  for (const name of Object.keys(scenarios)) test(name, () => inOwnNetwork(script, name), 60_000);
+  for (const name of Object.keys(scenarios)) test(name, () => inOwnNetwork(script, name), 240_000);
 });

@@ -7,5 +7,5 @@ const script = join(import.meta.dir, "cri.scenarios.ts");
 
 describe("CRI", () => {
   for (const name of Object.keys(scenarios))
-    if (!long.test(name)) test(name, () => inOwnNetwork(script, name), 120_000);
+    if (!long.test(name)) test(name, () => inOwnNetwork(script, name), 240_000);
 });

@@ -6,5 +6,5 @@ import { scenarios } from "./network.scenarios.ts";
 const script = join(import.meta.dir, "network.scenarios.ts");
 
 describe("network", () => {
-  for (const name of Object.keys(scenarios)) test(name, () => inOwnNetwork(script, name), 60_000);
+  for (const name of Object.keys(scenarios)) test(name, () => inOwnNetwork(script, name), 240_000);
 });
