@@ -1,6 +1,6 @@
 /** The containers outside of the machine, of our own runtime: its program's, and those of the proxies of a pod's containers. */
 import { join } from "node:path";
-import type { LinuxResources, Mount, Spec } from "../oci/runtime-spec.ts";
+import type { LinuxNamespace, LinuxResources, LinuxSeccomp, Mount, Spec } from "../oci/runtime-spec.ts";
 import { defaultSeccomp } from "../oci/seccomp-default.ts";
 import { guestRuns, memberPlace, ownPlace, podFiles, type Share } from "./spec.ts";
 
@@ -48,9 +48,31 @@ const bind = (source: string, destination: string, ...options: string[]): Mount 
   options: ["rprivate", ...options],
 });
 
-/** The container in which the machine and its helpers run: our own runtime's, as narrow as they can be kept. */
-export function outerSpec(input: OuterInput): Spec {
-  const { spec, shares, rootfs, directory, boot, devices, memory, members } = input;
+/** What differs between the two containers outside. */
+interface Shell {
+  spec: Spec;
+  directory: string;
+  args: string[];
+  capabilities: string[];
+  mounts: Mount[];
+  pid: LinuxNamespace;
+  devices?: NonNullable<Spec["linux"]>["devices"];
+  resources: LinuxResources;
+  seccomp: LinuxSeccomp;
+}
+
+/** A container of our own runtime around the agent, as narrow as it can be kept, with what the container inside has of its place. */
+function shellSpec({
+  spec,
+  directory,
+  args,
+  capabilities,
+  mounts,
+  pid,
+  devices,
+  resources,
+  seccomp,
+}: Shell): Spec {
   const network = spec.linux?.namespaces?.find(({ type }) => type === "network");
   const { cgroupsPath } = spec.linux ?? {};
   return {
@@ -61,7 +83,7 @@ export function outerSpec(input: OuterInput): Spec {
       terminal: spec.process?.terminal ?? false,
       ...(spec.process?.consoleSize ? { consoleSize: spec.process.consoleSize } : {}),
       user: { uid: 0, gid: 0 },
-      args: ["/agent", "host", "/vm/request", "/vm/start.sock", `${guestRuns}/${ownPlace.run}/result`],
+      args,
       env: [],
       cwd: "/",
       noNewPrivileges: true,
@@ -83,6 +105,29 @@ export function outerSpec(input: OuterInput): Spec {
         source: "devpts",
         options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
       },
+      ...mounts,
+    ],
+    linux: {
+      ...(cgroupsPath === undefined ? {} : { cgroupsPath }),
+      namespaces: [pid, { type: "mount" }, { type: "ipc" }, { type: "uts" }, ...(network ? [network] : [])],
+      ...(devices ? { devices } : {}),
+      resources,
+      seccomp,
+    },
+    ...(spec.hooks ? { hooks: spec.hooks } : {}),
+    ...(spec.annotations ? { annotations: spec.annotations } : {}),
+  };
+}
+
+/** The container in which the machine and its helpers run. */
+export function outerSpec(input: OuterInput): Spec {
+  const { spec, shares, rootfs, directory, boot, devices, memory, members } = input;
+  return shellSpec({
+    spec,
+    directory,
+    args: ["/agent", "host", "/vm/request", "/vm/start.sock", `${guestRuns}/${ownPlace.run}/result`],
+    capabilities,
+    mounts: [
       {
         destination: "/tmp",
         type: "tmpfs",
@@ -118,30 +163,19 @@ export function outerSpec(input: OuterInput): Spec {
             },
           ]),
     ],
-    linux: {
-      ...(cgroupsPath === undefined ? {} : { cgroupsPath }),
-      namespaces: [
-        { type: "pid" },
-        { type: "mount" },
-        { type: "ipc" },
-        { type: "uts" },
-        ...(network ? [network] : []),
-      ],
-      devices: devices.map(({ path, major, minor }) => ({
-        path,
-        type: "c",
-        major,
-        minor,
-        fileMode: 0o666,
-        uid: 0,
-        gid: 0,
-      })),
-      resources: outerResources(spec.linux?.resources ?? {}, memory, devices),
-      seccomp: seccomp(),
-    },
-    ...(spec.hooks ? { hooks: spec.hooks } : {}),
-    ...(spec.annotations ? { annotations: spec.annotations } : {}),
-  };
+    pid: { type: "pid" },
+    devices: devices.map(({ path, major, minor }) => ({
+      path,
+      type: "c",
+      major,
+      minor,
+      fileMode: 0o666,
+      uid: 0,
+      gid: 0,
+    })),
+    resources: outerResources(spec.linux?.resources ?? {}, memory, devices),
+    seccomp: seccomp(),
+  });
 }
 
 export interface MemberInput {
@@ -157,57 +191,20 @@ export interface MemberInput {
 /** The container of the proxy that stands for a pod's container: in the PID namespace that ends with the machine, and with no rights. */
 export function memberSpec(input: MemberInput): Spec {
   const { id, spec, directory, agent, pod } = input;
-  const network = spec.linux?.namespaces?.find(({ type }) => type === "network");
-  const { cgroupsPath } = spec.linux ?? {};
-  return {
-    ociVersion: spec.ociVersion,
-    hostname: "machine",
-    root: { path: join(directory, "root"), readonly: true },
-    process: {
-      terminal: spec.process?.terminal ?? false,
-      ...(spec.process?.consoleSize ? { consoleSize: spec.process.consoleSize } : {}),
-      user: { uid: 0, gid: 0 },
-      args: [
-        "/agent",
-        "proxy",
-        "/vm/request",
-        "/vm/start.sock",
-        `${guestRuns}/${memberPlace(id).run}/result`,
-      ],
-      env: [],
-      cwd: "/",
-      noNewPrivileges: true,
-      capabilities: { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] },
-      ...(spec.process?.oomScoreAdj === undefined ? {} : { oomScoreAdj: spec.process.oomScoreAdj }),
-    },
+  return shellSpec({
+    spec,
+    directory,
+    args: ["/agent", "proxy", "/vm/request", "/vm/start.sock", `${guestRuns}/${memberPlace(id).run}/result`],
+    capabilities: [],
     mounts: [
-      { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
-      { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "mode=755", "size=64k"] },
-      {
-        destination: "/dev/pts",
-        type: "devpts",
-        source: "devpts",
-        options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
-      },
       bind(agent, "/agent", "bind", "ro", "nosuid", "nodev"),
       bind(join(directory, "vm"), "/vm", "bind", "nosuid", "nodev", "noexec"),
       bind(pod.socket, "/vm/agent.sock", "bind", "nosuid", "nodev", "noexec"),
     ],
-    linux: {
-      ...(cgroupsPath === undefined ? {} : { cgroupsPath }),
-      namespaces: [
-        { type: "pid", path: `/proc/${pod.pid}/ns/pid` },
-        { type: "mount" },
-        { type: "ipc" },
-        { type: "uts" },
-        ...(network ? [network] : []),
-      ],
-      resources: { memory: { limit: proxyMemory * 2 ** 20 }, devices: [{ allow: false, access: "rwm" }] },
-      seccomp: defaultSeccomp({ capabilities: [], kernel: "6.1" }),
-    },
-    ...(spec.hooks ? { hooks: spec.hooks } : {}),
-    ...(spec.annotations ? { annotations: spec.annotations } : {}),
-  };
+    pid: { type: "pid", path: `/proc/${pod.pid}/ns/pid` },
+    resources: { memory: { limit: proxyMemory * 2 ** 20 }, devices: [{ allow: false, access: "rwm" }] },
+    seccomp: defaultSeccomp({ capabilities: [], kernel: "6.1" }),
+  });
 }
 
 /** MiB for a proxy and those of its execs. */
