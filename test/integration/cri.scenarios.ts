@@ -813,7 +813,7 @@ if [ -e ${broken} ]; then echo '{"cniVersion":"1.0.0","code":100,"msg":"broken o
     // Connections that have just ended are closed a moment later.
     await until(
       `the ${world.descriptors()} descriptors to be ${open} again, or nearly`,
-      () => world.descriptors() < open + 20,
+      () => world.descriptors() < open + 10,
     );
     assert.deepEqual((await runtime.listPodSandbox({})).items, []);
   },
