@@ -20,7 +20,7 @@ import { cgroupExists, makeBundle } from "../helpers/bundle.ts";
 import { startContainerd, type TestContainerd } from "../helpers/containerd.ts";
 import { leftovers, run, until } from "../helpers/engine.ts";
 import { requires } from "../helpers/requires.ts";
-import { runtime, shimOnPath } from "../helpers/shim.ts";
+import { runtime, shimOnPath, ctrWithShim as world } from "../helpers/shim.ts";
 import { onTerminal } from "../helpers/terminal.ts";
 
 const minutes = 60_000;
@@ -31,26 +31,6 @@ beforeAll(() => {
 afterAll(() => shim[Symbol.dispose]());
 
 const needs = requires("ctr", "containerd", "/bin/busybox");
-
-/** ctr against this containerd with our shim and a rootfs of busybox. */
-function world(containerd: TestContainerd, rootfs: string) {
-  const flags = ["--runtime", runtime, "--rootfs", "--env", "PATH=/bin"];
-  const ctr = async (...argv: string[]) => {
-    const { code, stdout, stderr } = await containerd.ctr(...argv);
-    return { code, output: stdout + stderr };
-  };
-  return {
-    ctr,
-    run: (name: string, ...command: string[]) => ctr("run", "--rm", ...flags, rootfs, name, ...command),
-    start: async (name: string, command: string[], ...more: string[]) => {
-      const result = await ctr("run", "-d", ...flags, ...more, rootfs, name, ...command);
-      if (result.code !== 0) throw new Error(result.output);
-    },
-    status: async (name: string) =>
-      (await ctr("task", "ls")).output.match(new RegExp(`^${name}\\s+\\d+\\s+(\\w+)`, "m"))?.[1],
-    flags,
-  };
-}
 
 /** The shim server's process. */
 const serverPid = (containerd: TestContainerd): number => {

@@ -6,7 +6,7 @@ import { cgroupExists, makeBundle } from "../helpers/bundle.ts";
 import { startContainerd, type TestContainerd } from "../helpers/containerd.ts";
 import { run, until } from "../helpers/engine.ts";
 import { requires } from "../helpers/requires.ts";
-import { runtime, shimOnPath } from "../helpers/shim.ts";
+import { shimOnPath, ctrWithShim as world } from "../helpers/shim.ts";
 
 const minutes = 60_000;
 let shim: ReturnType<typeof shimOnPath>;
@@ -16,24 +16,6 @@ beforeAll(() => {
 afterAll(() => shim[Symbol.dispose]());
 
 const needs = requires("ctr", "containerd", "/bin/busybox");
-
-function world(containerd: TestContainerd, rootfs: string) {
-  const flags = ["--runtime", runtime, "--rootfs", "--env", "PATH=/bin"];
-  const ctr = async (...argv: string[]) => {
-    const { code, stdout, stderr } = await containerd.ctr(...argv);
-    return { code, output: stdout + stderr };
-  };
-  return {
-    ctr,
-    run: (name: string, script: string) => ctr("run", "--rm", ...flags, rootfs, name, "sh", "-c", script),
-    start: async (name: string, script: string) => {
-      const result = await ctr("run", "-d", ...flags, rootfs, name, "sh", "-c", script);
-      if (result.code !== 0) throw new Error(result.output);
-    },
-    status: async (name: string) =>
-      (await ctr("task", "ls")).output.match(new RegExp(`^${name}\\s+\\d+\\s+(\\w+)`, "m"))?.[1],
-  };
-}
 
 /** The shim server that is there, if there is one. */
 function serverPid(containerd: TestContainerd): number | undefined {
@@ -87,7 +69,7 @@ needs(
     const client = async (who: number) => {
       for (let index = 0; index < runs; index++) {
         const code = 10 + who * runs + index;
-        const outcome = await runOne(`${id}-${who}-${index}`, `exit ${code}`);
+        const outcome = await runOne(`${id}-${who}-${index}`, "sh", "-c", `exit ${code}`);
         ended++;
         if (outcome.code === code) right++;
         // Killed with its server (137, or ctr has lost the call), which is what the API says then.
@@ -111,7 +93,10 @@ needs(
       for (const name of output.trim().split("\n").filter(Boolean)) await ctr("task", "rm", "-f", name);
       return left(containerd, id).length === 0;
     });
-    expect(await runOne(`${id}-after`, "echo again; exit 3")).toEqual({ code: 3, output: "again\n" });
+    expect(await runOne(`${id}-after`, "sh", "-c", "echo again; exit 3")).toEqual({
+      code: 3,
+      output: "again\n",
+    });
   },
   2 * minutes,
 );
@@ -124,9 +109,9 @@ needs(
     const { id, rootfs } = bundle;
     const { ctr, run: runOne, start, status } = world(containerd, rootfs);
     const flag = join(rootfs, "tmp/end");
-    await start(`${id}-runs`, "sleep 600");
-    await start(`${id}-ends`, "until [ -e /tmp/end ]; do sleep 0.05; done; exit 9");
-    await start(`${id}-ended`, "exit 5");
+    await start(`${id}-runs`, ["sh", "-c", "sleep 600"]);
+    await start(`${id}-ends`, ["sh", "-c", "until [ -e /tmp/end ]; do sleep 0.05; done; exit 9"]);
+    await start(`${id}-ended`, ["sh", "-c", "exit 5"]);
     await until("its end", async () => (await status(`${id}-ended`)) === "STOPPED");
     expect((await ctr("task", "exec", "-d", "--exec-id", "e", `${id}-runs`, "sleep", "601")).code).toBe(0);
     await until("both to sleep", async () => (await sleepers(rootfs)).length === 2);
@@ -149,7 +134,7 @@ needs(
     for (const name of ["runs", "ends", "ended"])
       expect((await ctr("container", "ls", "-q")).output).toContain(`${id}-${name}\n`);
     expect((await ctr("task", "start", `${id}-ended`)).code).toBe(5);
-    expect(await runOne(`${id}-after`, "echo again")).toEqual({ code: 0, output: "again\n" });
+    expect(await runOne(`${id}-after`, "sh", "-c", "echo again")).toEqual({ code: 0, output: "again\n" });
   },
   2 * minutes,
 );

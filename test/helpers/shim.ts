@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { TestContainerd } from "./containerd.ts";
 import { corten } from "./engine.ts";
 
 export const runtime = "io.containerd.corten.v2";
@@ -32,5 +33,25 @@ export function shimOnPath(name = "containerd-shim-corten-v2"): Disposable & { p
       else process.env["CORTEN_SHIM_IDLE"] = CORTEN_SHIM_IDLE;
       rmSync(directory, { recursive: true, force: true });
     },
+  };
+}
+
+/** ctr against this containerd with our shim and a rootfs of busybox. */
+export function ctrWithShim(containerd: TestContainerd, rootfs: string) {
+  const flags = ["--runtime", runtime, "--rootfs", "--env", "PATH=/bin"];
+  const ctr = async (...argv: string[]) => {
+    const { code, stdout, stderr } = await containerd.ctr(...argv);
+    return { code, output: stdout + stderr };
+  };
+  return {
+    ctr,
+    run: (name: string, ...command: string[]) => ctr("run", "--rm", ...flags, rootfs, name, ...command),
+    start: async (name: string, command: string[], ...more: string[]) => {
+      const result = await ctr("run", "-d", ...flags, ...more, rootfs, name, ...command);
+      if (result.code !== 0) throw new Error(result.output);
+    },
+    status: async (name: string) =>
+      (await ctr("task", "ls")).output.match(new RegExp(`^${name}\\s+\\d+\\s+(\\w+)`, "m"))?.[1],
+    flags,
   };
 }
