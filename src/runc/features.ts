@@ -1,8 +1,8 @@
 /** What `runc features` tells (runtime-spec: features). */
 import { existsSync } from "node:fs";
+import { findProgram } from "../base/program.ts";
 import { capabilityNames } from "../oci/capabilities.ts";
 import { hookStages } from "../oci/runtime-spec.ts";
-import { criuPath } from "./checkpoint/program.ts";
 import { knownMountOptions } from "./compile/mount-options.ts";
 import { namespaceFlag } from "./compile/namespaces.ts";
 
@@ -47,7 +47,7 @@ export function features(): object {
     },
     annotations: {
       "io.corten.runtime": "corten",
-      "org.opencontainers.runc.checkpoint.enabled": String(criuPath() !== undefined),
+      "org.opencontainers.runc.checkpoint.enabled": String(findProgram("criu") !== undefined),
     },
   };
 }

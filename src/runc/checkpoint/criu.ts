@@ -13,9 +13,9 @@ import {
   RequestType,
 } from "../../../proto/gen/criu/rpc_pb.ts";
 import { CortenError, conflict, messageOf } from "../../base/errors.ts";
+import { findProgram } from "../../base/program.ts";
 import { messagePair, receiveMessage } from "../../sys/descriptors.ts";
 import { rawSyscall, SyscallError, syscall } from "../../sys/libc.ts";
-import { criuPath } from "./program.ts";
 
 /** External namespaces of processes came with this one. */
 const oldest = 31500;
@@ -30,7 +30,7 @@ export type Request = MessageInitShape<typeof RequestSchema>;
 
 /** Finds the program, or says in one text what is missing. */
 export function findCriu(program = "criu"): Criu {
-  const path = criuPath(program);
+  const path = findProgram(program);
   if (!path)
     throw conflict(
       `checkpoint and restore need the program ${program}, which is not in $PATH (${process.env["PATH"] ?? ""}): install the package criu`,

@@ -1,9 +1,8 @@
-import { accessSync, constants } from "node:fs";
-import { delimiter, join } from "node:path";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { OptionsSchema } from "../../../proto/gen/containerd/runc/v1/oci_pb.ts";
 import { OptionsSchema as GenericOptions } from "../../../proto/gen/runtimeoptions/v1/api_pb.ts";
 import { invalid, notFound } from "../../base/errors.ts";
+import { findProgram, searchPath } from "../../base/program.ts";
 import type { OciRuntime, RuntimeChoice } from "../types.ts";
 import { unpackAny } from "../typeurl.ts";
 import { foreignRuntime } from "./foreign.ts";
@@ -28,7 +27,7 @@ export function chooseRuntime(options: Any | undefined, rootOf: (asked: string) 
   const name = chosen?.binaryName ?? "";
   if (name === "") return choice;
   if (name === vmRuntimeName) return { ...choice, binary: vmRuntimeName };
-  const binary = findBinary(name);
+  const binary = findProgram(name);
   if (binary) return { ...choice, binary };
   if (name === "runc") return choice;
   const places = name.includes("/") ? "" : ` (looked in ${searchPath().join(", ")})`;
@@ -45,18 +44,4 @@ function isEmptyGeneric(options: Any): boolean {
 export function openRuntime(choice: RuntimeChoice, discard: (path: string) => void): OciRuntime {
   if (choice.binary === undefined) return ownRuntime(choice, discard);
   return choice.binary === vmRuntimeName ? vmRuntime(choice, discard) : foreignRuntime(choice, choice.binary);
-}
-
-const searchPath = () => (process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin").split(delimiter);
-
-function findBinary(name: string): string | undefined {
-  const candidates = name.includes("/") ? [name] : searchPath().map((dir) => join(dir, name));
-  return candidates.find((path) => {
-    try {
-      accessSync(path, constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
 }
