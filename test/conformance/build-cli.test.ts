@@ -549,6 +549,8 @@ function steps(text: string): Record<string, string[]> {
       continue;
     }
     if (rest === names.get(number) || rest.startsWith("sha256:")) continue;
+    // A transfer is told of while it goes on when it takes long enough.
+    if (rest.startsWith("transferring") && !rest.endsWith("done")) continue;
     const masked = rest
       .replace(/^\d+\.\d{3} /, "T ")
       .replace(/ [\d.]+(k|M)?B/g, " SIZE")

@@ -269,7 +269,9 @@ export async function openWorld(
     const parent = layers.at(-1)?.snapshot;
     if (parent === undefined) return {};
     const key = `look-${process.pid}-${number++}`;
-    const { mounts } = await client.snapshots.view({ snapshotter, key, parent });
+    // Nothing else keeps it from a collector that runs meanwhile.
+    const labels = { "containerd.io/gc.root": new Date().toISOString() };
+    const { mounts } = await client.snapshots.view({ snapshotter, key, parent, labels });
     try {
       return await withMounts(mounts, (directory) =>
         Object.fromEntries(
