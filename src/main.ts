@@ -8,7 +8,7 @@ type Program = (argv: string[]) => Promise<number>;
 
 const programs: Record<string, () => Promise<{ main: Program }>> = {
   docker: () => import("./cmd/docker.ts"),
-  "docker run -d": () => import("./cmd/plain.ts"),
+  "docker, plain": () => import("./cmd/plain.ts"),
   dockerd: () => import("./cmd/dockerd.ts"),
   containerd: () => import("./cmd/containerd.ts"),
   cri: () => import("./cmd/cri.ts"),
@@ -52,7 +52,8 @@ async function run(): Promise<number> {
   if (Object.hasOwn(programs, called)) return start(called, argv);
   const first = argv[0] ?? "";
   if (Object.hasOwn(programs, first)) return start(first, argv.slice(1));
-  return start(argv.includes("-d") && argv.includes("run") ? "docker run -d" : "docker", argv);
+  const plain = (argv.includes("run") && argv.includes("-d")) || argv.includes("exec");
+  return start(plain ? "docker, plain" : "docker", argv);
 }
 
 async function start(name: string, argv: string[]): Promise<number> {

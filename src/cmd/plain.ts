@@ -1,14 +1,15 @@
-/** A `run -d` whose flags are plain, which is short; anything else goes to the command line of all verbs. */
-import { plainRun } from "../cli/run/plain.ts";
-import { callPlainRun } from "../cli/run/plain-call.ts";
+/** A `run -d` or `exec` whose flags are plain, which is short; anything else goes to the command line of all verbs. */
+import { callPlainExec } from "../cli/plain/call-exec.ts";
+import { callPlainRun } from "../cli/plain/call-run.ts";
+import { plainExec } from "../cli/plain/exec.ts";
+import { plainRun } from "../cli/plain/run.ts";
 
 export async function main(argv: string[]): Promise<number> {
-  const run = plainRun(argv, process.env);
-  if (run) {
-    const { argv0 } = process;
-    const program = argv0 === "docker" || argv0.endsWith("/docker") ? "docker" : "corten";
-    const code = await callPlainRun(program, run);
-    if (code !== undefined) process.exit(code);
-  }
+  const { argv0, env } = process;
+  const program = argv0 === "docker" || argv0.endsWith("/docker") ? "docker" : "corten";
+  const run = plainRun(argv, env);
+  const exec = run ? undefined : plainExec(argv, env);
+  const code = run ? await callPlainRun(program, run) : exec ? await callPlainExec(program, exec) : undefined;
+  if (code !== undefined) process.exit(code);
   return (await import("./docker.ts")).main(argv);
 }

@@ -6,8 +6,10 @@ import { newId } from "../container/create.ts";
 import { containerEvent } from "../container/events.ts";
 import type { Daemon, Handler } from "../daemon.ts";
 import type { Shape } from "../http/decode.ts";
+import { frame, multiplexedType } from "../http/frames.ts";
 import { bodyOf } from "../http/router.ts";
 import { Exec } from "./exec.ts";
+import { runAttached } from "./start.ts";
 
 const shape: Shape = {
   fields: {
@@ -26,13 +28,23 @@ const shape: Shape = {
   },
 };
 
-/** `POST /containers/{id}/exec`. */
+/**
+ * `POST /containers/{id}/exec`. With the header `Corten-Start: 1`, which other daemons do not know, an exec that only
+ * writes is started as well: the connection becomes its output, and the last frame its exit code.
+ */
 export const create: Handler = async (call) => {
-  const { daemon, params, reply } = call;
+  const { daemon, head, params, reply } = call;
   const request = await bodyOf<Sent<ExecCreateRequest>>(call, shape);
   const container = daemon.containers.get(params["id"]!);
   const exec = addExec(daemon, container, request);
-  reply.json(201, { Id: exec.id });
+  const { tty, stdin, stdout, stderr } = exec.config;
+  if (head.headers.get("corten-start") !== "1" || tty || stdin || !(stdout || stderr))
+    return reply.json(201, { Id: exec.id });
+  exec.started = true;
+  const connection = await reply.hijack(multiplexedType);
+  await runAttached(daemon, container, exec, connection, { tty });
+  if (!connection.signal.aborted) await connection.write(frame("status", Buffer.of(exec.exitCode!)));
+  connection.end();
 };
 
 /** Records an exec on a running container. */

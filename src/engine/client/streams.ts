@@ -54,11 +54,12 @@ export async function firstJson<T>(body: ByteStream): Promise<T | undefined> {
 }
 
 export interface OutputChunk {
-  stream: "stdin" | "stdout" | "stderr" | "system";
+  /** `status`, one byte, is what our own daemon ends an exec with that it was asked to start at once. */
+  stream: "stdin" | "stdout" | "stderr" | "system" | "status";
   bytes: Uint8Array;
 }
 
-const names = ["stdin", "stdout", "stderr", "system"] as const;
+const names = ["stdin", "stdout", "stderr", "system", "status"] as const;
 
 /**
  * Takes frames of `[stream, 0, 0, 0, length as uint32 big-endian]` apart: `feed` it a chunk, then ask for what came

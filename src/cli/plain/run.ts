@@ -1,50 +1,22 @@
-/**
- * The short way of a plain `run -d`: flags that need no more than their text, and a daemon on a Unix socket. It runs a
- * tenth of what all the flags together run, all of it but once, which is half of the command's processor time
- * (docs/performance.md). A command line with anything else in it goes the usual way, which has the words for what is
- * wrong with it; `plain.test.ts` holds both ways to the same request.
- */
+/** The short way of a `run -d`; `run.test.ts` holds it to the usual way's request. */
 import type { CreateContainerRequest, HostConfig, Sent } from "../../engine/types.ts";
-import { defaultRoots } from "../config/roots.ts";
+import { between, type Environment, isWord, keyOf, type PlainDaemon, plainDaemon } from "./words.ts";
 
 export interface PlainRun {
-  /** The daemon's. */
-  socket: string;
-  /** By flag or environment: then a context of the configuration does not count. */
-  chosen: boolean;
+  daemon: PlainDaemon;
   name: string;
   body: Body;
 }
 
 type Body = CreateContainerRequest & { HostConfig: Sent<HostConfig> };
-type Environment = Record<string, string | undefined>;
-
-/** What any of these asks for takes more than this file. */
-const elsewhere = [
-  "DOCKER_CONTEXT",
-  "DOCKER_TLS",
-  "DOCKER_TLS_VERIFY",
-  "DOCKER_API_VERSION",
-  "DOCKER_DEFAULT_PLATFORM",
-];
 
 /** The request of a plain `run -d`; undefined for all else. */
 export function plainRun(argv: readonly string[], env: Environment): PlainRun | undefined {
-  let at = 0;
-  let host = env["DOCKER_HOST"] || "";
-  if (argv[0] === "-H" || argv[0] === "--host") {
-    host = argv[1] || "";
-    at = 2;
-  }
-  if (argv[at++] !== "run" || (host !== "" && !host.startsWith("unix:///"))) return undefined;
-  for (const name of elsewhere) if (env[name]) return undefined;
+  const daemon = plainDaemon(argv, "run", env);
+  if (!daemon) return undefined;
   const body = emptyBody();
-  const run = {
-    socket: host === "" ? defaultRoots().socket : host.slice(7),
-    chosen: host !== "",
-    name: "",
-    body,
-  };
+  const run = { daemon, name: "", body };
+  let { at } = daemon;
   let detached = false;
   for (; at < argv.length; at++) {
     const word = argv[at]!;
@@ -118,24 +90,6 @@ function take(run: PlainRun, body: Body, flag: string, value: string | undefined
     default:
       return false;
   }
-}
-
-function keyOf(pair: string): string {
-  const at = pair.indexOf("=");
-  return at < 0 ? pair : pair.slice(0, at);
-}
-
-const between = (code: number, first: string, last: string) =>
-  code >= first.charCodeAt(0) && code <= last.charCodeAt(0);
-
-/** Letters, digits, `_`, `.` and `-`: what a query takes as it is. */
-function isWord(text: string): boolean {
-  for (let at = 0; at < text.length; at++) {
-    const code = text.charCodeAt(at);
-    if (!between(code, "a", "z") && !between(code, "0", "9") && !between(code, "A", "Z"))
-      if (code !== 95 && code !== 46 && code !== 45) return false;
-  }
-  return text !== "";
 }
 
 /** A name that is a valid reference, or becomes a refusal that the usual way puts into words. */

@@ -1,7 +1,7 @@
 /** Carries out a plain `run -d`: one request to our own daemon, two to another. */
-import { assumedApiVersion } from "../../engine/version.ts";
 import { Output, stillWriting } from "../streams/output.ts";
-import type { PlainRun } from "./plain.ts";
+import { plainConfiguration, startingRequest, targetOf } from "./request.ts";
+import type { PlainRun } from "./run.ts";
 
 interface Created {
   Id: string;
@@ -15,56 +15,29 @@ interface Created {
  * versions of the API and its words for what is wrong.
  */
 export async function callPlainRun(program: string, run: PlainRun): Promise<number | undefined> {
-  if (!plainConfiguration(run.chosen)) return undefined;
-  const target = `/v${assumedApiVersion}/containers/create${run.name === "" ? "" : `?name=${run.name}`}`;
-  const json = JSON.stringify(run.body);
-  const answer = await exchange(
-    run.socket,
-    // One piece, which is one call of the system, here and in the daemon.
-    encoder.encode(
-      `POST ${target} HTTP/1.1\r\nHost: api.moby.localhost\r\nUser-Agent: Corten-Client\r\nConnection: close\r\nContent-Type: application/json\r\nCorten-Start: 1\r\nContent-Length: ${encoder.encode(json).length}\r\n\r\n${json}`,
-    ),
-  );
+  const { socket, chosen } = run.daemon;
+  if (!plainConfiguration(chosen)) return undefined;
+  const target = targetOf(`/containers/create${run.name === "" ? "" : `?name=${run.name}`}`);
+  const answer = await exchange(socket, startingRequest(target, run.body));
   if (answer === undefined || (answer !== "" && answer.slice(8, 13) !== " 201 ")) return undefined;
   const created = createdOf(answer);
   if (!created) {
-    const { connectionLost } = await import("./failure.ts");
-    return connectionLost(program, `unix://${run.socket}${target}`);
+    const { connectionLost } = await import("../run/failure.ts");
+    return connectionLost(program, `unix://${socket}${target}`);
   }
   if (created.Warnings) for (const warning of created.Warnings) new Output(2).line(`WARNING: ${warning}`);
   new Output(1).line(created.Id);
   let code = 0;
   if (created.Start?.status !== 204) {
-    const { startRefused, startElsewhere } = await import("./failure.ts");
+    const { startRefused, startElsewhere } = await import("../run/failure.ts");
     code = created.Start
       ? startRefused(program, new Error(`Error response from daemon: ${created.Start.message ?? ""}`))
-      : await startElsewhere(program, run.socket, created.Id);
+      : await startElsewhere(program, socket, created.Id);
   }
   const writing = stillWriting();
   if (writing) await writing;
   return code;
 }
-
-/** Whether the user's configuration says nothing about new containers, or about how to talk to the daemon. */
-function plainConfiguration(chosen: boolean): boolean {
-  const { env } = process;
-  const directory = env["DOCKER_CONFIG"] || (env["HOME"] && `${env["HOME"]}/.docker`);
-  if (!directory) return false;
-  let bytes: Uint8Array;
-  try {
-    bytes = Bun.mmap(`${directory}/config.json`, { shared: false });
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "ENOENT";
-  }
-  try {
-    const config = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;
-    return !config["proxies"] && !config["HttpHeaders"] && (chosen || !config["currentContext"]);
-  } catch {
-    return false;
-  }
-}
-
-const encoder = new TextEncoder();
 
 /** Sends, and gives the answer as far as it came; undefined when there is nobody to send to. */
 function exchange(unix: string, request: Uint8Array): Promise<string | undefined> {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { parseFlags } from "../flags/parse.ts";
-import { createBody } from "./body.ts";
-import { containerFlags, createFlags } from "./flags.ts";
-import { plainRun } from "./plain.ts";
+import { createBody } from "../run/body.ts";
+import { containerFlags, createFlags } from "../run/flags.ts";
+import { plainRun } from "./run.ts";
 
 const host = ["-H", "unix:///s"];
 
@@ -76,25 +76,4 @@ describe("what is not plain goes the usual way", () => {
     test(line.join(" "), () =>
       expect(plainRun([...(line[0] === "-D" ? [] : host), ...line], {})).toBeUndefined(),
     );
-
-  for (const name of [
-    "DOCKER_CONTEXT",
-    "DOCKER_TLS",
-    "DOCKER_TLS_VERIFY",
-    "DOCKER_API_VERSION",
-    "DOCKER_DEFAULT_PLATFORM",
-  ])
-    test(name, () => expect(plainRun([...host, "run", "-d", "busybox"], { [name]: "x" })).toBeUndefined());
-  test("a daemon that is not on a Unix socket", () => {
-    expect(plainRun(["run", "-d", "busybox"], { DOCKER_HOST: "tcp://127.0.0.1:1" })).toBeUndefined();
-    expect(plainRun(["-H", "tcp://127.0.0.1:1", "run", "-d", "busybox"], {})).toBeUndefined();
-  });
-});
-
-test("the daemon is the flag's, else DOCKER_HOST's, else our own", () => {
-  const argv = ["run", "-d", "busybox"];
-  const env = { DOCKER_HOST: "unix:///b" };
-  expect(plainRun(["--host", "unix:///a", ...argv], env)).toMatchObject({ socket: "/a", chosen: true });
-  expect(plainRun(argv, env)).toMatchObject({ socket: "/b", chosen: true });
-  expect(plainRun(argv, {})).toMatchObject({ chosen: false });
 });
