@@ -13,6 +13,7 @@ import {
   makeCpuset,
   makeUnifiedCgroup,
   removeCgroup,
+  removeCgroupIfEmpty,
 } from "../../sys/cgroup/index.ts";
 import type { Warn } from "../types.ts";
 import { unitOf } from "./systemd/unit.ts";
@@ -49,8 +50,13 @@ export async function makeCgroups(
   if (!options.checked) checkExisting(wanted, options);
   const made: string[] = [];
   const directories: Directories = {};
+  const own = new Set(Object.values(wanted));
   const undo = async () => {
-    for (const path of made.toReversed()) await removeCgroup(path);
+    // What is above the container's own may hold others' by now, whose processes are still to come.
+    for (const path of made.toReversed()) {
+      if (own.has(path)) await removeCgroup(path);
+      else removeCgroupIfEmpty(path);
+    }
   };
   try {
     for (const [controller, directory] of Object.entries(wanted)) {

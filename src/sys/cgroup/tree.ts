@@ -76,7 +76,7 @@ export function makeUnifiedCgroup(mount: string, directory: string, domain: bool
       }
     }
   } catch (error) {
-    for (const path of made.toReversed()) removeNow(path);
+    for (const path of made.toReversed()) removeCgroupIfEmpty(path);
     throw error;
   }
   return made;
@@ -99,7 +99,8 @@ function enableControllers(directory: string, controllers: string[]): void {
   }
 }
 
-function removeNow(directory: string): boolean {
+/** Removes a cgroup without processes and others below it; false where it stays. */
+export function removeCgroupIfEmpty(directory: string): boolean {
   try {
     rmdirSync(directory);
     return true;
@@ -112,7 +113,7 @@ function removeNow(directory: string): boolean {
 export async function removeCgroup(directory: string): Promise<void> {
   let wait = 1;
   for (let attempt = 0; ; attempt++) {
-    if (removeNow(directory)) return;
+    if (removeCgroupIfEmpty(directory)) return;
     let children: string[] = [];
     try {
       children = readdirSync(directory, { withFileTypes: true })
@@ -122,7 +123,7 @@ export async function removeCgroup(directory: string): Promise<void> {
       if (errnoOf(error) === "ENOENT") return;
     }
     for (const child of children) await removeCgroup(child);
-    if (removeNow(directory)) return;
+    if (removeCgroupIfEmpty(directory)) return;
     if (attempt === 12)
       throw new CortenError(
         "failed_precondition",
