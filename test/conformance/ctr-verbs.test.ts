@@ -8,7 +8,7 @@ import { answersOf, compared, startCtrRegistry } from "../helpers/ctr-world.ts";
 import { run } from "../helpers/engine.ts";
 import { requires } from "../helpers/requires.ts";
 
-setDefaultTimeout(240_000);
+setDefaultTimeout(480_000);
 
 const needed = ["ctr", "containerd", "runc", "docker-registry", "skopeo", "jq", "script", "/bin/busybox"];
 const test = requires(...needed);

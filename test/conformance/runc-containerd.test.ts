@@ -3,7 +3,7 @@ import { expect } from "bun:test";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { makeBundle } from "../helpers/bundle.ts";
+import { cgroupExists, makeBundle } from "../helpers/bundle.ts";
 import { startContainerd } from "../helpers/containerd.ts";
 import { corten } from "../helpers/engine.ts";
 import { requires } from "../helpers/requires.ts";
@@ -69,6 +69,30 @@ requires("ctr", "containerd", "/bin/busybox")(
     } finally {
       rmSync(directory, { recursive: true });
     }
+  },
+  120_000,
+);
+
+requires(
+  "ctr",
+  "containerd",
+  "runc",
+  "/bin/busybox",
+)(
+  "what a test leaves running on the real containerd ends with it",
+  async () => {
+    await using bundle = makeBundle();
+    const containerd = await startContainerd("debian");
+    const { id, rootfs } = bundle;
+    try {
+      const flags = ["--rootfs", "--env", "PATH=/bin"];
+      expect((await containerd.ctr("run", "-d", ...flags, rootfs, id, "sleep", "600")).code).toBe(0);
+    } finally {
+      // Throws for a shim that is there still.
+      await containerd[Symbol.asyncDispose]();
+    }
+    expect(containerd.log()).toContain(`msg="shim disconnected" id=${id}`);
+    expect(cgroupExists(`default/${id}`)).toBe(false);
   },
   120_000,
 );

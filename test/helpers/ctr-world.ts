@@ -79,6 +79,9 @@ function makeIndex(layout: string): void {
   );
 }
 
+/** Waits for what comes a moment later; what never comes is seen by what the line says then. */
+const till = `till() { n=0; until eval "$1" >/dev/null 2>&1 || [ $n -gt 300 ]; do n=$((n+1)); sleep 0.05; done; }\n`;
+
 let worlds = 0;
 
 /** Runs the lines one after the other; what cannot be the same is masked. */
@@ -96,7 +99,7 @@ export async function answersOf(
     await run(["sh", "-c", `for n in net uts; do readlink /proc/self/ns/$n >${work}/host$n; done`]);
     const env = {
       // One that hangs must not take the others with it.
-      C: `timeout -k 1 10 ctr -a ${containerd.socket} -n ${namespace}`,
+      C: `timeout -k 1 60 ctr -a ${containerd.socket} -n ${namespace}`,
       W: work,
       N: namespace,
       B: registry.busybox,
@@ -114,7 +117,7 @@ export async function answersOf(
         .replace(/^TIME level=error msg="[^"]*" error="context canceled"\n/gm, "");
     const answers: CtrAnswer[] = [];
     for (const { line } of lines) {
-      const { code, stdout, stderr } = await run(["sh", "-c", line], { env, timeout: 30_000 });
+      const { code, stdout, stderr } = await run(["sh", "-c", till + line], { env, timeout: 120_000 });
       answers.push({ code, stdout: mask(stdout), stderr: mask(stderr) });
     }
     return answers;
