@@ -1,4 +1,4 @@
-/** A plain `run -d` goes a shorter way (src/cli/run/plain.ts): to the user it must be the same one. */
+/** A plain `run -d` goes a shorter way (src/cli/plain): to the user it must be the same one. */
 import { expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";

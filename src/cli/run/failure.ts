@@ -20,7 +20,7 @@ export function startError(program: string, error: unknown): StatusError {
   return commandError(program, "run", error, missing ? 127 : refused ? 126 : 125);
 }
 
-/* What follows is for the plain way (plain-call.ts): says it, and gives the exit code. */
+/* What follows is for the plain way (src/cli/plain/call-run.ts): says it, and gives the exit code. */
 
 function tell(error: StatusError): number {
   new Output(2).line(error.message);
