@@ -278,11 +278,7 @@ export const ctrLines: CtrLine[] = [
     "tasks exec",
     "script -qec \"$C t exec -t --exec-id seven web sh -c 'tty; stty size'\" /dev/null </dev/null | grep -o pts/",
   ),
-  line(
-    "tasks attach",
-    `$C run -d --log-uri file://$W/a.log $B att ${loop}; $C t attach att`,
-    code,
-  ),
+  line("tasks attach", `$C run -d --log-uri file://$W/a.log $B att ${loop}; $C t attach att`, code),
   line("tasks attach", "$C t attach none"),
   line("tasks ps", "$C t ps web | awk '{print NF, $2}'"),
   line("tasks ps", "$C t ps none"),
