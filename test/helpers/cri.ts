@@ -16,6 +16,7 @@ import {
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { endWhenAbandoned } from "./abandoned.ts";
+import { claimOne } from "./claims.ts";
 import { answers, corten, leftovers, type Output, run, until } from "./engine.ts";
 import { startTestRegistry } from "./images.ts";
 
@@ -60,14 +61,12 @@ export interface TestCri extends AsyncDisposable {
   traces(): string[];
 }
 
-let networks = 0;
-
 /** `more` is added to config.toml, is a drop-in of crio's configuration, or flags of the dockerd below dockershim. */
 export async function startCri(kind: CriKind, more = ""): Promise<TestCri> {
   const root = mkdtempSync(join(tmpdir(), "corten-cri-"));
   const registry = await startTestRegistry();
-  // Tests run side by side: the number of the process and of the call make the network their own.
-  const slot = (process.pid * 7 + networks++) % 16_000;
+  // Tests run side by side: the network is this one's alone.
+  const slot = await claimOne("subnet", 0, 16_000);
   const bridge = `ct${slot.toString(36)}${basename(root).slice(-6)}`.slice(0, 15);
   const subnet = `10.${192 + (slot >> 8)}.${slot & 255}.0/24`;
   const docker = kind.startsWith("dockershim");
@@ -214,7 +213,7 @@ plugin_dirs = ["/usr/lib/cni"]
     clearTimeout(timer);
   };
   const configPath = join(root, "crictl.yaml");
-  writeFileSync(configPath, `runtime-endpoint: unix://${socket}\ntimeout: 30\nmax-retries: 0\n`);
+  writeFileSync(configPath, `runtime-endpoint: unix://${socket}\ntimeout: 120\nmax-retries: 0\n`);
   const command = [...corten, "crictl", "--config", configPath];
   const over = endWhenAbandoned(async () => {
     for (const one of [child, ...below]) one?.kill("SIGKILL");
@@ -297,7 +296,7 @@ plugin_dirs = ["/usr/lib/cni"]
         }
         for (const one of below) await end(one);
         const gone = () => leftovers(root).filter((line) => !line.startsWith("mount"));
-        await until("the end of what ran", () => gone().length === 0, 5).catch(() => {});
+        await until("the end of what ran", () => gone().length === 0, 60).catch(() => {});
         const left = gone();
         if (left.length > 0) throw new Error(`${kind} left behind:\n${left.join("\n")}\n${log}`);
       } finally {

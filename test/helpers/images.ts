@@ -5,6 +5,7 @@ import { linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync }
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { claimOne } from "./claims.ts";
 import { answersTcp, run, until } from "./engine.ts";
 
 export interface TestRegistry extends AsyncDisposable {
@@ -16,15 +17,16 @@ export interface TestRegistry extends AsyncDisposable {
   readonly data: string;
 }
 
-/** A port nobody listens on at this moment. */
+/** A port nobody listens on, of this process alone, and not one that the kernel gives to whoever asks for any. */
 export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+  return claimOne("port", 20_000, 32_000, isFree);
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
     const server = createServer();
-    server.on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
+    server.on("error", () => resolve(false));
+    server.listen(port, () => server.close(() => resolve(true)));
   });
 }
 
