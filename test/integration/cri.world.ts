@@ -294,7 +294,7 @@ export class World implements AsyncDisposable {
     // The real dockerd leaves the mounts of its network namespaces.
     for (const path of this.#mounts())
       if (path.startsWith(join(this.dir, "run/netns/"))) sh("umount", "-l", path);
-    await until("the end of what ran", () => leftovers(this.dir).length === 0, 5).catch(() => {});
+    await until("the end of what ran", () => leftovers(this.dir).length === 0, 60).catch(() => {});
     const left = leftovers(this.dir);
     for (const controller of readdirSync("/sys/fs/cgroup"))
       for (const parent of [this.cgroupParent, "k8s.io"])
