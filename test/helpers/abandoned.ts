@@ -6,13 +6,17 @@ import { afterAll } from "bun:test";
 
 const open = new Set<() => Promise<void>>();
 
-try {
-  afterAll(async () => {
-    for (const end of open) await end().catch((error) => console.error(String(error)));
-  }, 120_000);
-} catch {
-  // Not in a test: who uses the helpers otherwise ends what it starts.
-}
+// Bun calls hooks in the order in which they were given. The file that imports this gives its own in the same turn,
+// and they come first: an engine that the file ends itself must not have been killed by then.
+queueMicrotask(() => {
+  try {
+    afterAll(async () => {
+      for (const end of open) await end().catch((error) => console.error(String(error)));
+    }, 120_000);
+  } catch {
+    // Not in a test: who uses the helpers otherwise ends what it starts.
+  }
+});
 
 /** `end` must do no harm when it is called while the same is under way. Gives what takes it back. */
 export function endWhenAbandoned(end: () => Promise<void>): () => void {

@@ -93,6 +93,11 @@ export async function openWorld(
     }
     daemon = await openContainerd({ root: join(root, "lib"), state: join(root, "run") });
     client = inProcess(daemon.services, "build");
+    // Views of one that was killed while it looked: no collector takes them.
+    const views: string[] = [];
+    for await (const { info } of client.snapshots.list({ snapshotter }))
+      views.push(...info.map(({ name }) => name).filter((name) => name.startsWith("look-")));
+    for (const key of views) await client.snapshots.remove({ snapshotter, key });
   };
   await open();
   const executed: string[] = [];

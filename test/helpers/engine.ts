@@ -2,13 +2,14 @@
  * An engine of the test's own: own data root, exec root, socket, bridge. `await using engine = await startEngine()`
  * ends the daemon, removes its containers, and fails the test if anything of it is left on the machine.
  */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync } from "node:fs";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { endWhenAbandoned } from "./abandoned.ts";
+import { interfacesOf, leftovers, sweep } from "./leftovers.ts";
+
+export { leftovers } from "./leftovers.ts";
 
 const repository = join(import.meta.dir, "../..");
 
@@ -108,14 +109,13 @@ export async function startEngine(flags: string[] = []): Promise<Engine> {
   const socket = join(root, "docker.sock");
   const host = `unix://${socket}`;
   const logPath = join(root, "dockerd.log");
-  let child: ChildProcess | undefined;
+  let child: ReturnType<typeof launch> | undefined;
   let log = "";
 
-  const start = async () => {
-    const started = spawn(
-      corten[0]!,
+  const launch = () =>
+    Bun.spawn(
       [
-        ...corten.slice(1),
+        ...corten,
         "dockerd",
         "--data-root",
         join(root, "lib"),
@@ -129,24 +129,25 @@ export async function startEngine(flags: string[] = []): Promise<Engine> {
       ],
       { stdio: ["ignore", "pipe", "pipe"] },
     );
+  const collect = async (stream: ReadableStream<Uint8Array>) => {
+    const decoder = new TextDecoder();
+    for await (const chunk of stream) log += decoder.decode(chunk, { stream: true });
+  };
+  const start = async () => {
+    const started = launch();
     child = started;
-    started.stdout.setEncoding("utf8").on("data", (text) => {
-      log += text;
-    });
-    started.stderr.setEncoding("utf8").on("data", (text) => {
-      log += text;
-    });
+    for (const stream of [started.stdout, started.stderr]) void collect(stream);
     await until(`dockerd on ${socket}`, () => {
-      if (started.exitCode !== null) throw new Error(`dockerd ended with ${started.exitCode}:\n${log}`);
+      if (started.exitCode !== null || started.signalCode !== null)
+        throw new Error(`dockerd ended with ${started.signalCode ?? started.exitCode}:\n${log}`);
       return existsSync(socket) && answers(socket);
     });
   };
   const ended = async () => {
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    await new Promise((done) => child!.once("exit", done));
+    await child?.exited;
   };
 
-  // Its network and its table are the kernel's, and outlive everything.
+  // Its containers, its networks and its table are the kernel's, and outlive everything.
   const over = endWhenAbandoned(async () => {
     child?.kill("SIGKILL");
     await ended();
@@ -172,17 +173,27 @@ export async function startEngine(flags: string[] = []): Promise<Engine> {
     },
     log: () => log,
     async [Symbol.asyncDispose]() {
+      let orderly = false;
       if (child?.exitCode === null && child.signalCode === null) {
         const ids = await this.docker("ps", "-aq", "--no-trunc");
         const all = ids.stdout.split("\n").filter(Boolean);
         if (all.length > 0) await this.docker("rm", "-f", ...all);
         child.kill("SIGTERM");
-        const timer = setTimeout(() => child?.kill("SIGKILL"), 10_000);
+        const timer = setTimeout(() => child?.kill("SIGKILL"), 60_000);
         await ended();
         clearTimeout(timer);
+        orderly = true;
       }
       over();
-      const left = leftovers(root);
+      const remains = () => [
+        ...leftovers(root),
+        ...(child?.signalCode && orderly ? [`a daemon that SIGTERM does not end`] : []),
+        // A daemon that was killed cannot take them away.
+        ...(orderly ? interfacesOf(root).map((name) => `interface ${name}`) : []),
+      ];
+      // A monitor has told of its process' end before it has ended itself.
+      await until("the end of what ran", () => remains().length === 0, 20).catch(() => {});
+      const left = remains();
       // What hides behind a failed test is still to be seen.
       if (left.length > 0) console.error(`the engine left behind:\n${left.join("\n")}`);
       sweep(root);
@@ -190,48 +201,4 @@ export async function startEngine(flags: string[] = []): Promise<Engine> {
     },
   };
   return engine;
-}
-
-/** Mounts and processes that still belong to an engine's root. */
-export function leftovers(root: string): string[] {
-  const found: string[] = [];
-  for (const line of readFileSync("/proc/self/mountinfo", "utf8").split("\n")) {
-    if (line.includes(`${root}/`)) found.push(`mount ${line.split(" ")[4]}`);
-  }
-  for (const pid of readdirSync("/proc")) {
-    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
-    try {
-      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
-      if (command.includes(`${root}/`)) found.push(`process ${pid} ${command}`);
-      else if (readlinkSync(`/proc/${pid}/cwd`).startsWith(`${root}/`))
-        found.push(`process ${pid} in ${root}`);
-    } catch {
-      // It ended while we looked.
-    }
-  }
-  return found;
-}
-
-/** Takes away what a failed test would leave, so that the next one starts clean. */
-function sweep(root: string): void {
-  for (const line of leftovers(root)) {
-    const pid = line.match(/^process (\d+)/)?.[1];
-    if (pid) {
-      try {
-        process.kill(Number(pid), "SIGKILL");
-      } catch {
-        // Already gone.
-      }
-    }
-  }
-  const mounts = readFileSync("/proc/self/mountinfo", "utf8")
-    .split("\n")
-    .map((line) => line.split(" ")[4] ?? "")
-    .filter((path) => path.startsWith(`${root}/`));
-  for (const path of mounts.reverse()) spawnSync("umount", ["-l", path]);
-  // The names an engine derives from its data root (src/network/names.ts).
-  const hash = createHash("sha256").update(join(root, "lib")).digest("hex");
-  spawnSync("ip", ["link", "del", `corten-${hash.slice(0, 8)}`], { stdio: "ignore" });
-  spawnSync("nft", ["delete", "table", "ip", `corten-${hash.slice(0, 12)}`], { stdio: "ignore" });
-  rmSync(root, { recursive: true, force: true });
 }

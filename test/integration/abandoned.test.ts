@@ -36,3 +36,35 @@ test("an engine whose test runs out of time leaves no process, mount, bridge or 
     rmSync(scratch, { recursive: true, force: true });
   }
 });
+
+test("an engine that its file ends itself lives until then", async () => {
+  const scratch = mkdtempSync(join(tmpdir(), "corten-abandoned-"));
+  try {
+    const helper = JSON.stringify(join(import.meta.dir, "../helpers/engine.ts"));
+    for (const name of ["first", "second"])
+      writeFileSync(
+        join(scratch, `${name}.test.ts`),
+        `import { afterAll, beforeAll, test } from "bun:test";
+         import { writeFileSync } from "node:fs";
+         import { answers, startEngine } from ${helper};
+         let engine;
+         beforeAll(async () => { engine = await startEngine(); });
+         afterAll(async () => {
+           writeFileSync(${JSON.stringify(join(scratch, name))}, String(await answers(engine.socket)));
+           await engine[Symbol.asyncDispose]();
+         }, 110_000);
+         test("does nothing", () => {});`,
+      );
+    // As the gate runs them: files one after the other in one process, and several processes.
+    for (const flags of [["--parallel=2"], []]) {
+      const ran = await run([process.execPath, "test", ...flags], { cwd: scratch, timeout: 110_000 });
+      expect(ran.stderr).toContain("2 pass");
+      for (const name of ["first", "second"]) {
+        expect(readFileSync(join(scratch, name), "utf8")).toBe("true");
+        rmSync(join(scratch, name));
+      }
+    }
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+});
