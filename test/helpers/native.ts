@@ -8,18 +8,18 @@ import { PlanBuilder, type PlannedOperation } from "../../src/runc/plan/encode.t
 
 const repository = normalize(join(import.meta.dir, "../.."));
 
-/** Builds (when needed) and names both binaries: the one that ships and the one with sanitizers. */
+/** Builds what is not up to date and gives the path; one at a time, as tests of other files need the same at the same moment. */
+export function makeNative(name: string): string {
+  const native = join(repository, "native");
+  const argv = [native, "make", "-s", "-C", native, `../dist/${name}`];
+  const { status, stderr } = spawnSync("flock", argv, { encoding: "utf8" });
+  if (status !== 0) throw new Error(`make ${name}: ${stderr}`);
+  return join(repository, "dist", name);
+}
+
+/** The binary that ships and the one with sanitizers. */
 export function nativeBinaries(): { shipped: string; sanitized: string } {
-  const built = spawnSync(
-    "make",
-    ["-s", "-C", join(repository, "native"), "../dist/corten-native", "../dist/corten-native-asan"],
-    { encoding: "utf8" },
-  );
-  if (built.status !== 0) throw new Error(built.stderr);
-  return {
-    shipped: join(repository, "dist/corten-native"),
-    sanitized: join(repository, "dist/corten-native-asan"),
-  };
+  return { shipped: makeNative("corten-native"), sanitized: makeNative("corten-native-asan") };
 }
 
 const applets =

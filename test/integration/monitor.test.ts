@@ -8,6 +8,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  rmSync,
   writeFileSync,
 } from "node:fs";
 import net from "node:net";
@@ -249,11 +250,13 @@ describe.each(["shipped", "sanitized"] as const)("the monitor (%s)", (kind) => {
 
   test("delivers large output whole to a client that reads", async () => {
     const monitor = await start(
-      "sleep 0.1; dd if=/dev/zero bs=65536 count=160",
-      { log: undefined as never },
+      "read go; dd if=/dev/zero bs=65536 count=160",
+      { stdin: true, log: undefined as never },
       { before: zeroDevice },
     );
-    const attached = await monitor.attach({ stdin: false, stdout: true, stderr: false });
+    const attached = await monitor.attach({ stdin: true, stdout: true, stderr: false });
+    // What was written before the attachment would be nobody's.
+    attached.stdin!.write("go\n");
     let size = 0;
     for await (const chunk of attached.stdout) size += (chunk as Buffer).length;
     expect({ size, exit: (await monitor.exited).exitCode }).toEqual({ size: 160 * 65536, exit: 0 });
@@ -412,6 +415,8 @@ const monitor = await spawnMonitor({
 });
 const attached = await monitor.attach({ stdin: true, stdout: true, stderr: true });
 attached.stdin.write("one\\n");
+// It has arrived when it comes back.
+await new Promise((done) => attached.stdout.once("data", done));
 console.log("ready");
 setInterval(() => {}, 1000);
 `,
@@ -564,6 +569,30 @@ setInterval(() => {}, 1000);
     } finally {
       spawnSync("rmdir", [cgroup]);
     }
+  });
+
+  // systemd removes a container's cgroup v2 before we can look; the one above has counted its kills as well.
+  test.each<[string, own: [before: number, after: number | undefined], above: number[], boolean]>([
+    ["its own counter rose", [2, 3], [4, 5], true],
+    ["it is still there and did not rise", [2, 2], [4, 5], false],
+    ["it is gone, and the one above rose", [2, undefined], [4, 5], true],
+    ["it is gone, and the one above did not rise", [2, undefined], [4, 4], false],
+    ["it is gone with the one above", [2, undefined], [4], false],
+  ])("tells an OOM kill by what is left to see: %s", async (_, [before, after], above, killed) => {
+    const slice = join(box.dir, "slice");
+    const scope = join(slice, "scope");
+    mkdirSync(scope, { recursive: true });
+    const count = (directory: string, kills: number) =>
+      writeFileSync(join(directory, "memory.events"), `low 0\nhigh 7\nmax 9\noom 8\noom_kill ${kills}\n`);
+    count(slice, above[0]!);
+    count(scope, before);
+    const monitor = await start("sleep 100000", { oom: { version: 2, path: scope } });
+    if (after === undefined) rmSync(scope, { recursive: true });
+    else count(scope, after);
+    if (above[1] === undefined) writeFileSync(join(slice, "memory.events"), "");
+    else count(slice, above[1]);
+    await monitor.signal(9);
+    expect(await monitor.exited).toMatchObject({ exitCode: 137, oomKilled: killed });
   });
 
   test("uses less than half a megabyte of its own", async () => {

@@ -13,14 +13,14 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, normalize } from "node:path";
+import { dirname, join } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
 import { DeleteResponseSchema } from "../../proto/gen/containerd/task/v2/shim_pb.ts";
 import { serveControl } from "../../src/shim/v2/control.ts";
 import { withPath } from "../../src/shim/v2/install.ts";
 import { corten, run, until } from "../helpers/engine.ts";
+import { makeNative } from "../helpers/native.ts";
 
-const repository = normalize(join(import.meta.dir, "../.."));
 const name = "containerd-shim-corten-v2";
 const idle = { CORTEN_SHIM_IDLE: "100" };
 /** Only what is one executable can be found by a native program. */
@@ -32,17 +32,13 @@ const programs: Record<"native" | "sanitized" | "corten", string> = { native: ""
 beforeAll(() => {
   if (corten.length !== 1) return;
   root = mkdtempSync(join(tmpdir(), "corten-shimcmd-"));
-  const made = spawnSync("make", ["-s", "-C", join(repository, "native"), "../dist/corten-shim-asan"], {
-    encoding: "utf8",
-  });
-  if (made.status !== 0) throw new Error(made.stderr);
+  const sanitized = readFileSync(makeNative("corten-shim-asan"));
   for (const kind of ["native", "sanitized", "corten"] as const) {
     mkdirSync(join(root, kind));
     programs[kind] = join(root, kind, name);
   }
   const installed = spawnSync(corten[0]!, ["shim", "install", join(root, "native")], { encoding: "utf8" });
   if (installed.stdout !== `${programs.native}\n`) throw new Error(installed.stderr);
-  const sanitized = readFileSync(join(repository, "dist/corten-shim-asan"));
   writeFileSync(programs.sanitized, withPath(sanitized, corten[0]!), { mode: 0o755 });
   symlinkSync(corten[0]!, programs.corten);
 });

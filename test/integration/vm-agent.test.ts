@@ -19,13 +19,9 @@ import {
   writeRequest,
 } from "../../src/vm/request.ts";
 import { until } from "../helpers/engine.ts";
+import { makeNative } from "../helpers/native.ts";
 
-const repository = join(import.meta.dir, "../..");
-const built = spawnSync("make", ["-s", "-C", join(repository, "native"), "../dist/corten-agent-asan"], {
-  encoding: "utf8",
-});
-if (built.status !== 0) throw new Error(built.stderr);
-const agent = join(repository, "dist/corten-agent-asan");
+const agent = makeNative("corten-agent-asan");
 const scratch = mkdtempSync(join(tmpdir(), "corten-agent-"));
 spawnSync("chown", ["nobody", scratch]);
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
