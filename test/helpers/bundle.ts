@@ -53,7 +53,9 @@ export function makeBundle(command: readonly string[] = [...corten, "runc"]): Bu
     join(rootfs, "etc/passwd"),
     "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n",
   );
-  const cgroup = `/corten-test/${id}`;
+  // Its parent is its own, too: who takes a parent away while another runtime is about to use it makes that fail.
+  const parent = `corten-test-${id}`;
+  const cgroup = `/${parent}/${id}`;
   // Output goes to files: a container that is left running holds what it was given, and nobody may wait for that.
   const runc = async (...argv: string[]): Promise<Output> => {
     const output = join(directory, `.output-${counter++}`);
@@ -89,11 +91,10 @@ export function makeBundle(command: readonly string[] = [...corten, "runc"]): Bu
       const listed = await runc("list", "-q");
       for (const one of listed.stdout.split("\n").filter(Boolean)) await runc("delete", "-f", one);
       rmSync(directory, { recursive: true, force: true });
-      // The parent is shared by all bundles; the last one to leave takes it along.
       for (const hierarchy of readdirSync("/sys/fs/cgroup", { withFileTypes: true })) {
         if (!hierarchy.isDirectory()) continue;
         try {
-          rmdirSync(join("/sys/fs/cgroup", hierarchy.name, "corten-test"));
+          rmdirSync(join("/sys/fs/cgroup", hierarchy.name, parent));
         } catch {}
       }
     },

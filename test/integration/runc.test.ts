@@ -31,6 +31,8 @@ async function running(change?: (spec: Spec) => void): Promise<void> {
   bundle.configure(["sh", "-c", "exec >/dev/null 2>&1; exec sleep 600"], change);
   const started = await bundle.runc("run", "-d", bundle.id);
   expect([started.code, started.stderr]).toEqual([0, ""]);
+  const { pid } = JSON.parse((await bundle.runc("state", bundle.id)).stdout);
+  await until("its sleep", () => readFileSync(`/proc/${pid}/comm`, "utf8") === "sleep\n");
 }
 
 test("run passes output and the exit code through and leaves nothing behind", async () => {
