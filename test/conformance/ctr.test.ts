@@ -33,6 +33,8 @@ function ok(output: Output): string {
   return output.stdout;
 }
 const ctr = async (...argv: string[]) => ok(await containerd.ctr(...argv));
+/** A name that is this file's: the cgroup is by it, and by the namespace, which others use as well. */
+const own = (name: string) => `${name}-${process.pid}`;
 /** `ctr tasks ls` as id → status. */
 const tasks = async () =>
   Object.fromEntries(
@@ -88,7 +90,7 @@ describe("the real ctr on our containerd", () => {
     expect((await ctr(...other, "content", "ls", "-q")).trim()).toBe("");
     expect((await ctr(...other, "snapshots", "ls")).trim().split("\n").length).toBe(1);
     await ctr(...other, "images", "pull", "--plain-http", registry.busybox);
-    expect(await ctr(...other, "run", "--rm", registry.busybox, "again", "echo", "back")).toBe("back\n");
+    expect(await ctr(...other, "run", "--rm", registry.busybox, own("again"), "echo", "back")).toBe("back\n");
   });
 
   test("four pulls of one image at the same time all succeed", async () => {
@@ -113,52 +115,56 @@ describe("the real ctr on our containerd", () => {
   });
 
   test("run --rm gives output, standard input and the exit code, and leaves nothing", async () => {
-    expect(await ctr("run", "--rm", registry.busybox, "hello", "echo", "hi there")).toBe("hi there\n");
-    const failed = await containerd.ctr("run", "--rm", registry.busybox, "fails", "sh", "-c", "exit 42");
+    expect(await ctr("run", "--rm", registry.busybox, own("hello"), "echo", "hi there")).toBe("hi there\n");
+    const failed = await containerd.ctr("run", "--rm", registry.busybox, own("fails"), "sh", "-c", "exit 42");
     expect(failed.code).toBe(42);
-    const piped = await run(["ctr", "-a", containerd.socket, "run", "--rm", registry.busybox, "cat", "cat"], {
-      input: "through\n",
-    });
+    const piped = await run(
+      ["ctr", "-a", containerd.socket, "run", "--rm", registry.busybox, own("cat"), "cat"],
+      {
+        input: "through\n",
+      },
+    );
     expect(piped.stdout).toBe("through\n");
     for (const list of ["tasks", "containers"])
       expect((await ctr(list, "ls", "-q")).trim()).not.toMatch(/hello|fails|cat/);
   });
 
   test("run of a missing program fails with the runtime's words", async () => {
-    const { code, stderr } = await containerd.ctr("run", "--rm", registry.busybox, "nope", "/no/such");
+    const { code, stderr } = await containerd.ctr("run", "--rm", registry.busybox, own("nope"), "/no/such");
     expect(code).not.toBe(0);
     expect(stderr).toContain("failed to create shim task: OCI runtime create failed");
     expect(stderr).toContain("/no/such");
-    await containerd.ctr("containers", "rm", "nope");
-    expect((await ctr("tasks", "ls", "-q")).trim()).not.toContain("nope");
+    await containerd.ctr("containers", "rm", own("nope"));
+    expect((await ctr("tasks", "ls", "-q")).trim()).not.toContain(own("nope"));
   });
 
   test("run -d, tasks ls, exec, ps, metrics, pause, resume, kill and rm", async () => {
+    const web = own("web");
     const loop = 'trap "exit 7" TERM; while :; do sleep 0.05; done';
-    await ctr("run", "-d", registry.busybox, "web", "sh", "-c", loop);
-    expect((await tasks())["web"]).toBe("RUNNING");
-    const twice = await containerd.ctr("tasks", "start", "web");
+    await ctr("run", "-d", registry.busybox, web, "sh", "-c", loop);
+    expect((await tasks())[web]).toBe("RUNNING");
+    const twice = await containerd.ctr("tasks", "start", web);
     expect(twice.stderr).toContain("already exists");
-    expect(await ctr("tasks", "exec", "--exec-id", "one", "web", "echo", "inside")).toBe("inside\n");
-    const code = await containerd.ctr("tasks", "exec", "--exec-id", "two", "web", "sh", "-c", "exit 9");
+    expect(await ctr("tasks", "exec", "--exec-id", "one", web, "echo", "inside")).toBe("inside\n");
+    const code = await containerd.ctr("tasks", "exec", "--exec-id", "two", web, "sh", "-c", "exit 9");
     expect(code.code).toBe(9);
-    const missing = await containerd.ctr("tasks", "exec", "--exec-id", "three", "web", "/no/such");
+    const missing = await containerd.ctr("tasks", "exec", "--exec-id", "three", web, "/no/such");
     expect(missing.stderr).toContain("OCI runtime exec failed");
-    expect(await ctr("tasks", "ps", "web")).toMatch(/^\d+ +-/m);
-    expect(await ctr("tasks", "metrics", "web")).toMatch(/memory\.usage_in_bytes +[1-9]/);
-    await ctr("tasks", "pause", "web");
-    expect((await tasks())["web"]).toBe("PAUSED");
-    await ctr("tasks", "resume", "web");
-    expect((await tasks())["web"]).toBe("RUNNING");
-    const running = await containerd.ctr("tasks", "rm", "web");
+    expect(await ctr("tasks", "ps", web)).toMatch(/^\d+ +-/m);
+    expect(await ctr("tasks", "metrics", web)).toMatch(/memory\.usage_in_bytes +[1-9]/);
+    await ctr("tasks", "pause", web);
+    expect((await tasks())[web]).toBe("PAUSED");
+    await ctr("tasks", "resume", web);
+    expect((await tasks())[web]).toBe("RUNNING");
+    const running = await containerd.ctr("tasks", "rm", web);
     expect(running.stderr).toContain("task must be stopped before deletion");
-    await ctr("tasks", "kill", "web");
-    await stopped("web");
-    const removed = await containerd.ctr("tasks", "rm", "web");
+    await ctr("tasks", "kill", web);
+    await stopped(web);
+    const removed = await containerd.ctr("tasks", "rm", web);
     expect(removed.stderr).toContain("exit with non-zero exit code 7");
-    expect(await tasks()).not.toHaveProperty("web");
-    await ctr("containers", "rm", "web");
-    expect(await ctr("snapshots", "ls")).not.toContain("web");
+    expect(await tasks()).not.toHaveProperty(web);
+    await ctr("containers", "rm", web);
+    expect(await ctr("snapshots", "ls")).not.toContain(web);
   });
 
   test("containers ls and info tell image, runtime and spec", async () => {
@@ -195,7 +201,7 @@ describe("the real ctr on our containerd", () => {
         return text.includes("/namespaces/");
       });
       await ctr(...other, "images", "pull", "--plain-http", registry.busybox);
-      await containerd.ctr(...other, "run", "--rm", registry.busybox, "seen", "sh", "-c", "exit 3");
+      await containerd.ctr(...other, "run", "--rm", registry.busybox, own("seen"), "sh", "-c", "exit 3");
       await until("the last event", () => text.includes("/containers/delete"));
     } finally {
       child.kill("SIGKILL");
@@ -219,19 +225,21 @@ describe("the real ctr on our containerd", () => {
   test("a terminal is one for the container, and exec -t makes another", async () => {
     const term = (command: string) => run(["script", "-qec", command, "/dev/null"]);
     const base = `ctr -a ${containerd.socket}`;
-    const ran = await term(`${base} run --rm -t ${registry.busybox} tty sh -c 'tty; echo done'`);
+    const ran = await term(`${base} run --rm -t ${registry.busybox} ${own("tty")} sh -c 'tty; echo done'`);
     expect(ran.stdout).toContain("/dev/pts/0");
-    await ctr("run", "-d", registry.busybox, "ttyhost", "sleep", "1000");
-    const exec = await term(`${base} tasks exec -t --exec-id t ttyhost sh -c 'tty; echo done'`);
+    const host = own("ttyhost");
+    await ctr("run", "-d", registry.busybox, host, "sleep", "1000");
+    const exec = await term(`${base} tasks exec -t --exec-id t ${host} sh -c 'tty; echo done'`);
     expect(exec.stdout).toContain("/dev/pts/");
-    await remove("ttyhost");
+    await remove(host);
   });
 
   test("limits given to run reach the cgroup", async () => {
     const limit = 64 * 1024 * 1024;
-    await ctr("run", "-d", "--memory-limit", String(limit), registry.busybox, "small", "sleep", "1000");
-    expect(await ctr("tasks", "metrics", "small")).toMatch(new RegExp(`memory\\.limit_in_bytes +${limit}`));
-    await remove("small");
+    const small = own("small");
+    await ctr("run", "-d", "--memory-limit", String(limit), registry.busybox, small, "sleep", "1000");
+    expect(await ctr("tasks", "metrics", small)).toMatch(new RegExp(`memory\\.limit_in_bytes +${limit}`));
+    await remove(small);
   });
 
   for (const [name, flags] of [
@@ -255,7 +263,7 @@ describe("the real ctr on our containerd", () => {
         binary = join(containerd.root, name);
         writeFileSync(binary, `#!/bin/sh\nexec ${name} ${flags} "$@"\n`, { mode: 0o755 });
       }
-      const id = `by-${name}`;
+      const id = own(`by-${name}`);
       await ctr("run", "-d", "--runc-binary", binary, registry.busybox, id, "sleep", "1000");
       expect((await tasks())[id]).toBe("RUNNING");
       expect(await ctr("tasks", "exec", "--exec-id", "e", id, "echo", "foreign")).toBe("foreign\n");

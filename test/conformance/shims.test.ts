@@ -37,6 +37,9 @@ function shimsOf(address: string): Map<string, number> {
   return found;
 }
 
+/** A name that is this file's: the cgroup is by it, and by the namespace, which others use as well. */
+const own = (name: string) => `${name}-${process.pid}`;
+
 async function pulled(containerd: TestContainerd, registry: TestRegistry) {
   const ctr = async (...argv: string[]) => ok(await containerd.ctr(...argv));
   await ctr("images", "pull", "--plain-http", registry.busybox);
@@ -63,33 +66,32 @@ test("ctr runs, execs, pauses, counts and removes with the real shim under our c
   const image = registry.busybox;
   // By its name, as the configuration says, and by its path.
   for (const runtime of [[], ["--runtime", shim]]) {
-    expect(await ctr("run", "--rm", ...runtime, image, "once", "echo", "hello")).toBe("hello\n");
+    expect(await ctr("run", "--rm", ...runtime, image, own("once"), "echo", "hello")).toBe("hello\n");
     expect(
-      (await containerd.ctr("run", "--rm", ...runtime, image, "fails", "sh", "-c", "exit 42")).code,
+      (await containerd.ctr("run", "--rm", ...runtime, image, own("fails"), "sh", "-c", "exit 42")).code,
     ).toBe(42);
   }
+  const web = own("web");
   const loop = 'trap "exit 7" TERM; while :; do sleep 0.05; done';
-  await ctr("run", "-d", "--memory-limit", "67108864", image, "web", "sh", "-c", loop);
-  const pid = shimsOf(containerd.socket).get("web") ?? 0;
+  await ctr("run", "-d", "--memory-limit", "67108864", image, web, "sh", "-c", loop);
+  const pid = shimsOf(containerd.socket).get(web) ?? 0;
   expect(readFileSync(`/proc/${pid}/environ`, "utf8")).toContain("CORTEN_TEST=1");
-  expect(JSON.parse(await ctr("shim", "--id", "web", "state")).id).toBe("web");
-  expect(await ctr("tasks", "exec", "--exec-id", "one", "web", "echo", "inside")).toBe("inside\n");
-  expect((await containerd.ctr("tasks", "exec", "--exec-id", "two", "web", "sh", "-c", "exit 9")).code).toBe(
-    9,
-  );
-  const term = `ctr -a ${containerd.socket} tasks exec -t --exec-id three web sh -c 'tty; echo done'`;
+  expect(JSON.parse(await ctr("shim", "--id", web, "state")).id).toBe(web);
+  expect(await ctr("tasks", "exec", "--exec-id", "one", web, "echo", "inside")).toBe("inside\n");
+  expect((await containerd.ctr("tasks", "exec", "--exec-id", "two", web, "sh", "-c", "exit 9")).code).toBe(9);
+  const term = `ctr -a ${containerd.socket} tasks exec -t --exec-id three ${web} sh -c 'tty; echo done'`;
   expect((await run(["script", "-qec", term, "/dev/null"])).stdout).toContain("/dev/pts/");
-  expect(await ctr("tasks", "ps", "web")).toMatch(/^\d+ +-/m);
-  expect(await ctr("tasks", "metrics", "web")).toMatch(/memory\.limit_in_bytes +67108864/);
-  await ctr("tasks", "pause", "web");
-  expect((await statuses(ctr))["web"]).toBe("PAUSED");
-  await ctr("tasks", "resume", "web");
-  await ctr("tasks", "kill", "web");
-  await until("the end of web", async () => (await statuses(ctr))["web"] === "STOPPED");
-  expect((await containerd.ctr("tasks", "rm", "web")).stderr).toContain("exit with non-zero exit code 7");
-  await ctr("containers", "rm", "web");
+  expect(await ctr("tasks", "ps", web)).toMatch(/^\d+ +-/m);
+  expect(await ctr("tasks", "metrics", web)).toMatch(/memory\.limit_in_bytes +67108864/);
+  await ctr("tasks", "pause", web);
+  expect((await statuses(ctr))[web]).toBe("PAUSED");
+  await ctr("tasks", "resume", web);
+  await ctr("tasks", "kill", web);
+  await until("the end of web", async () => (await statuses(ctr))[web] === "STOPPED");
+  expect((await containerd.ctr("tasks", "rm", web)).stderr).toContain("exit with non-zero exit code 7");
+  await ctr("containers", "rm", web);
   await until("the end of the shims", () => shimsOf(containerd.socket).size === 0);
-  const wrong = await containerd.ctr("run", "--rm", image, "wrong", "/no/such");
+  const wrong = await containerd.ctr("run", "--rm", image, own("wrong"), "/no/such");
   expect(wrong.stderr).toContain("failed to create shim task: OCI runtime create failed");
   const missing = await containerd.ctr(
     "run",
@@ -97,7 +99,7 @@ test("ctr runs, execs, pauses, counts and removes with the real shim under our c
     "--runtime",
     "io.containerd.kata.v2",
     image,
-    "kata",
+    own("kata"),
     "true",
   );
   expect(missing.stderr).toMatch(
@@ -116,22 +118,23 @@ test("kill -9 of the real shim: the exit is told, the container ends, nothing is
     seen += text;
   });
   try {
-    await ctr("run", "-d", "--runtime", shim, registry.busybox, "victim", "sleep", "1000");
+    const victim = own("victim");
+    await ctr("run", "-d", "--runtime", shim, registry.busybox, victim, "sleep", "1000");
     await until("the start's event", async () => {
       // The subscription needs its way.
       await ctr("namespaces", "label", "default", `now=${Date.now()}`);
       return seen.includes("/namespaces/");
     });
     const client = await containerd.client();
-    const waiting = client.tasks.wait({ containerId: "victim" });
-    const { process: before } = await client.tasks.get({ containerId: "victim" });
-    process.kill(shimsOf(containerd.socket).get("victim") ?? 0, "SIGKILL");
+    const waiting = client.tasks.wait({ containerId: victim });
+    const { process: before } = await client.tasks.get({ containerId: victim });
+    process.kill(shimsOf(containerd.socket).get(victim) ?? 0, "SIGKILL");
     expect((await waiting).exitStatus).toBe(137);
     await until("the events", () => seen.includes("/tasks/delete"));
     expect(seen).toMatch(/\/tasks\/exit .*"exit_status":137/);
     expect(await statuses(ctr)).toEqual({});
     await until("the container's end", () => !readdirSync("/proc").includes(String(before?.pid)));
-    await ctr("containers", "rm", "victim");
+    await ctr("containers", "rm", victim);
   } finally {
     events.kill("SIGKILL");
   }
@@ -141,15 +144,15 @@ test("kill -9 of our containerd under load: shims and exit codes are found again
   await using registry = await startTestRegistry();
   await using containerd = await startContainerd();
   const ctr = await pulled(containerd, registry);
-  const ids = [1, 2, 3, 4, 5, 6].map((number) => `job${number}`);
+  const ids = [1, 2, 3, 4, 5, 6].map((number) => own(`job${number}`));
   // Each ends by itself, with a code of its own, at some moment around the kills.
   const detached = ["run", "-d", "--null-io", "--runtime", shim, registry.busybox];
   await Promise.all(
     ids.map((id, at) => ctr(...detached, id, "sh", "-c", `sleep 0.${at + 3}; exit ${at + 10}`)),
   );
-  await ctr(...detached, "stays", "sleep", "1000");
+  await ctr(...detached, own("stays"), "sleep", "1000");
   // Starts are cut off wherever they are.
-  const cut = [7, 8, 9].map((number) => containerd.ctr(...detached, `cut${number}`, "sleep", "1000"));
+  const cut = [7, 8, 9].map((number) => containerd.ctr(...detached, own(`cut${number}`), "sleep", "1000"));
   await containerd.restart();
   await Promise.all(cut);
   await containerd.restart();
@@ -158,7 +161,9 @@ test("kill -9 of our containerd under load: shims and exit codes are found again
     ids.map(async (containerId) => (await client.tasks.wait({ containerId })).exitStatus),
   );
   expect(codes).toEqual([10, 11, 12, 13, 14, 15]);
-  expect(await ctr("tasks", "exec", "--exec-id", "e", "stays", "echo", "still here")).toBe("still here\n");
+  expect(await ctr("tasks", "exec", "--exec-id", "e", own("stays"), "echo", "still here")).toBe(
+    "still here\n",
+  );
   for (const [id, status] of Object.entries(await statuses(ctr))) {
     if (status === "RUNNING" || status === "CREATED") await containerd.ctr("tasks", "kill", "-s", "9", id);
     await until(`the end of ${id}`, async () => (await statuses(ctr))[id] === "STOPPED");
