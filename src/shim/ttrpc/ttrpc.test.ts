@@ -155,17 +155,19 @@ describe("ttrpc", () => {
 
   test("the end of the connection ends every call, and what was running is aborted", async () => {
     const { server, path } = serverAt();
+    let begun = 0;
     let aborted = 0;
     server.service(Task, {
       wait: (_, { signal }) =>
         new Promise(() => {
+          begun++;
           signal.addEventListener("abort", () => aborted++);
         }),
     });
     const transport = transportTo(path);
     const client = createClient(Task, transport);
     const calls = [errorOf(client.wait({})), errorOf(client.wait({}))];
-    await Bun.sleep(20);
+    while (begun < 2) await Bun.sleep(5);
     transport.close();
     expect((await Promise.all(calls)).map(({ code }) => code)).toEqual([Code.Unavailable, Code.Unavailable]);
     await transport.closed;
