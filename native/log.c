@@ -109,7 +109,6 @@ static void put_json(struct log *log, const char *data, size_t size) {
 
 static void put_entry(struct log *log, enum log_stream stream, const struct timespec *time, const char *data,
 		      size_t size, bool newline) {
-	static const char *const names[] = {"stdout", "stderr"};
 	char stamp[40];
 	if (log->max_size > 0 && log->size + log->used >= log->max_size) rotate(log);
 	size_t n = format_time(stamp, time);
@@ -126,7 +125,7 @@ static void put_entry(struct log *log, enum log_stream stream, const struct time
 	put_json(log, data, size);
 	if (newline) put(log, "\\n", 2);
 	put(log, "\",\"stream\":\"", 12);
-	put(log, names[stream], 6);
+	put(log, stream == STREAM_STDOUT ? "stdout" : "stderr", 6);
 	put(log, "\",\"time\":\"", 10);
 	put(log, stamp, n);
 	put(log, "\"}\n", 3);

@@ -88,8 +88,7 @@ static int op_gate(struct machine *m, const struct op_gate *o) {
 	close_unused(m);
 	snprintf(path, sizeof path, "self/fd/%d", fifo);
 	m->result->state = STATE_READY;
-	int r = send_baton(m, BATON_READY, -1);
-	TRY(r);
+	TRY(send_baton(m, BATON_READY, -1));
 	auto_fd gate = -1;
 	do
 		gate = openat(m->proc, path, O_WRONLY | O_CLOEXEC);
@@ -172,10 +171,7 @@ static _Noreturn void run_child(struct machine *m) {
 /* Runs the stage's operations and the clone, in the parent itself or in a process of its own. */
 static int run_stage(struct machine *m, bool own_process) {
 	m->role = ROLE_STAGE;
-	while (m->plan.steps[m->step].desc->number != OP_CLONE) {
-		int r = run_step(m);
-		TRY(r);
-	}
+	while (m->plan.steps[m->step].desc->number != OP_CLONE) TRY(run_step(m));
 	struct arg args[MAX_FIELDS];
 	plan_args(&m->plan.steps[m->step], args);
 	const struct op_clone *o = (const void *)args;

@@ -15,6 +15,7 @@
 #define LINGER_PATIENCE 60000 /* what a client gets to read the rest after the exit */
 #define SINK_PATIENCE 1000 /* what a FIFO's reader gets after the exit */
 #define HOLD_PATIENCE 10000 /* what a client gets to attach after the exit, when output is held for it */
+#define OOM_PAUSE 100 /* between looks at counters that others may move all the time */
 #define DRAIN_LIMIT (4u << 20) /* output read after the exit, should a left-over process write on and on */
 
 /* ---- the end ---- */
@@ -25,17 +26,28 @@ static void write_file(const char *name, const char *content) {
 	if (fd >= 0 && write_all(fd, content, strlen(content)) == 0) rename(".tmp", name);
 }
 
-/* OOM kills so far: oom_kill of memory.oom_control (cgroup v1) or memory.events (v2). */
-static uint64_t oom_kills(const struct monitor *m) {
-	char path[4200], text[1024];
-	if (!m->oom_path) return 0;
-	snprintf(path, sizeof path, "%s/%s", m->oom_path, m->oom_version == 1 ? "memory.oom_control" : "memory.events");
-	auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-	if (n <= 0) return 0;
-	text[n] = 0;
+/* A cgroup's OOM kills so far, of any process in it, as Docker has it; -1 when it is gone. */
+static int64_t oom_kills(int fd) {
+	char text[1024] = "";
+	if (pread(fd, text, sizeof text - 1, 0) <= 0) return -1;
 	const char *found = strstr(text, "oom_kill ");
-	return found ? strtoull(found + 9, NULL, 10) : 0;
+	return found ? strtoll(found + 9, NULL, 10) : 0;
+}
+
+/*
+ * systemd removes a container's cgroup, and the counter with it, as soon as the last process is dead. The cgroup above
+ * counts the same kills (v2), and those of others: it is watched, so that what it has counted since our last look, at
+ * most OOM_PAUSE ago, is ours. It is read first, so that no kill between the two reads is lost.
+ */
+static void oom_look(struct monitor *m, struct source *s, uint32_t events) {
+	int64_t above = oom_kills(s->fd);
+	auto_fd fd = open(m->oom_path, O_RDONLY | O_CLOEXEC);
+	int64_t own = oom_kills(fd);
+	m->oom |= own < 0 ? above > m->oom_above : own > m->oom_own;
+	if (own >= 0) m->oom_own = own;
+	if (own >= 0) m->oom_above = above;
+	m->oom_ms = now_ms();
+	watch(m, s, 0);
 }
 
 static void record_exit(struct monitor *m) {
@@ -45,9 +57,8 @@ static void record_exit(struct monitor *m) {
 	if (WIFSIGNALED(m->status)) snprintf(signal, sizeof signal, ",\"signal\":%d", WTERMSIG(m->status));
 	for (char *p = m->error; *p; p++) /* so that it needs no escapes */
 		if (*p == '"' || *p == '\\' || (unsigned char)*p < 32) *p = *p == '"' ? '\'' : ' ';
-	bool oom = oom_kills(m) > m->oom_before; /* of any process in the cgroup, as Docker has it */
 	snprintf(m->exit_record, sizeof m->exit_record, "{\"exitCode\":%d%s,\"exitedAt\":\"%s\",\"oomKilled\":%s%s%s%s}", code,
-		 signal, time, oom ? "true" : "false", *m->error ? ",\"error\":\"" : "", m->error, *m->error ? "\"" : "");
+		 signal, time, m->oom ? "true" : "false", *m->error ? ",\"error\":\"" : "", m->error, *m->error ? "\"" : "");
 	if (m->mode != RUN_FIFO) write_file("exit.json", m->exit_record);
 	m->recorded = true;
 	for (struct client *c = m->clients; c; c = c->next)
@@ -94,6 +105,8 @@ static void process_ended(struct monitor *m, int status) {
 	m->status = status;
 	m->exit_ms = now_ms();
 	clock_gettime(CLOCK_REALTIME, &m->exit_time);
+	if (m->oom_path) oom_look(m, &m->above, 0);
+	source_close(m, &m->above);
 	if (m->machine && m->machine->result->state == STATE_FAILED)
 		snprintf(m->error, sizeof m->error, "%.500s", m->machine->result->detail[0] ? m->machine->result->detail : "the plan failed");
 }
@@ -106,6 +119,12 @@ static void announce(struct monitor *m, pid_t pid) {
 	m->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	snprintf(text, sizeof text, "%d\n", pid);
 	write_file("pid", text);
+	m->oom_above = INT64_MAX;
+	if (m->oom_path) {
+		m->above = (struct source){.fd = open(m->above_path, O_RDONLY | O_CLOEXEC), .ready = oom_look};
+		oom_look(m, &m->above, 0);
+		m->oom = false; /* what was before does not count */
+	}
 	int32_t ready = pid;
 	for (struct client *c = m->clients; c; c = c->next) client_send(m, c, FRAME_READY, &ready, sizeof ready);
 }
@@ -256,15 +275,14 @@ static int set_up(struct monitor *m, int control) {
 			r = open_fifos(m, (const void *)args);
 			break;
 		case OP_MONITOR_OOM:
-			m->oom_path = oom->path.s;
-			m->oom_version = oom->version.u;
+			m->oom_path = oom->own.s;
+			m->above_path = oom->above.s;
 			break;
 		}
 	}
 	plan_free(&plan);
 	if (r == 0 && m->mode != RUN_FIFO) r = make_stdio(m, want_stdin, child);
 	TRY(r);
-	m->oom_before = oom_kills(m);
 	if (m->mode == RUN_PLAN) r = start_plan(m, control, child);
 	else if (m->mode == RUN_RUNTIME) r = start_runtime(m, child);
 	for (int i = 0; i < 3; i++)
@@ -296,7 +314,7 @@ int monitor_main(int argc, char **argv) {
 		return 125;
 	}
 	m->master = m->pidfd = m->log.fd = m->stdin_keeper = m->rootfs = -1;
-	struct source *closed[] = {&m->listener, &m->console_socket, &m->stdin_pipe, &m->stdin_fifo,
+	struct source *closed[] = {&m->above, &m->listener, &m->console_socket, &m->stdin_pipe, &m->stdin_fifo,
 				   &m->out[0].source, &m->out[0].sink, &m->out[1].source, &m->out[1].sink};
 	for (size_t i = 0; i < sizeof closed / sizeof *closed; i++) closed[i]->fd = -1;
 	if (detach(argv[0], &mask) < 0) return 125;
@@ -325,7 +343,8 @@ int monitor_main(int argc, char **argv) {
 		struct epoll_event events[16];
 		/* Only while someone is waited for with a limit does the clock matter. */
 		bool waiting = streams_update(m) || m->closing_stdin || (m->exited && !(m->recorded && (m->out[0].open || m->out[1].open)));
-		int n = epoll_wait(m->epoll, events, 16, waiting ? 50 : -1);
+		if (now_ms() - m->oom_ms >= OOM_PAUSE) watch(m, &m->above, EPOLLPRI);
+		int n = epoll_wait(m->epoll, events, 16, waiting ? 50 : m->above.fd >= 0 && m->above.events == 0 ? OOM_PAUSE : -1);
 		for (int i = 0; i < n; i++) {
 			struct source *s = events[i].data.ptr;
 			if (s->fd >= 0) s->ready(m, s, events[i].events);

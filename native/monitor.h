@@ -85,10 +85,10 @@ struct stream {
 
 struct monitor {
 	enum run_mode mode;
-	bool terminal, hold, exited, recorded, closing_stdin;
+	bool terminal, hold, exited, recorded, closing_stdin, oom;
 	int epoll, master;
 	int rootfs; /* keeps the container's root mounted for us to end */
-	struct source listener, signals, console_socket, foreign;
+	struct source listener, signals, console_socket, foreign, above;
 	struct source stdin_pipe; /* written by us */
 	int stdin_keeper; /* our read end of a FIFO that we write, until its reader is there */
 	struct source stdin_fifo; /* of a foreign client */
@@ -99,8 +99,9 @@ struct monitor {
 	pid_t pid, runtime;
 	int pidfd;
 	char **argv, **env;
-	const char *pid_file, *console_path, *oom_path, *stdin_path, *rootfs_path;
-	uint64_t oom_version, oom_before;
+	const char *pid_file, *console_path, *oom_path, *above_path, *stdin_path, *rootfs_path;
+	uint64_t oom_ms;
+	int64_t oom_own, oom_above;
 	int status;
 	struct timespec exit_time;
 	uint64_t exit_ms, sink_progress; /* monotonic */

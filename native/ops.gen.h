@@ -249,7 +249,7 @@ struct op_monitor_fifos {
 	struct arg input, output, errors;
 };
 struct op_monitor_oom {
-	struct arg version, path;
+	struct arg own, above;
 };
 
 #ifdef CORTEN_OPS_TABLE
@@ -311,7 +311,7 @@ static const struct op_desc op_table[] = {
 	{100, 8, "monitorRun", "uuuuuvssuvs"},
 	{101, 8, "monitorLog", "suUu"},
 	{102, 8, "monitorFifos", "sss"},
-	{103, 8, "monitorOom", "us"},
+	{103, 8, "monitorOom", "ss"},
 };
 #endif
 #endif

@@ -67,8 +67,7 @@ static int walk_create(int root, const char *path, enum create_kind kind, mode_t
 		if (entry < 0 && errno != ENOENT) return -errno;
 		if (entry < 0) {
 			bool last = rest[strspn(rest, "/")] == 0;
-			int r = create_entry(parent, name, last && kind == CREATE_FILE, last ? mode : 0755);
-			TRY(r);
+			TRY(create_entry(parent, name, last && kind == CREATE_FILE, last ? mode : 0755));
 		}
 		struct stat st = {0};
 		if (entry >= 0 && fstat(entry, &st) < 0) return -errno;

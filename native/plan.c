@@ -65,20 +65,14 @@ static int read_field(char type, const unsigned char **p, const unsigned char *e
 		out->n = (uint32_t)out->u;
 		out->s = (const char *)*p;
 		struct arg item = {0};
-		for (uint32_t i = 0; i < out->n; i++) {
-			int r = read_text(p, end, &item);
-			TRY(r);
-		}
+		for (uint32_t i = 0; i < out->n; i++) TRY(read_text(p, end, &item));
 	}
 	return 0;
 }
 
 int plan_args(const struct step *step, struct arg args[MAX_FIELDS]) {
 	const unsigned char *p = step->fields;
-	for (size_t i = 0; step->desc->fields[i]; i++) {
-		int r = read_field(step->desc->fields[i], &p, step->end, &args[i]);
-		TRY(r);
-	}
+	for (size_t i = 0; step->desc->fields[i]; i++) TRY(read_field(step->desc->fields[i], &p, step->end, &args[i]));
 	return p == step->end ? 0 : -EBADMSG;
 }
 

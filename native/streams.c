@@ -336,7 +336,6 @@ struct client *client_add(struct monitor *m, int fd) {
 		return NULL;
 	}
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-	fcntl(fd, F_SETFD, FD_CLOEXEC);
 	c->source = (struct source){.fd = fd, .ready = client_ready};
 	c->next = m->clients;
 	m->clients = c;
@@ -371,7 +370,6 @@ void take_master(struct monitor *m, int master) {
 /* Pipes for what the container uses; child[] gets its ends, to be closed once it is started. */
 int make_stdio(struct monitor *m, bool want_stdin, int child[3]) {
 	int pair[2];
-	for (int i = 0; i < 3; i++) child[i] = -1;
 	for (int i = 0; i < 3; i++) {
 		bool pipe_wanted = i == 0 ? want_stdin && !m->terminal : !m->terminal || (m->mode == RUN_RUNTIME && i == 2);
 		if (!pipe_wanted) {

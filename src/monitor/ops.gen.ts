@@ -60,11 +60,11 @@ export interface MonitorFifosOperation {
   errors?: string;
 }
 
-/** where OOM kills are seen: a cgroup v1 memory directory (version 1) or a v2 directory (version 2). */
+/** the file that counts the container's OOM kills, and the one of the cgroup above that counts them too (cgroup v2) or nothing. */
 export interface MonitorOomOperation {
   op: "monitorOom";
-  version: number;
-  path: string;
+  own: string;
+  above: string;
 }
 
 export type MonitorOperation =
@@ -114,8 +114,8 @@ export const monitorOperations = {
     number: 103,
     roles: ["monitor"],
     fields: [
-      ["version", "u32"],
-      ["path", "str"],
+      ["own", "str"],
+      ["above", "str"],
     ],
   },
 } as const satisfies OperationTable;

@@ -1,5 +1,5 @@
 import { closeSync } from "node:fs";
-import { resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { deferred } from "../base/async.ts";
 import { CortenError } from "../base/errors.ts";
 import { traceparent } from "../base/trace.ts";
@@ -53,7 +53,12 @@ export function monitorProgram(spec: MonitorSpec): MonitorOperation[] {
       output: spec.fifos.stdout ?? "",
       errors: spec.fifos.stderr ?? "",
     });
-  if (spec.oom) program.push({ op: "monitorOom", version: spec.oom.version, path: spec.oom.path });
+  if (spec.oom) {
+    const { version, path } = spec.oom;
+    const own = join(path, version === 1 ? "memory.oom_control" : "memory.events");
+    // v1 counts a kill in its own cgroup alone.
+    program.push({ op: "monitorOom", own, above: version === 1 ? "" : join(dirname(path), "memory.events") });
+  }
   return program;
 }
 
