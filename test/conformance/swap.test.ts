@@ -40,11 +40,11 @@ async function mainJob(engine: Engine, ...flags: string[]): Promise<void> {
     registry.busybox,
     "sh",
     "-c",
-    "echo logged; trap 'exit 5' TERM; while :; do sleep 0.1; done",
+    "trap 'exit 5' TERM; echo logged; while :; do sleep 0.1; done",
   );
   expect(await must(engine, "exec", "job", "echo", "from exec")).toBe("from exec\n");
   await until("the line to be logged", async () => (await must(engine, "logs", "job")) === "logged\n");
-  await must(engine, "stop", "job");
+  await must(engine, "stop", "-t", "60", "job");
   expect(await must(engine, "inspect", "-f", "{{.State.ExitCode}}", "job")).toBe("5\n");
   await must(engine, "rm", "job");
 }
@@ -182,9 +182,20 @@ requires("/usr/bin/containerd")("our dockerd on the real containerd", async () =
     const seen = await run(["ctr", "-a", address, "-n", "moby", "images", "ls", "-q"]);
     expect(seen.stdout).toContain(registry.busybox);
     await buildJob(engine, root);
+    // The shim passes output on after it has told of the end; who is told by us finds it in the log.
+    for (let round = 0; round < 3; round++) {
+      const argv = ["run", "-d", "--network", "none", registry.busybox, "seq", "1", "60000"];
+      const id = (await must(engine, ...argv)).trim();
+      await fetch(`http://x/containers/${id}/wait`, { unix: engine.socket, method: "POST" }).then((ended) =>
+        ended.text(),
+      );
+      expect(await must(engine, "logs", "--tail", "1", id)).toBe("60000\n");
+    }
   } finally {
     containerd.kill("SIGTERM");
     await new Promise((done) => containerd.once("exit", done));
+    // A shim is told of its container's removal, and ends by itself.
+    await until("the end of shims", () => leftovers(root).length === 0, 60).catch(() => {});
     expect(leftovers(root)).toEqual([]);
     rmSync(root, { recursive: true, force: true });
   }

@@ -2,6 +2,7 @@ import { sleep } from "../../base/async.ts";
 import { isCode, messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
 import { span } from "../../base/trace.ts";
+import type { Attachment } from "../../monitor/index.ts";
 import type { Daemon } from "../daemon.ts";
 import { formatNano, now, parseRfc3339 } from "../time.ts";
 import type { Container } from "./container.ts";
@@ -55,6 +56,40 @@ async function waitTask(daemon: Daemon, id: string, signal: AbortSignal): Promis
   }
 }
 
+/** Docker waits as long for what is left of a container's output. */
+const outputPatience = 2000;
+const longestPatience = 30_000;
+
+/**
+ * A foreign shim tells of the end first, and then passes on what is left of the output, through FIFOs to a monitor that
+ * logs it: it leaves when it has. Who is told of the end may ask for the log next. A process that outlives the
+ * container's, as one in the host's namespace, may hold them open: it is waited for while it says something.
+ */
+async function outputLogged(daemon: Daemon, monitorDir: string): Promise<void> {
+  let rest: Attachment;
+  try {
+    rest = await daemon.monitors.attach(monitorDir, { stdin: false, stdout: true, stderr: true });
+  } catch {
+    // It has left, or there never was one.
+    return;
+  }
+  const latest = performance.now() + longestPatience;
+  await new Promise<void>((done) => {
+    let timer = setTimeout(done, outputPatience);
+    const more = () => {
+      clearTimeout(timer);
+      timer = setTimeout(done, Math.min(outputPatience, latest - performance.now()));
+    };
+    const over = () => {
+      clearTimeout(timer);
+      done();
+    };
+    for (const stream of [rest.stdout, rest.stderr]) stream.on("data", more).on("error", over);
+    rest.stdout.once("close", over).once("end", over);
+  });
+  rest.close();
+}
+
 /** A container has ended: its resources go, its state is recorded, and its policy decides what follows. */
 export function handleExit(daemon: Daemon, container: Container, exit: TaskExit): Promise<void> {
   return daemon.locks.run(container.id, () =>
@@ -66,7 +101,10 @@ export async function handleExitLocked(daemon: Daemon, container: Container, exi
   const { record } = container;
   const { state, id } = record;
   if (!state.running) return;
-  const recorded = record.monitorDir === undefined ? undefined : daemon.monitors.exit(record.monitorDir);
+  const { monitorDir } = record;
+  const recorded = monitorDir === undefined ? undefined : daemon.monitors.exit(monitorDir);
+  // Our own shim's monitor has logged everything before it wrote its record.
+  if (monitorDir !== undefined && !recorded) await outputLogged(daemon, monitorDir);
   container.stopHealth?.();
   container.stopHealth = undefined;
   const oomKilled = exit.oomKilled ?? recorded?.oomKilled ?? false;
