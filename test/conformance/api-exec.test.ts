@@ -52,7 +52,7 @@ test("the start of an exec says how its stream is framed, whatever the exec was 
   expect(await output(true, true)).toEqual(Buffer.from("hi\r\n"));
   expect(await output(false, false)).toEqual(framed("hi\n"));
   expect(await output(false, true)).toEqual(Buffer.from("hi\n"));
-}, 60_000);
+}, 240_000);
 
 test("an exec looked at with wait=1, as our command line does, is answered when it has ended; else at once", async () => {
   await using engine = await startEngine();
@@ -81,7 +81,7 @@ test("an exec looked at with wait=1, as our command line does, is answered when 
   expect((await engine.docker("exec", "waited", "sh", "-c", "exit 9")).code).toBe(9);
   expect((await engine.corten("exec", "waited", "sh", "-c", "exit 9")).code).toBe(9);
   expect((await engine.corten("exec", "waited", "/not/there")).code).toBe(127);
-}, 60_000);
+}, 240_000);
 
 test("a wait for a container that always restarts ends with its first run", async () => {
   await using engine = await startEngine();
@@ -108,11 +108,11 @@ test("a wait for a container that always restarts ends with its first run", asyn
   const removed = await engine.docker("rm", "again");
   expect(removed.code).toBe(1);
   expect(removed.stderr.toLowerCase()).toContain("stop the container before");
-}, 60_000);
+}, 240_000);
 
 test("leaving a swarm where there is none is 503, with Docker's text", async () => {
   await using engine = await startEngine();
   const left = await call(engine.socket, "POST", "/v1.47/swarm/leave?force=1");
   expect(left.status).toBe(503);
   expect(JSON.parse(left.body.toString())).toEqual({ message: "This node is not part of a swarm" });
-}, 60_000);
+}, 240_000);

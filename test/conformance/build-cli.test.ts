@@ -164,8 +164,8 @@ conform("of a Dockerfile's own directory nothing else is sent", async () => {
     "docker/huge": "",
     "docker/unreadable": "x",
   });
-  await run(["truncate", "-s", "2G", join(directory, "docker/huge")]);
-  const start = Date.now();
+  // Nobody could send that before the time for a command is over.
+  await run(["truncate", "-s", "1T", join(directory, "docker/huge")]);
   const built = await build(remote, [
     "-q",
     "-f",
@@ -173,7 +173,6 @@ conform("of a Dockerfile's own directory nothing else is sent", async () => {
     join(directory, "files"),
   ]);
   expect(built).toMatchObject({ code: 0, stderr: "" });
-  expect(Date.now() - start).toBeLessThan(20_000);
 });
 
 conform("what was made belongs to who asked for it", async () => {
@@ -483,7 +482,7 @@ requires(
       await until("dockerd", async () => existsSync(socket) && (await answers(socket)));
       const host = `unix://${socket}`;
       const directory = context("classic", {
-        Dockerfile: "FROM BUSYBOX\nARG A=1\nCOPY f /f\nRUN echo run $A; sleep 0.3; echo err >&2\nLABEL x=y\n",
+        Dockerfile: "FROM BUSYBOX\nARG A=1\nCOPY f /f\nRUN echo run $A; sleep 1; echo err >&2\nLABEL x=y\n",
         "else/D": "FROM BUSYBOX\nCOPY f /g\n",
         f: "f",
       });

@@ -77,11 +77,11 @@ beforeAll(async () => {
   pool(docker.buildkit, "docker", by("docker"), 4);
   pool(docker.classic, "classic", by("classic"), 1);
   pool(buildah, "buildah", by("buildah"), 2);
-}, 180_000);
+}, 240_000);
 afterAll(async () => {
   for (const builder of open) await builder[Symbol.asyncDispose]();
   await world?.[Symbol.asyncDispose]();
-}, 180_000);
+}, 240_000);
 
 /** Lines of a tree may have the world's words, too. */
 const filled = (tree: Record<string, string>) =>

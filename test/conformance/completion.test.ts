@@ -103,7 +103,7 @@ for (const [shell, { argv, load }] of Object.entries(shells))
         terminal.type("\x15");
       }
     },
-    60_000,
+    240_000,
   );
 
 requires("docker-registry", "fish")(

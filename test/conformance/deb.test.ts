@@ -55,7 +55,7 @@ test("versions are ordered as dpkg orders them", () => {
     versions.filter((b) => compareVersions(a, b) < 0).map((b) => `${a} ${b}`),
   );
   expect(ours).toEqual(stdout.trim().split("\n"));
-}, 60_000);
+}, 240_000);
 
 test("busybox-static: a shell, all of its applets, and the same digest from a cold cache", async () => {
   const image = await build("deb:busybox-static");
@@ -69,7 +69,7 @@ test("busybox-static: a shell, all of its applets, and the same digest from a co
   expect(links.sort()).toEqual(applets.sort());
   const cold = { sink: folderSink(join(root, "content-cold")), cacheDir: join(root, "cache-cold") };
   expect((await buildDebImage("deb:busybox-static", cold)).descriptor).toEqual(image.descriptor);
-}, 180_000);
+}, 240_000);
 
 test("nginx-light: its configuration is complete, and its layers are shared with other images", async () => {
   const image = await build("deb:nginx-light");
@@ -86,11 +86,12 @@ test("nginx-light: its configuration is complete, and its layers are shared with
   const known = new Set(both.layers.map(({ digest }) => digest));
   expect(image.layers.every(({ digest }) => known.has(digest))).toBe(true);
   expect(both.config.config).toMatchObject({ Cmd: ["/usr/sbin/nginx", "-g", "daemon off;"] });
-  const before = performance.now();
+  const before = process.cpuUsage();
   expect((await build("deb:busybox-static,nginx-light")).descriptor).toEqual(both.descriptor);
-  // Some 10 ms; the bound only has to tell it from one that composes layers.
-  expect(performance.now() - before).toBeLessThan(500);
-}, 180_000);
+  // Some 10 ms of work, however long others keep it waiting; the bound only has to tell it from one that composes layers.
+  const { user, system } = process.cpuUsage(before);
+  expect(user + system).toBeLessThan(500_000);
+}, 240_000);
 
 test("python3-minimal and curl find their libraries and the authorities' certificates", async () => {
   const python = await unpack(await build("deb:python3-minimal"));
@@ -104,7 +105,7 @@ test("python3-minimal and curl find their libraries and the authorities' certifi
   expect(await inside(folder, "/usr/bin/curl", "--version")).toContain("https");
   const bundle = readFileSync(join(folder, "etc/ssl/certs/ca-certificates.crt"), "utf8");
   expect(bundle.match(/-----BEGIN CERTIFICATE-----/g)!.length).toBeGreaterThan(50);
-}, 180_000);
+}, 240_000);
 
 test("skopeo reads the image", async () => {
   const image = await build("deb:busybox-static");
@@ -121,4 +122,4 @@ test("skopeo reads the image", async () => {
   const seen = JSON.parse(stdout) as { Digest: string; Layers: string[] };
   expect(seen.Digest).toBe(image.descriptor.digest);
   expect(seen.Layers).toEqual(image.layers.map(({ digest }) => digest));
-}, 60_000);
+}, 240_000);

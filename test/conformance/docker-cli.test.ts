@@ -132,11 +132,11 @@ for (const [name, binary] of Object.entries(clients)) {
   });
 
   conform(`${name}: a terminal is a terminal`, async () => {
-    // CI has no terminal of its own; script(1) makes one for the client.
+    // CI has no terminal of its own; script(1) makes one for the client. The older client tells its size after the start.
     const result = await run([
       "script",
       "-qec",
-      `stty rows 33 cols 99; ${binary} -H ${engine.host} run --rm -it ${registry.busybox} sh -c 'tty; sleep 0.5; stty size'`,
+      `stty rows 33 cols 99; ${binary} -H ${engine.host} run --rm -it ${registry.busybox} sh -c 'tty; until stty size | grep "33 99"; do sleep 0.1; done'`,
       "/dev/null",
     ]);
     expect(result.stdout).toContain("/dev/pts/0");

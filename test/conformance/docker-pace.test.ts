@@ -39,7 +39,7 @@ conform(
     expect(results.map(({ stdout }) => stdout)).toEqual([expected, expected]);
     await docker("rm", "-f", "late");
   },
-  60_000,
+  240_000,
 );
 
 conform(
@@ -56,14 +56,19 @@ conform(
     try {
       client.stdout.pause();
       const size = async () => (await docker("logs", "stuck")).stdout.length;
-      // Blocked: the log, which gets everything first, no longer grows.
+      // Blocked: the log, which gets everything first, no longer grows, and the writer sleeps whenever it is looked at.
+      const pid = await until("the container to run", async () =>
+        Number((await docker("inspect", "-f", "{{.State.Pid}}", "stuck")).stdout),
+      );
       let last = -1;
+      let same = 0;
       await until("the container to be held back", async () => {
         const now = await size();
-        const still = now > 0 && now === last;
+        const sleeps = / S /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+        same = now > 0 && now === last && sleeps ? same + 1 : 0;
         last = now;
-        if (!still) await Bun.sleep(300);
-        return still;
+        await Bun.sleep(200);
+        return same === 10;
       });
       const before = resident();
       await Bun.sleep(4000);
@@ -77,7 +82,7 @@ conform(
       client.kill("SIGKILL");
     }
   },
-  60_000,
+  240_000,
 );
 
 conform("a container out of memory says so: event, state, exit code", async () => {
@@ -122,7 +127,7 @@ for (const where of ["our containerd", "the real containerd"])
       const call = (...argv: string[]): Promise<Output> => run([docker28, "-H", host, ...argv]);
       if (other) expect((await call("pull", "-q", registry.busybox)).code).toBe(0);
       const hog = "x=a; while :; do x=$x$x; done";
-      const script = `sh -c '${hog}'; echo first; sleep 2; sh -c '${hog}'; echo second; sleep 600`;
+      const script = `sh -c '${hog}'; echo first; until [ -e /go ]; do sleep 0.1; done; sh -c '${hog}'; echo second; sleep 600`;
       const name = "survivor";
       expect(
         (
@@ -158,10 +163,12 @@ for (const where of ["our containerd", "the real containerd"])
         );
         return shown.stdout.split("\n").filter(Boolean).length;
       };
-      await until("two kills to be told of", async () => (await kills()) === 2, 60);
+      await until("the first kill to be told of", async () => (await kills()) === 1);
+      expect((await call("exec", name, "touch", "/go")).code).toBe(0);
+      await until("the second kill to be told of", async () => (await kills()) === 2);
       const format = "{{.State.Running}} {{.State.OOMKilled}}";
       expect((await call("inspect", name, "-f", format)).stdout).toBe("true true\n");
-      expect((await call("logs", name)).stdout).toBe("first\nsecond\n");
+      await until("both lines", async () => (await call("logs", name)).stdout === "first\nsecond\n");
       await call("kill", name);
       await until(
         "the container's end",
@@ -192,5 +199,5 @@ for (const where of ["our containerd", "the real containerd"])
       expect(await kills()).toBe(2);
       await call("rm", "-f", name, "hog");
     },
-    120_000,
+    240_000,
   );

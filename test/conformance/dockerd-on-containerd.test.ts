@@ -3,7 +3,7 @@ import { expect } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { corten, leftovers, run } from "../helpers/engine.ts";
+import { corten, leftovers, run, until } from "../helpers/engine.ts";
 import { requires } from "../helpers/requires.ts";
 
 requires(
@@ -21,11 +21,12 @@ requires(
       const script = join(import.meta.dir, "dockerd-on-containerd.sh");
       const result = await run(
         ["unshare", "--net", "--mount", "--propagation", "private", "sh", script, root, corten.join(" ")],
-        { timeout: 150_000 },
+        { timeout: 230_000 },
       );
       expect(`${result.code} ${result.stdout}${result.stderr}`).toContain("ok nothing is left");
       expect(result.code).toBe(0);
       expect(result.stdout.split("\n").filter((line) => line.startsWith("ok "))).toHaveLength(30);
+      await until("the end of what ran", () => leftovers(root).length === 0, 60).catch(() => {});
       expect(leftovers(root)).toEqual([]);
     } finally {
       rmSync(root, { recursive: true, force: true });

@@ -348,9 +348,15 @@ conform("a daemon killed while it loads leaves no garbage", async () => {
   writeFileSync(join(scratch, "big/a"), new Uint8Array(8 << 20).fill(1));
   await sh(`tar -C ${join(scratch, "big")} -cf ${big} a`);
   // The archive never comes to its end: what was taken in is there when the daemon dies.
-  const loading = sh(`(cat ${big} | head -c 8000000; sleep 5) | docker -H ${engine.host} load`);
-  await until("content to be taken in", async () => (await content()) > before);
-  await engine.restart();
+  const over = join(scratch, "over");
+  const wait = `until [ -e ${over} ]; do sleep 0.1; done`;
+  const loading = sh(`(cat ${big} | head -c 8000000; ${wait}) | docker -H ${engine.host} load`);
+  try {
+    await until("content to be taken in", async () => (await content()) > before);
+    await engine.restart();
+  } finally {
+    writeFileSync(over, "");
+  }
   await loading;
   await until("the garbage to go", async () => (await content()) <= before, 60);
 });

@@ -10,7 +10,7 @@ beforeAll(async () => {
   registry = await startTestRegistry();
   engine = await startEngine(["--insecure-registry", registry.address]);
   expect((await engine.docker("pull", "-q", registry.busybox)).code).toBe(0);
-}, 60_000);
+}, 240_000);
 
 afterAll(async () => {
   await engine?.[Symbol.asyncDispose]();

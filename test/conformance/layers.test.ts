@@ -146,5 +146,5 @@ requires("umoci", "containerd", "ctr")(
       await ended;
     }
   },
-  60_000,
+  240_000,
 );

@@ -186,7 +186,7 @@ for (const { name, start, options, flags } of cases)
       expect(found).toHaveLength(3);
       expect(found[0]!.mediaType).toBe(format === "oci" ? mediaTypes.ociManifest : mediaTypes.dockerManifest);
     }
-  }, 60_000);
+  }, 240_000);
 
 test("a blob is mounted from another repository, with the scopes for both", async () => {
   await using registry = await startDockerRegistry({ auth: "token" });
@@ -198,7 +198,7 @@ test("a blob is mounted from another repository, with the scopes for both", asyn
   const state = await pusher.push(layer.descriptor, never, { mountFrom: ["a/one"] });
   expect(state).toBe("mounted");
   expect(registry.scopes).toContain("repository:a/one:pull");
-}, 30_000);
+}, 240_000);
 
 test("an upload in pieces is what it was when it is fetched, whole and from the middle", async () => {
   await using registry = await startDockerRegistry();
@@ -215,7 +215,7 @@ test("an upload in pieces is what it was when it is fetched, whole and from the 
   const given = await resolver.pusher(`${registry.host}/pieces:1`).writer(blob.descriptor);
   await given.write(blob.bytes.subarray(0, 100));
   await given.abort();
-}, 30_000);
+}, 240_000);
 
 test("an upload whose content is not its digest is refused", async () => {
   await using registry = await startDockerRegistry();
@@ -223,7 +223,7 @@ test("an upload whose content is not its digest is refused", async () => {
   const other = contentOf(mediaTypes.ociLayer, randomBytes(1000));
   const pusher = resolverFor(registry).pusher(`${registry.host}/x:1`);
   await expect(pusher.push(blob.descriptor, () => inPieces(other))).rejects.toThrow("digest invalid");
-}, 30_000);
+}, 240_000);
 
 test("what is missing, forbidden or not verified reads as Docker says it", async () => {
   await using tokens = await startDockerRegistry({ auth: "token" });
@@ -254,7 +254,7 @@ test("what is missing, forbidden or not verified reads as Docker says it", async
   expect(await failure(unverified, "x:1", { hosts })).toMatch(
     /^Head "https:\/\/HOST\/v2\/x\/manifests\/1": .*(certificate|CERT|SIGNED)/,
   );
-}, 30_000);
+}, 240_000);
 
 test("a registry with verified TLS cannot send its clients to one without", async () => {
   const keys = mkdtempSync(join(folder, "keys-"));
@@ -281,4 +281,4 @@ test("a registry with verified TLS cannot send its clients to one without", asyn
     server.closeAllConnections();
     server.close();
   }
-}, 30_000);
+}, 240_000);

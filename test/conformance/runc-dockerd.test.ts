@@ -113,5 +113,5 @@ requires("/usr/sbin/dockerd", "docker", "/bin/busybox")(
       await run(["rm", "-rf", directory]);
     }
   },
-  180_000,
+  240_000,
 );

@@ -191,9 +191,11 @@ describe("parallel steps", () => {
     const base = make.run(make.image(), ["base"]);
     const steps = Array.from({ length: 8 }, (_, at) => make.run(base, [`n${at}`, "wait:go"]));
     const { done, ended } = begin(steps);
-    await world.waiting("go");
+    const begun = () => world.executed.filter((name) => name.startsWith("RUN n"));
+    while (begun().length < 3) await new Promise((next) => setTimeout(next, 1));
+    // No more of them, that is.
     await new Promise((next) => setTimeout(next, 50));
-    expect(world.executed.filter((name) => name.startsWith("RUN n"))).toHaveLength(3);
+    expect(begun()).toHaveLength(3);
     world.gate("go").resolve();
     await done;
     await ended;

@@ -69,4 +69,4 @@ ${noting(`own${at}`)}
   } finally {
     rmSync(contexts, { recursive: true, force: true });
   }
-}, 180_000);
+}, 240_000);

@@ -27,7 +27,7 @@ beforeAll(async () => {
   engine = await startEngine(["--insecure-registry", registry.address, "--default-ulimit", "core=0:0"]);
   image = registry.busybox;
   expect((await engine.docker("pull", "-q", image)).code).toBe(0);
-}, 60_000);
+}, 240_000);
 
 afterAll(async () => {
   await engine?.[Symbol.asyncDispose]();
@@ -53,14 +53,14 @@ test("no descriptor of a container is the host's null device", async () => {
   await engine.docker("exec", name, "mkfifo", "/dev/null");
   const gone = await engine.docker("exec", name, "sh", "-c", "stat -Lc '%d %i' /proc/self/fd/0; cat");
   expect([gone.code, gone.stdout.trim() === host("/dev/null")]).toEqual([0, false]);
-}, 60_000);
+}, 240_000);
 
 test("an exec has the limits of its container", async () => {
   const name = "limited";
   await engine.docker("run", "-d", "--name", name, "--ulimit", "nofile=100:200", image, "sleep", "1000");
   const { stdout } = await engine.docker("exec", name, "sh", "-c", "ulimit -Sn; ulimit -Hn; ulimit -Hc");
   expect(stdout).toBe("100\n200\n0\n");
-}, 60_000);
+}, 240_000);
 
 test("copying into a stopped container writes through no link to a read-only mount", async () => {
   const shown = join(work, "shown");
@@ -79,7 +79,7 @@ test("copying into a stopped container writes through no link to a read-only mou
   );
   expect(put.stdout).toContain("message");
   expect([readFileSync(join(shown, "f"), "utf8"), readdirSync(shown)]).toEqual(["original", ["f"]]);
-}, 60_000);
+}, 240_000);
 
 test("a volume's subpath leads nowhere outside of the volume", async () => {
   const secret = join(work, "secret");
@@ -103,7 +103,7 @@ test("a volume's subpath leads nowhere outside of the volume", async () => {
   }
   for (const path of ["real/deep", "inside/deep"]) expect((await cat(path, "/file")).stdout).toBe("mine");
   expect((await cat("real/deep/file", "")).stdout).toBe("mine");
-}, 60_000);
+}, 240_000);
 
 test("other users can read neither databases nor containers' files, and cannot connect", () => {
   const open: string[] = [];

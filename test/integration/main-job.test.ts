@@ -72,7 +72,7 @@ test("busybox and nginx from Debian packages: run, publish, exec, logs, ps, trac
   await must(engine, "rm", "web");
   expect(await must(engine, "ps", "-aq")).toBe("");
   expect(await fetchText(`http://127.0.0.1:${port}/`)).toBeUndefined();
-}, 180_000);
+}, 240_000);
 
 test("a second engine builds the same digest from the same packages, named in another order", async () => {
   await using engine = await startEngine();
@@ -84,4 +84,4 @@ test("a second engine builds the same digest from the same packages, named in an
   await must(engine, "tag", "deb:busybox-static,netbase", "both:1");
   expect(await must(engine, "inspect", "-f", "{{.Id}}", "deb:busybox-static,netbase")).toBe(`${ids[0]}\n`);
   expect(await must(engine, "rmi", "deb:busybox-static,netbase")).toStartWith("Untagged: deb:busybox-static");
-}, 180_000);
+}, 240_000);

@@ -1,9 +1,10 @@
 /** The daemon that docker verbs start when none answers: of several started at once one lives. */
 import { expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { answers, corten, run, until } from "../helpers/engine.ts";
+import { interfacesOf, sweep } from "../helpers/leftovers.ts";
 
 /** Living daemons on a root, by number. */
 function daemonsOn(root: string): number[] {
@@ -40,9 +41,9 @@ test("commands that start the daemon at the same time all succeed, and one daemo
       process.kill(living!, "SIGTERM");
       await until("the daemon's end", () => daemonsOn(root).length === 0);
       expect(existsSync(socket)).toBe(false);
+      expect(interfacesOf(root)).toEqual([]);
     } finally {
-      for (const pid of daemonsOn(root)) process.kill(pid, "SIGKILL");
-      rmSync(root, { recursive: true, force: true });
+      sweep(root);
     }
   }
-}, 120_000);
+}, 240_000);

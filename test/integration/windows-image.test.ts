@@ -64,5 +64,5 @@ requires("docker", "docker-registry", "skopeo")(
       rmSync(scratch, { recursive: true, force: true });
     }
   },
-  120_000,
+  240_000,
 );
