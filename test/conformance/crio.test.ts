@@ -17,23 +17,23 @@ const runsc = /^(a container is created|a container that cannot)/;
 
 describe("CRI-O", () => {
   for (const name of [...Object.keys(ownScenarios), ...Object.keys(conmonScenarios)])
-    test(name, () => inOwnNetwork(own, name), 120_000);
+    test(name, () => inOwnNetwork(own, name), 240_000);
 });
 
 describe("CRI-O with conmon and runc", () => {
   for (const name of Object.keys(scenarios))
     if (conmon.test(name))
-      test(name, () => inOwnNetwork(shared, on("crio with conmon and runc", name)), 120_000);
+      test(name, () => inOwnNetwork(shared, on("crio with conmon and runc", name)), 240_000);
 });
 
 describe("CRI-O with runc", () => {
   for (const name of Object.keys(scenarios))
-    if (runc.test(name)) test(name, () => inOwnNetwork(shared, on("crio with runc", name)), 120_000);
+    if (runc.test(name)) test(name, () => inOwnNetwork(shared, on("crio with runc", name)), 240_000);
 });
 
 describe("CRI-O with runsc", () => {
   for (const name of Object.keys(scenarios))
-    if (runsc.test(name)) test(name, () => inOwnNetwork(shared, on("crio with runsc", name)), 120_000);
+    if (runsc.test(name)) test(name, () => inOwnNetwork(shared, on("crio with runsc", name)), 240_000);
   const log = Object.keys(scenarios).find((name) => name.startsWith("a log"))!;
-  test(`under conmon: ${log}`, () => inOwnNetwork(shared, on("crio with conmon and runsc", log)), 120_000);
+  test(`under conmon: ${log}`, () => inOwnNetwork(shared, on("crio with conmon and runsc", log)), 240_000);
 });

@@ -70,7 +70,7 @@ requires("ctr", "containerd", "/bin/busybox")(
       rmSync(directory, { recursive: true });
     }
   },
-  120_000,
+  240_000,
 );
 
 requires(
@@ -94,5 +94,5 @@ requires(
     expect(containerd.log()).toContain(`msg="shim disconnected" id=${id}`);
     expect(cgroupExists(`default/${id}`)).toBe(false);
   },
-  120_000,
+  240_000,
 );

@@ -71,5 +71,5 @@ requires("podman", "conmon", "/bin/busybox")(
       removeCgroups(name);
     }
   },
-  120_000,
+  240_000,
 );

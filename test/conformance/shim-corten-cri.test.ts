@@ -66,4 +66,4 @@ test("a runtime class chooses our shim, and a pod's containers share one", async
   const plain = await cri.pod("plain");
   expect(addressIn(plain.id)).not.toContain("/corten-shim/");
   await cri.ok("rmp", "-f", plain.id);
-}, 120_000);
+}, 240_000);

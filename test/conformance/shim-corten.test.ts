@@ -77,7 +77,7 @@ needs(
     expect(cgroupExists(`default/${id}`)).toBe(false);
     expect((await ctr("task", "ls")).output.trim()).toMatch(/^TASK +PID +STATUS$/);
   },
-  2 * minutes,
+  4 * minutes,
 );
 
 function containerdRun(containerd: TestContainerd, argv: string[], input: string) {
@@ -120,7 +120,7 @@ needs(
     await until("the logger", () => existsSync(logged) && readFileSync(logged, "utf8") === whole);
     for (const name of ["f", "b"]) await ctr("task", "rm", "-f", `${id}-${name}`);
   },
-  2 * minutes,
+  4 * minutes,
 );
 
 needs(
@@ -148,7 +148,7 @@ needs(
     expect((await ctr("task", "rm", `${id}-b`)).output).toContain("exit code 9");
     expect((await ctr("task", "rm", "-f", `${id}-a`)).code).toBe(0);
   },
-  2 * minutes,
+  4 * minutes,
 );
 
 needs(
@@ -173,7 +173,7 @@ needs(
     stop.abort();
     await listening;
   },
-  2 * minutes,
+  4 * minutes,
 );
 
 needs(
@@ -217,7 +217,7 @@ needs(
     stop.abort();
     await listening;
   },
-  2 * minutes,
+  4 * minutes,
 );
 
 const flagsOf = (rootfs: string, name: string) => [
@@ -279,7 +279,7 @@ needs(
     await until("the server's end", () => !existsSync(join(root, "corten-shim")));
     rmSync(root, { recursive: true, force: true });
   },
-  2 * minutes,
+  4 * minutes,
 );
 
 requires(
@@ -347,5 +347,5 @@ requires(
       expect(left).toEqual([]);
     }
   },
-  2 * minutes,
+  4 * minutes,
 );

@@ -98,7 +98,7 @@ needs(
       output: "again\n",
     });
   },
-  2 * minutes,
+  4 * minutes,
 );
 
 needs(
@@ -136,7 +136,7 @@ needs(
     expect((await ctr("task", "start", `${id}-ended`)).code).toBe(5);
     expect(await runOne(`${id}-after`, "sh", "-c", "echo again")).toEqual({ code: 0, output: "again\n" });
   },
-  2 * minutes,
+  4 * minutes,
 );
 
 /** The pids of what sleeps for ever on this root file system: others' tests sleep as well. */

@@ -18,7 +18,7 @@ const layouts: Record<SystemdLayout, string[]> = {
 
 for (const layout of ["hybrid", "unified"] as const)
   describe(`systemd, ${layout} cgroups`, () => {
-    for (const name of layouts[layout]) needed(name, () => underSystemd(script, name, layout), 120_000);
+    for (const name of layouts[layout]) needed(name, () => underSystemd(script, name, layout), 240_000);
   });
 
 requires("runc", "unshare")("without systemd, it is named as what is missing", async () => {

@@ -87,7 +87,7 @@ requires("containerd-shim-runc-v2", "runc", "/bin/busybox")(
       rmSync(`/run/containerd/runc/${namespace}`, { recursive: true, force: true });
     }
   },
-  60_000,
+  240_000,
 );
 
 /** Or gone. */

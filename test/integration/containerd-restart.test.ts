@@ -204,7 +204,7 @@ describe("containerd after kill -9", () => {
     }
     const remaining = () =>
       leftovers(join(containerd.root, "run")).filter((line) => !line.includes(" containerd --"));
-    await until("the end of all processes", () => remaining().length === 0, 10).catch(() => {});
+    await until("the end of all processes", () => remaining().length === 0, 60).catch(() => {});
     expect(remaining()).toEqual([]);
     const cgroups = readdirSync("/sys/fs/cgroup")
       .map((controller) => join("/sys/fs/cgroup", controller, parent))

@@ -13,6 +13,8 @@ import { collect, FakeRuntime, pattern, patternDigest } from "../helpers/streami
 /** Exec, attach and port-forward as clients see them; the runtime behind is a fake. */
 const runtime = new FakeRuntime();
 let server: StreamingServer;
+/** Waits for streams that do not come only so long that a test can see it; the other one's patience no slow machine exhausts. */
+let impatient: StreamingServer;
 const others: StreamingServer[] = [];
 
 const open = async (options: Partial<StreamingServerOptions> = {}) => {
@@ -22,7 +24,8 @@ const open = async (options: Partial<StreamingServerOptions> = {}) => {
 };
 
 beforeAll(async () => {
-  server = await open({ creationTimeout: 300 });
+  server = await open();
+  impatient = await open({ creationTimeout: 1000 });
 });
 afterAll(async () => {
   for (const opened of others) await opened.close();
@@ -33,6 +36,7 @@ const all = { containerId: "c", tty: false, stdin: false, stdout: true, stderr: 
 const exec = (command: string[], options: Partial<typeof all> = {}, on = server) =>
   on.exec({ ...all, ...options, command });
 const forwardUrl = (...ports: number[]) => server.portForward({ podSandboxId: "p", ports });
+const impatientForwardUrl = () => impatient.portForward({ podSandboxId: "p", ports: [] });
 const text = async (source: AsyncIterable<Uint8Array>) => (await collect(source)).toString();
 const until = (probe: () => boolean) => untilNamed("the state waited for", probe);
 const idle = () => until(() => runtime.active === 0);
@@ -207,7 +211,7 @@ test("the end of a client ends its process, whatever it was doing", async () => 
 });
 
 test("a session whose streams do not all come is given up", async () => {
-  const client = await spdyClient(exec(["cat"], { stdin: true }), "v4.channel.k8s.io");
+  const client = await spdyClient(exec(["cat"], { stdin: true }, impatient), "v4.channel.k8s.io");
   const error = await client.open("error");
   expect(JSON.parse(await text(error.inbound)).message).toContain("timed out waiting for client");
   expect(runtime.active).toBe(0);
@@ -327,8 +331,10 @@ test("port-forward over SPDY: a failure is told, and the others go on", async ()
   expect(await text(old.data.inbound)).toBe("old");
   for (const headers of [{ port: "0" }, { port: "65536" }, { port: "x" }, {}])
     expect(await failure(client.open("data", headers))).toContain("reset stream");
-  const alone = await client.open("error", { port: "1", requestid: "alone" });
+  const waiting = await spdyClient(impatientForwardUrl(), undefined);
+  const alone = await waiting.open("error", { port: "1", requestid: "alone" });
   expect(await text(alone.inbound)).toContain("timed out waiting for streams");
+  waiting.socket.destroy();
   good.data.reset();
   await idle();
   client.socket.destroy();
@@ -347,7 +353,7 @@ test("port-forward over WebSocket channels: the port first, then its bytes", asy
 });
 
 test("a connection without traffic ends, and so does its process", async () => {
-  const short = await open({ idleTimeout: 200 });
+  const short = await open({ idleTimeout: 2000 });
   const client = webSocket(exec(["hang"], {}, short), "v4.channel.k8s.io");
   await client.closed;
   await idle();
