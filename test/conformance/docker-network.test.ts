@@ -1,5 +1,6 @@
 /** The real docker CLI and the API on names and addresses of networks, legacy links, propagation, settings of old clients. */
 import { afterAll, beforeAll, expect } from "bun:test";
+import { claimSubnet } from "../helpers/claims.ts";
 import { type Engine, startEngine } from "../helpers/engine.ts";
 import { startTestRegistry, type TestRegistry } from "../helpers/images.ts";
 import { requires } from "../helpers/requires.ts";
@@ -48,23 +49,24 @@ conform("networks have every name that dockerd takes, and are found by it", asyn
 });
 
 conform("auxiliary addresses are shown, and given to nobody", async () => {
+  const subnet = await claimSubnet();
   const config = {
-    Subnet: "10.213.0.0/24",
-    Gateway: "10.213.0.1",
-    IPRange: "10.213.0.8/30",
-    AuxiliaryAddresses: { a: "10.213.0.8", b: "10.213.0.9" },
+    Subnet: `${subnet}.0/24`,
+    Gateway: `${subnet}.1`,
+    IPRange: `${subnet}.8/30`,
+    AuxiliaryAddresses: { a: `${subnet}.8`, b: `${subnet}.9` },
   };
   const ipam = (more: object) => ({ Name: "aux", IPAM: { Config: [{ ...config, ...more }] } });
-  expect(await post("/networks/create", ipam({ AuxiliaryAddresses: { a: "10.214.0.5" } }))).toEqual({
+  expect(await post("/networks/create", ipam({ AuxiliaryAddresses: { a: "10.1.0.5" } }))).toEqual({
     status: 403,
-    message: "auxiliary address: (a:10.214.0.5) must belong to the master pool: 10.213.0.0/24",
+    message: `auxiliary address: (a:10.1.0.5) must belong to the master pool: ${subnet}.0/24`,
   });
   expect((await post("/networks/create", ipam({ AuxiliaryAddresses: { a: "bad" } }))).status).toBe(400);
   expect((await post("/networks/create", ipam({}))).status).toBe(201);
   expect(JSON.parse(await must("network", "inspect", "aux"))[0].IPAM.Config).toEqual([config]);
   const address = ["ip", "-4", "-o", "addr", "show", "eth0"];
   expect(await must("run", "--rm", "--network", "aux", registry.busybox, ...address)).toContain(
-    " 10.213.0.10/",
+    ` ${subnet}.10/`,
   );
   await must("network", "rm", "aux");
 });

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { claimSubnet } from "../helpers/claims.ts";
 import { type Engine, run, startEngine, until } from "../helpers/engine.ts";
 import { startTestRegistry, type TestRegistry } from "../helpers/images.ts";
 import { requires } from "../helpers/requires.ts";
@@ -110,8 +111,9 @@ withEngine("contexts may be compressed in any way, and must be archives", async 
 });
 
 withEngine("steps run on the network that is named, which can be removed right after", async () => {
+  const subnet = await claimSubnet();
   const created = await call("/networks/create", {
-    body: JSON.stringify({ Name: "mine", IPAM: { Config: [{ Subnet: "10.97.31.0/24" }] } }),
+    body: JSON.stringify({ Name: "mine", IPAM: { Config: [{ Subnet: `${subnet}.0/24` }] } }),
     headers: { "Content-Type": "application/json" },
   });
   expect(created.status).toBe(201);
@@ -119,8 +121,8 @@ withEngine("steps run on the network that is named, which can be removed right a
     Dockerfile: `FROM BUSYBOX\nRUN ip -4 -o addr show dev eth0 && cat /etc/hosts\n`,
   });
   const all = await lines(await call("/build?networkmode=mine", { body }));
-  expect(said(all)).toContain("inet 10.97.31.2/24");
-  expect(said(all)).toContain("10.97.31.2\t");
+  expect(said(all)).toContain(`inet ${subnet}.2/24`);
+  expect(said(all)).toContain(`${subnet}.2\t`);
   expect((await call("/networks/mine", { method: "DELETE" })).status).toBe(204);
   const [last] = (await lines(await call("/build?networkmode=mine&nocache=1", { body }))).slice(-1);
   expect(last?.error).toContain("network mine not found");
@@ -193,21 +195,20 @@ withEngine("a client that goes away while it sends its context leaves nothing", 
 });
 
 withEngine("a client that goes away while a step runs ends it; so does /build/cancel", async () => {
-  const body = await context({ Dockerfile: "FROM BUSYBOX\nRUN echo begun; sleep 7531\n" });
+  const seconds = `7${process.pid}.5`;
+  const body = await context({ Dockerfile: `FROM BUSYBOX\nRUN echo begun; sleep ${seconds}\n` });
   const sleeping = async () =>
-    (
-      await run([
-        "sh",
-        "-c",
-        "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -c 'sleep 753[1] ' || true",
-      ])
-    ).stdout.trim() !== "0";
+    (await run(["ps", "-eo", "args"])).stdout.split("\n").includes(`sleep ${seconds}`);
   for (const how of ["leave", "cancel"]) {
     const gone = new AbortController();
     const answer = await call(`/build?buildid=mine&nocache=1`, { body, signal: gone.signal });
     const reader = answer.body!.getReader();
     let text = "";
-    while (!text.includes("begun\\n")) text += new TextDecoder().decode((await reader.read()).value);
+    while (!text.includes("begun\\n")) {
+      const { value, done } = await reader.read();
+      if (done) throw new Error(`the build ended early: ${text}`);
+      text += new TextDecoder().decode(value);
+    }
     await until("the step", sleeping);
     if (how === "leave") gone.abort();
     else {
