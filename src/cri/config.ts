@@ -5,6 +5,7 @@ import { invalid, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { defaultCategories } from "../oci/selinux.ts";
 import { type Credentials, credentialsOf } from "./images/credentials.ts";
+import type { CrioLabels } from "./spec/selinux.ts";
 
 export interface RuntimeHandlerConfig {
   /** containerd's name of the runtime: `io.containerd.runc.v2`, … */
@@ -62,6 +63,8 @@ export interface CriConfig {
   /** Labels for containers, where the machine has SELinux. */
   enableSelinux: boolean;
   selinuxCategories: number;
+  /** Labels by CRI-O's rules (cri/spec/selinux.ts). */
+  crioLabels?: CrioLabels;
   ignoreImageDefinedVolumes: boolean;
 }
 

@@ -163,7 +163,10 @@ export class Records implements Disposable {
   /** A level that another container of the pod has as well stays taken. */
   #releaseLabel(label: string | undefined): void {
     const others = [...this.sandboxes.all(), ...this.containers.all()];
-    if (label && !others.some(({ record }) => record.processLabel === label)) this.selinux.release(label);
+    this.selinux.release(
+      label ?? "",
+      others.map(({ record }) => record.processLabel),
+    );
   }
 
   saveSandbox(sandbox: Sandbox): void {

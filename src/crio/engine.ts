@@ -10,6 +10,7 @@ import type { End, Engine, ExecOptions, FoundTask, MadeContainer, RunningExec } 
 import { type Container, type ContainerRecord, nanosecondsOf, nowNanoseconds } from "../cri/records.ts";
 import { filesOf } from "../cri/sandbox/paths.ts";
 import { mapLayers } from "../cri/sandbox/user-namespace.ts";
+import { labelledMounts } from "../cri/spec/selinux.ts";
 import type { ExitRecord } from "../monitor/index.ts";
 import type { Spec } from "../oci/runtime-spec.ts";
 import { writeDiff } from "../store/index.ts";
@@ -122,7 +123,7 @@ export async function crioEngine(parts: CrioParts, version: string): Promise<Eng
         place,
         spec: read(id)!,
         choice,
-        mounts: mapLayers(parts, record.sandboxId, layer),
+        mounts: labelledMounts(mapLayers(parts, record.sandboxId, layer), record.mountLabel),
         terminal: config.tty,
         stdin: config.stdin,
         stdinOnce: config.stdinOnce,

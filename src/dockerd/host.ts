@@ -83,6 +83,8 @@ export interface Host {
   bindSubpath(source: string, subpath: string): { path: string; end(): void };
   /** A tmpfs for `/dev/shm` shared between containers. */
   mountTmpfs(path: string, options: string[]): void;
+  /** Gives a file or a tree its SELinux label, by the rules of `src/sys/relabel.ts`. */
+  relabel(path: string, label: string): Promise<void>;
   /** A mount for a local volume with options of `mount(8)`. */
   mountVolume(mount: { type: string; source: string; options: string }, path: string): void;
   unmount(path: string): void;

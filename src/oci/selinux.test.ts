@@ -2,7 +2,7 @@ import { afterEach, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { isLevel, machinePolicy, optionsOf, parsePolicy, SelinuxLabels } from "./selinux.ts";
+import { isLevel, machinePolicy, optionsOf, parsePolicy, SelinuxLabels, volumeLabel } from "./selinux.ts";
 
 const policy = {
   process: "system_u:system_r:container_t:s0",
@@ -55,6 +55,30 @@ test("without SELinux there are no labels, and options are not looked at", () =>
   const labels = new SelinuxLabels(undefined);
   expect(labels.enabled).toBe(false);
   expect(labels.make(["type:x", "nonsense"])).toEqual({ process: "", mount: "" });
+});
+
+test("a policy without levels gives labels without", () => {
+  const labels = new SelinuxLabels({ process: "u:r:t", file: "u:r:f" });
+  expect(labels.make([])).toEqual({ process: "u:r:t", mount: "u:r:f" });
+  expect(labels.make(["level:s0:c1,c2"]).process).toBe("u:r:t:s0:c1,c2");
+  expect(optionsOf("u:r:t")).toEqual(["user:u", "role:r", "type:t"]);
+});
+
+test("a level is free again when nobody has it any more, whatever else the labels are", () => {
+  const labels = new SelinuxLabels(policy, 2);
+  const { process } = labels.make([]);
+  labels.release(process, ["u:r:other_t:s0:c0,c1", undefined]);
+  expect(() => labels.make([])).toThrow("no SELinux categories are left");
+  labels.release(process, ["u:r:other_t:s0", undefined, ""]);
+  expect(labels.make([]).process).toBe(process);
+});
+
+test("what the options of a volume say about its files", () => {
+  const label = "u:r:t:s0:c1,c2";
+  expect(volumeLabel("rw,Z", label)).toBe(label);
+  expect(volumeLabel("z,ro", label)).toBe("u:r:t:s0");
+  for (const mode of ["", "ro", "rslave"]) expect(volumeLabel(mode, label)).toBe("");
+  expect(volumeLabel("z", "")).toBe("");
 });
 
 test("a label as the options that give it again", () => {

@@ -2,7 +2,7 @@
  * SELinux labels of containers: `user:role:type:level`, the type of the policy's container domain, a level with two
  * categories of its own, by which containers are kept apart. What engines and container runtimes have in common of it.
  */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 
 /** What of a label can be asked for; `filetype` is the type of the container's files. */
 const parts = ["user", "role", "type", "level", "filetype"] as const;
@@ -30,6 +30,18 @@ type Context = Record<"user" | "role" | "type" | "level", string>;
 function parseContext(label: string): Context {
   const [user = "", role = "", type = "", ...level] = label.split(":");
   return { user, role, type, level: level.join(":") };
+}
+
+const levelOf = (label: string): string => parseContext(label).level;
+
+/** The label of files that all containers may use: without categories. */
+export const sharedLabel = (label: string): string =>
+  label === "" ? "" : formatContext({ ...parseContext(label), level: "s0" });
+
+/** The label that a volume's files get by its options (`z`, shared, or `Z`, the container's alone); "" for none. */
+export function volumeLabel(mode: string, label: string): string {
+  const words = mode.split(",");
+  return words.includes("z") ? sharedLabel(label) : words.includes("Z") ? label : "";
 }
 
 const formatContext = ({ user, role, type, level }: Context) =>
@@ -94,9 +106,11 @@ export class SelinuxLabels {
       changes[name] = option.slice(at + 1);
     }
     const { filetype, ...own } = changes;
-    const level = own.level ?? this.#freeLevel();
-    this.#levels.add(level);
-    const process = { ...parseContext(this.#policy.process), level, ...own };
+    const plain = parseContext(this.#policy.process);
+    // A policy without levels has none of its own.
+    const level = own.level ?? (plain.level === "" ? "" : this.#freeLevel());
+    if (level !== "") this.#levels.add(level);
+    const process = { ...plain, ...own, level };
     const file = { ...parseContext(this.#policy.file), level };
     if (own.user !== undefined) file.user = own.user;
     if (filetype !== undefined) file.type = filetype;
@@ -108,8 +122,12 @@ export class SelinuxLabels {
     if (label !== "") this.#levels.add(parseContext(label).level);
   }
 
-  release(label: string): void {
-    if (label !== "") this.#levels.delete(parseContext(label).level);
+  /** Its categories are free again, unless one of `others`, labels of what is still there, has the same. */
+  release(label: string, others: Iterable<string | undefined> = []): void {
+    const level = levelOf(label);
+    if (level === "" || level === unconfinedLevel) return;
+    for (const other of others) if (levelOf(other ?? "") === level) return;
+    this.#levels.delete(level);
   }
 
   #freeLevel(): string {
@@ -129,8 +147,10 @@ export class SelinuxLabels {
 export function optionsOf(label: string): string[] {
   if (label === "") return [];
   const { user, role, type, level } = parseContext(label);
-  return [`user:${user}`, `role:${role}`, `type:${type}`, `level:${level}`];
+  return [`user:${user}`, `role:${role}`, `type:${type}`, ...(level === "" ? [] : [`level:${level}`])];
 }
+
+export const machineHasSelinux = (root = ""): boolean => existsSync(`${root}/sys/fs/selinux/enforce`);
 
 /** The policy of this machine; undefined without SELinux. */
 export function machinePolicy(root = ""): Policy | undefined {
@@ -141,7 +161,7 @@ export function machinePolicy(root = ""): Policy | undefined {
       return undefined;
     }
   };
-  if (read("/sys/fs/selinux/enforce") === undefined) return undefined;
+  if (!machineHasSelinux(root)) return undefined;
   const name = read("/etc/selinux/config")?.match(/^\s*SELINUXTYPE\s*=\s*(\S+)/m)?.[1];
   const text =
     read("/usr/share/containers/selinux/contexts") ??

@@ -105,6 +105,8 @@ async function createContainer(options: CreateOptions): Promise<State> {
     const plan = builder.encode();
     plan.onSync = async (point, pid) => {
       if (point === syncPoint.unit) await cgroups.unit?.start(pid);
+      else if (point === syncPoint.labels)
+        (await import("./label-mqueue.ts")).labelMqueues(spec, rootfs, pid);
       // Hooks may ask for the container's state, so it is there before the first of them runs.
       else writeState(root, stateOf(options, made, pid, spec));
     };

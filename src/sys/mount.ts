@@ -166,12 +166,11 @@ function makeDetached(
       }
       const equals = option.indexOf("=");
       if (equals < 0) syscall("fsconfig", [fs, FSCONFIG_SET_FLAG, option, null, 0], option);
-      else
-        syscall(
-          "fsconfig",
-          [fs, FSCONFIG_SET_STRING, option.slice(0, equals), option.slice(equals + 1), 0],
-          option,
-        );
+      else {
+        // A value is given alone here: the quotes that keep the commas of a label together in mount(2) are none of it.
+        const value = option.slice(equals + 1).replace(/^"(.*)"$/, "$1");
+        syscall("fsconfig", [fs, FSCONFIG_SET_STRING, option.slice(0, equals), value, 0], option);
+      }
     }
     if (mount.source) rawSyscall("fsconfig", fs, FSCONFIG_SET_STRING, "source", mount.source, 0);
     if (flags & MS_RDONLY) rawSyscall("fsconfig", fs, FSCONFIG_SET_FLAG, "ro", null, 0);

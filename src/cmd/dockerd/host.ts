@@ -71,6 +71,7 @@ export function makeHost(config: DaemonConfig): Host {
       }
     },
     mountTmpfs: (path, options) => mountAll([{ type: "tmpfs", source: "shm", options }], path),
+    relabel: async (path, label) => (await import("../../sys/relabel.ts")).relabel(path, label),
     mountVolume: ({ type, source, options }, path) => {
       const words = options.split(",").filter(Boolean);
       const bind =

@@ -19,10 +19,10 @@ import { idMappingsOf, mappedPath, ownWritableLayer } from "../sandbox/user-name
 import { containerSpec } from "../spec/container.ts";
 import { bind } from "../spec/mounts.ts";
 import { cgroupsPathOf } from "../spec/resources.ts";
-import { labelsOf } from "../spec/selinux.ts";
+import { containerLabels } from "../spec/selinux.ts";
 import { accountsOf, processUser } from "../spec/user.ts";
 import { containerDir } from "./paths.ts";
-import { volumesOf } from "./volumes.ts";
+import { labelPodFiles, volumesOf } from "./volumes.ts";
 
 export const containerKey = (sandboxId: string, { metadata }: ContainerConfig): string =>
   `${sandboxId}_${metadata?.name ?? ""}_${metadata?.attempt ?? 0}`;
@@ -77,12 +77,13 @@ export async function createContainer(
     monitorDir: "",
     mounts: [],
   };
-  const labels = labelsOf(
+  const labels = containerLabels(
     records.selinux,
-    config.linux?.securityContext?.selinuxOptions,
+    config.linux?.securityContext,
     sandbox.record.processLabel,
+    context.config.crioLabels,
   );
-  if (labels.process !== "") record.processLabel = labels.process;
+  if (labels.kept.process !== "") record.processLabel = labels.kept.process;
   if (labels.mount !== "") record.mountLabel = labels.mount;
   const container: Container = { record, config, resources: config.linux?.resources, ended: undefined };
   await using undo = new Cleanup();
@@ -99,6 +100,7 @@ export async function createContainer(
       accountsOf(image.chainId ?? image.id, mounts),
     );
     const volumes = await volumesOf(context, making, container, image, mounts);
+    await labelPodFiles(context, container);
     const plain = containerSpec({
       id,
       sandboxId: sandbox.record.id,

@@ -3,16 +3,19 @@ import { join, posix } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { Mount as CriMount } from "../../../proto/gen/runtime/v1/common_pb.ts";
 import { copyTree } from "../../archive/copy-tree.ts";
-import { CortenError, invalid } from "../../base/errors.ts";
+import { CortenError, invalid, messageOf } from "../../base/errors.ts";
 import type { Mount } from "../../oci/runtime-spec.ts";
 import { MNT_DETACH, mountAll, openMounts, type Mount as SysMount, unmountAll } from "../../sys/mount.ts";
 import { O_DIRECTORY, O_PATH } from "../../sys/open.ts";
+import { relabel } from "../../sys/relabel.ts";
 import { openInRoot } from "../../sys/rootfs/index.ts";
 import type { Context } from "../context.ts";
 import type { CriImage, Making } from "../engine.ts";
 import type { Container } from "../records.ts";
+import { filesOf } from "../sandbox/paths.ts";
 import { idMappingsOf, linuxMappings, mapLayers, mappedPath } from "../sandbox/user-namespace.ts";
 import { bind, volumeMount } from "../spec/mounts.ts";
+import { labelledMounts, relabelsVolumes } from "../spec/selinux.ts";
 import { containerDir } from "./paths.ts";
 
 const ENOENT = 2;
@@ -30,7 +33,9 @@ export async function volumesOf(
   const mounts: Mount[] = [];
   const sandbox = context.records.sandboxes.get(record.sandboxId);
   const { user } = sandbox.record.namespaces;
-  const mappings = idMappingsOf(sandbox.config.linux?.securityContext?.namespaceOptions);
+  const podSecurity = sandbox.config.linux?.securityContext;
+  const mappings = idMappingsOf(podSecurity?.namespaceOptions);
+  const relabels = relabelsVolumes(context.config.crioLabels, config.linux?.securityContext, podSecurity);
   for (const mount of config.mounts) {
     if (!mount.containerPath.startsWith("/"))
       throw invalid(`mount path ${JSON.stringify(mount.containerPath)} is not absolute`);
@@ -39,6 +44,9 @@ export async function volumesOf(
     const isMapped = uidMappings.length > 0 || gidMappings.length > 0;
     const source = mount.image?.image ? await imageVolume(context, making, container, mount) : undefined;
     const volume = volumeMount(mount, source);
+    // An image's files have their label by their mount.
+    if (mount.selinuxRelabel && relabels && source === undefined)
+      await labelFiles(volume.source!, record.mountLabel);
     // An image's layers are mapped where they are mounted.
     if (isMapped && source === undefined) {
       if (user === undefined || !isDeepStrictEqual({ uids: uidMappings, gids: gidMappings }, mappings))
@@ -56,11 +64,27 @@ export async function volumesOf(
     const source = join(containerDir(context, record.id).dir, "volumes", String(index));
     mkdirSync(source, { recursive: true, mode: 0o755 });
     await fillVolume(layers, path, source);
+    await labelFiles(source, record.mountLabel);
     mounts.push(
       bind(user === undefined ? source : mappedPath(context, sandbox.record.id, user, source), path, true),
     );
   }
   return mounts;
+}
+
+async function labelFiles(path: string, label = ""): Promise<void> {
+  try {
+    await relabel(path, label);
+  } catch (error) {
+    const what = `relabel ${JSON.stringify(path)} with ${JSON.stringify(label)} failed`;
+    throw new CortenError("unknown", `${what}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** Gives the files that the pod's containers share the container's label: those of a pod have the same level, unless asked for. */
+export async function labelPodFiles(context: Context, { record }: Container): Promise<void> {
+  const { hostname, hosts, resolvConf } = filesOf(context, record.sandboxId);
+  for (const path of [hostname, hosts, resolvConf]) await labelFiles(path, record.mountLabel);
 }
 
 /** Gives a volume that the image declares what the image has in its place: files, owner, mode. */
@@ -96,7 +120,7 @@ async function imageVolume(
   record.views.push(key);
   const root = join(containerDir(context, record.id).runtimeDir, "volumes", String(record.views.length));
   mkdirSync(root, { recursive: true, mode: 0o700 });
-  mountAll(mapLayers(context, record.sandboxId, mounts), root);
+  mountAll(labelledMounts(mapLayers(context, record.sandboxId, mounts), record.mountLabel), root);
   if (mount.imageSubPath === "") return root;
   const rootFd = openSync(root, "r");
   try {

@@ -8,7 +8,7 @@ import { containerDir } from "../container/paths.ts";
 import type { End } from "../engine.ts";
 import { type Container, nowNanoseconds } from "../records.ts";
 import { mapLayers } from "../sandbox/user-namespace.ts";
-import { contextOption } from "../spec/selinux.ts";
+import { labelledMounts } from "../spec/selinux.ts";
 import type { ContainerdParts } from "./context.ts";
 import { abandonStdio, makeStdio } from "./stdio.ts";
 
@@ -22,10 +22,7 @@ export async function startTask(
   const { id } = record;
   await using undo = new Cleanup();
   const layer = await client.snapshots.mounts({ snapshotter: record.snapshotter, key: id });
-  const label = contextOption(record.mountLabel);
-  const mounts = mapLayers(context, record.sandboxId, layer.mounts).map((mount) =>
-    label.length === 0 ? mount : { ...mount, options: [...mount.options, ...label] },
-  );
+  const mounts = labelledMounts(mapLayers(context, record.sandboxId, layer.mounts), record.mountLabel);
   record.monitorDir = join(containerDir(context, id).runtimeDir, "init");
   const stdio = await makeStdio(context, {
     dir: record.monitorDir,

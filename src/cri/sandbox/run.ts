@@ -25,7 +25,7 @@ import { podNetworkRequest } from "../cni/request.ts";
 import { runsInMachine, runtimeNamed } from "../config.ts";
 import type { Context } from "../context.ts";
 import { nowNanoseconds, type Sandbox, type SandboxRecord } from "../records.ts";
-import { contextOption, labelsOf } from "../spec/selinux.ts";
+import { contextOption, podLabels } from "../spec/selinux.ts";
 import { publishEvent } from "./events.ts";
 import { startHolder, watchHolder } from "./holder-task.ts";
 import { createUtsAndIpc } from "./namespaces.ts";
@@ -87,10 +87,10 @@ export async function runSandbox(
     hostname: config.hostname || (hostNetwork ? ownHostname() : id.slice(0, 12)),
     ips: [],
   };
-  const labels = labelsOf(records.selinux, config.linux?.securityContext?.selinuxOptions, undefined);
-  if (labels.process !== "") Object.assign(record, { processLabel: labels.process });
-  if (labels.mount !== "") Object.assign(record, { mountLabel: labels.mount });
   checkSysctls(config.linux?.sysctls ?? {}, record);
+  const labels = podLabels(records.selinux, config.linux?.securityContext, context.config.crioLabels);
+  if (labels.process !== "") record.processLabel = labels.process;
+  if (labels.mount !== "") record.mountLabel = labels.mount;
   const sandbox: Sandbox = { record, config };
   await using undo = new Cleanup();
   // On record before the first thing is made: a server killed from here on finds all of it.

@@ -54,8 +54,8 @@ export function criConfig(config: CrioConfig): CriConfig {
     cdiSpecDirs: runtime.cdi_spec_dirs,
     enableUnprivilegedPorts: false,
     enableUnprivilegedIcmp: false,
-    enableSelinux: false,
-    selinuxCategories: 1024,
+    enableSelinux: runtime.selinux,
+    crioLabels: { hostNetwork: !runtime.hostnetwork_disable_selinux },
     ignoreImageDefinedVolumes: image.image_volumes === "ignore",
   };
 }

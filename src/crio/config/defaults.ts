@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { machineHasSelinux } from "../../oci/selinux.ts";
 import type { CrioConfig, RuntimeTable } from "./types.ts";
 
 export const defaultRuntimeTable = (): RuntimeTable => ({
@@ -38,7 +39,7 @@ export const defaultConfig = (): CrioConfig => ({
   },
   runtime: {
     no_pivot: false,
-    selinux: false,
+    selinux: machineHasSelinux(),
     log_to_journald: false,
     drop_infra_ctr: true,
     read_only: false,

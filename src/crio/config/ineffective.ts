@@ -7,7 +7,6 @@ const keys: Array<[key: string, why: string]> = [
   ["log_dir", "kubelet names every pod's log directory"],
   ["internal_repair", "what the store has is verified when it is written"],
   ["api.stream_tls_ca", "clients' certificates are not asked for"],
-  ["runtime.selinux", "SELinux labels are not set"],
   ["runtime.log_to_journald", "logs go to files"],
   ["runtime.drop_infra_ctr", "pods have a process of their own only where they need one"],
   ["runtime.conmon_cgroup", "conmon stays in the server's cgroup"],

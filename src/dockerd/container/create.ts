@@ -20,7 +20,7 @@ import { type MountPlan, planMounts } from "./mount-points.ts";
 import { endpointSettings } from "./networks.ts";
 import { containerDirectory } from "./paths.ts";
 import { refuseDaemonRoot } from "./propagation.ts";
-import { labelContainer, releaseLabel } from "./selinux.ts";
+import { labelContainer, labelNewVolume, releaseLabel } from "./selinux.ts";
 import { validateConfig, validateHost } from "./validate.ts";
 
 export interface CreateOptions {
@@ -172,6 +172,7 @@ async function makeMounts(
   undo: Cleanup,
 ): Promise<void> {
   const toFill: Array<{ destination: string; mountpoint: string }> = [];
+  const toLabel: string[] = [];
   for (const plan of plans) {
     const { volume: wanted, ...mount } = plan;
     const record: MountRecord = { ...mount };
@@ -193,6 +194,7 @@ async function makeMounts(
       record.name = volume.name;
       record.driver = volume.driver;
       record.source = volume.mountpoint;
+      if (made && plan.anonymous) toLabel.push(volume.mountpoint);
       if (
         !plan.noCopy &&
         plan.subpath === undefined &&
@@ -203,13 +205,15 @@ async function makeMounts(
     }
     container.record.mounts.push(record);
   }
-  if (toFill.length === 0) return;
-  await span("dockerd", "fill volumes", () =>
-    daemon.host.withTree(rootfs, async (tree) => {
-      for (const { destination, mountpoint } of toFill)
-        if (tree.stat(destination)?.isDirectory) await tree.copyOut(destination, mountpoint);
-    }),
-  );
+  if (toFill.length > 0)
+    await span("dockerd", "fill volumes", () =>
+      daemon.host.withTree(rootfs, async (tree) => {
+        for (const { destination, mountpoint } of toFill)
+          if (tree.stat(destination)?.isDirectory) await tree.copyOut(destination, mountpoint);
+      }),
+    );
+  if (container.record.mountLabel)
+    for (const path of toLabel) await labelNewVolume(daemon, container.record, path);
 }
 
 export type { Sent };

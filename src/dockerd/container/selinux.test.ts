@@ -4,7 +4,7 @@ import type { Daemon } from "../daemon.ts";
 import { parseSecurityOptions } from "../spec/security.ts";
 import type { ContainerRecord } from "./container.ts";
 import { fullHostConfig } from "./defaults.ts";
-import { labelContainer, labelledMounts, releaseLabel } from "./selinux.ts";
+import { labelContainer, labelFiles, labelledMounts, labelVolumes, releaseLabel } from "./selinux.ts";
 
 const policy = { process: "u:r:container_t:s0", file: "u:object_r:container_file_t:s0" };
 
@@ -72,4 +72,59 @@ test("the root's mounts get the files' label", () => {
     "lowerdir=/a",
     'context="u:r:t:s0:c1,c2"',
   ]);
+});
+
+/** A daemon that notes what it is to relabel. */
+function relabelling(fails?: string) {
+  const done: string[] = [];
+  const daemon = {
+    config: { dataRoot: "/d", execRoot: "/e" },
+    host: {
+      relabel(path: string, label: string) {
+        if (fails !== undefined) return Promise.reject(new Error(fails));
+        done.push(`${path} ${label}`);
+        return Promise.resolve();
+      },
+    },
+  } as unknown as Daemon;
+  return { daemon, done };
+}
+const labelled = (mounts: Array<Partial<ContainerRecord["mounts"][number]>>, NetworkMode = "none") =>
+  ({ id: "x", mountLabel: "u:r:f:s0:c1,c2", mounts, host: { NetworkMode } }) as unknown as ContainerRecord;
+
+test("binds and volumes with z are everybody's, with Z the container's; subpaths where they are bound", async () => {
+  const { daemon, done } = relabelling();
+  const record = labelled([
+    { type: "bind", mode: "ro,z", source: "/usr/lib", destination: "/a" },
+    { type: "bind", mode: "Z", source: "/usr/bin", destination: "/b" },
+    { type: "bind", mode: "rw", source: "/usr/sbin", destination: "/c" },
+    { type: "volume", mode: "z", source: "/nowhere", destination: "/d", subpath: "x" },
+    { type: "volume", mode: "", source: "/usr/share", destination: "/e" },
+    { type: "tmpfs", mode: "Z", source: "", destination: "/f" },
+  ]);
+  await labelVolumes(daemon, record, new Map([["/d", "/proc/sys"]]));
+  expect(done).toEqual(["/usr/lib u:r:f:s0", "/usr/bin u:r:f:s0:c1,c2", "/proc/sys u:r:f:s0"]);
+});
+
+test("a source that may not be relabelled fails the start in Docker's words", async () => {
+  const { daemon } = relabelling("SELinux relabeling of /usr is not allowed");
+  const record = labelled([{ type: "bind", mode: "z", source: "/usr", destination: "/a" }]);
+  const error = await labelVolumes(daemon, record, new Map()).catch((reason: Error) => reason.message);
+  expect(error).toBe("error setting label on mount source '/usr': SELinux relabeling of /usr is not allowed");
+});
+
+test("the container's own files: not those that a mount hides, shared with whose network it has", async () => {
+  const { daemon, done } = relabelling();
+  await labelFiles(daemon, labelled([{ type: "bind", destination: "/etc/hosts" }]));
+  await labelFiles(daemon, labelled([], "container:y"));
+  await labelFiles(daemon, { ...labelled([]), mountLabel: "" });
+  const directory = "/d/containers/x";
+  expect(done).toEqual([
+    `${directory}/hostname u:r:f:s0:c1,c2`,
+    `${directory}/resolv.conf u:r:f:s0:c1,c2`,
+    `${directory}/hosts u:r:f:s0`,
+    `${directory}/hostname u:r:f:s0`,
+    `${directory}/resolv.conf u:r:f:s0`,
+  ]);
+  await labelFiles(relabelling("no").daemon, labelled([]));
 });

@@ -1,11 +1,13 @@
-import { invalid, messageOf } from "../../base/errors.ts";
+import { realpathSync } from "node:fs";
+import { internal, invalid, messageOf } from "../../base/errors.ts";
 import { log } from "../../base/log.ts";
-import { machinePolicy, optionsOf, SelinuxLabels } from "../../oci/selinux.ts";
+import { machinePolicy, optionsOf, SelinuxLabels, sharedLabel, volumeLabel } from "../../oci/selinux.ts";
 import type { DaemonConfig } from "../config.ts";
 import type { Daemon } from "../daemon.ts";
 import type { SnapshotMount } from "../host.ts";
 import { parseSecurityOptions } from "../spec/security.ts";
 import type { ContainerRecord } from "./container.ts";
+import { hostnamePath, hostsPath, resolvConfPath } from "./paths.ts";
 import type { ContainerStore } from "./store.ts";
 
 /** The labels of this daemon's containers; none without `--selinux-enabled` or on a machine without SELinux. */
@@ -44,10 +46,57 @@ function optionsFor(daemon: Daemon, { host }: ContainerRecord): string[] {
 
 /** Its level is free again, unless another container was given the same. */
 export function releaseLabel(daemon: Daemon, { processLabel }: ContainerRecord): void {
-  if (processLabel && !daemon.containers.all().some(({ record }) => record.processLabel === processLabel))
-    daemon.selinux.release(processLabel);
+  if (!processLabel) return;
+  daemon.selinux.release(
+    processLabel,
+    daemon.containers.all().map(({ record }) => record.processLabel),
+  );
 }
 
-/** The root's mounts with the label of its files; quoted, since levels have commas. */
+/** A mount's option for the label of its files; quoted, since levels have commas. */
+export const contextOption = (label: string | undefined): string[] => (label ? [`context="${label}"`] : []);
+
+/** The root's mounts with the label of its files. */
 export const labelledMounts = (mounts: SnapshotMount[], label: string | undefined): SnapshotMount[] =>
-  label ? mounts.map((mount) => ({ ...mount, options: [...mount.options, `context="${label}"`] })) : mounts;
+  label
+    ? mounts.map((mount) => ({ ...mount, options: [...mount.options, ...contextOption(label)] }))
+    : mounts;
+
+/** Gives the files of binds and volumes with `z` or `Z` their label; `subpaths` says where parts of volumes are bound. */
+export async function labelVolumes(
+  daemon: Daemon,
+  { mounts, mountLabel = "" }: ContainerRecord,
+  subpaths: ReadonlyMap<string, string>,
+): Promise<void> {
+  for (const { type, mode, source, destination } of mounts) {
+    const label = type === "tmpfs" ? "" : volumeLabel(mode, mountLabel);
+    if (label === "") continue;
+    const path = subpaths.get(destination) ?? source;
+    try {
+      await daemon.host.relabel(realpathSync(path), label);
+    } catch (error) {
+      throw internal(`error setting label on mount source '${path}': ${messageOf(error)}`, error);
+    }
+  }
+}
+
+/** A volume made for a container can be used by others that are given it. */
+export const labelNewVolume = (daemon: Daemon, { mountLabel = "" }: ContainerRecord, path: string) =>
+  daemon.host.relabel(path, sharedLabel(mountLabel));
+
+/** The three files made for the container; those of one whose network is another's are seen by both. */
+export async function labelFiles(daemon: Daemon, record: ContainerRecord): Promise<void> {
+  const { id, mountLabel, host, mounts } = record;
+  if (!mountLabel) return;
+  const label = host.NetworkMode.startsWith("container:") ? sharedLabel(mountLabel) : mountLabel;
+  const taken = new Set(mounts.map(({ destination }) => destination));
+  for (const [destination, path] of [
+    ["/etc/hosts", hostsPath],
+    ["/etc/hostname", hostnamePath],
+    ["/etc/resolv.conf", resolvConfPath],
+  ] as const)
+    if (!taken.has(destination))
+      await daemon.host
+        .relabel(path(daemon, id), label)
+        .catch((error) => log.warn("a file has no label", { id, destination, error: messageOf(error) }));
+}

@@ -14,7 +14,7 @@ import { watchExit } from "./exit.ts";
 import { startHealth } from "./health.ts";
 import { connectContainer, disconnectContainer } from "./networking.ts";
 import { initDirectory, shmPath } from "./paths.ts";
-import { labelledMounts } from "./selinux.ts";
+import { contextOption, labelFiles, labelledMounts, labelVolumes } from "./selinux.ts";
 import { readAccounts, specOf, userOf } from "./spec-input.ts";
 import { abandonStdio, logTarget, makeStdio } from "./stdio.ts";
 
@@ -101,6 +101,10 @@ async function run(daemon: Daemon, container: Container, checkpoint: string | un
   // Needed until the container has its own mounts; taken away whether the start succeeds or not.
   await using bound = new Cleanup();
   const subpaths = bindSubpaths(daemon, record, bound);
+  if (record.mountLabel) {
+    await labelFiles(daemon, record);
+    await labelVolumes(daemon, record, subpaths);
+  }
   const spec = specOf(daemon, record, {
     user,
     subpaths,
@@ -229,7 +233,9 @@ function prepareVolumes(daemon: Daemon, container: Container, undo: Cleanup): vo
   if (record.host.IpcMode === "shareable") {
     const path = shmPath(daemon, record.id);
     mkdirSync(path, { recursive: true, mode: 0o700 });
-    daemon.host.mountTmpfs(path, ["noexec", "nosuid", "nodev", "mode=1777", `size=${record.host.ShmSize}`]);
+    const size = `size=${record.host.ShmSize}`;
+    const label = contextOption(record.mountLabel);
+    daemon.host.mountTmpfs(path, ["noexec", "nosuid", "nodev", "mode=1777", size, ...label]);
     undo.add("unmount shared memory", () => daemon.host.unmount(path));
   }
 }

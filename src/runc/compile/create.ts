@@ -14,7 +14,7 @@ import { type CompileContext, child, inStage, parent } from "./context.ts";
 import { compileDevices } from "./devices.ts";
 import { compileHooks, hookState, stateAround } from "./hooks.ts";
 import { attribute, propagation, rootPropagation } from "./mount-options.ts";
-import { compileMounts, mapText } from "./mounts.ts";
+import { compileMounts, mapText, mqueuesToLabel } from "./mounts.ts";
 import { Namespaces, namespaceFlag } from "./namespaces.ts";
 import {
   compileDescriptors,
@@ -69,8 +69,8 @@ export interface CreateInput {
   warn: Warn;
 }
 
-/** At which the plan waits for its caller: before hooks are run, and for systemd to take the process over. */
-export const syncPoint = { hooks: 1, unit: 2 } as const;
+/** At which the plan waits for its caller: before hooks are run, for systemd to take the process over, and for labels. */
+export const syncPoint = { hooks: 1, unit: 2, labels: 3 } as const;
 
 /** O_PATH | O_DIRECTORY on the machine's architecture. */
 const pathDirectory = 0o10000000 | (process.arch === "arm64" ? 0o40000 : 0o200000);
@@ -143,6 +143,9 @@ export function compileCreate(input: CreateInput): PlanBuilder {
     ...compileRootfs(context),
     ...mounts.mount,
     ...devices,
+    ...(mqueuesToLabel(spec).length > 0
+      ? [parent("linux.mountLabel: mqueue", { op: "sync", id: syncPoint.labels } as const)]
+      : []),
     ...(spec.hooks?.prestart?.length || spec.hooks?.createRuntime?.length
       ? [parent("hooks", { op: "sync", id: syncPoint.hooks } as const)]
       : []),

@@ -3,8 +3,9 @@ import { lstatSync, statSync } from "node:fs";
 import { basename, isAbsolute, join, normalize, resolve } from "node:path";
 import { CortenError, invalid } from "../../base/errors.ts";
 import type { Slot } from "../../monitor/ops.gen.ts";
-import type { LinuxIDMapping, Mount } from "../../oci/runtime-spec.ts";
+import type { LinuxIDMapping, Mount, Spec } from "../../oci/runtime-spec.ts";
 import { errnoText } from "../../sys/cgroup/index.ts";
+import { rawSyscall } from "../../sys/libc.ts";
 import type { PlannedOperation } from "../plan/encode.ts";
 import { type CompileContext, child, inStage } from "./context.ts";
 import { attribute, type MountOptions, parseMountOptions } from "./mount-options.ts";
@@ -69,8 +70,8 @@ function filesystemMount(
   const attributes = sealed ? options.set & ~attribute.ro : options.set;
   const data = options.data.filter((entry) => !(type === "mqueue" && /^(mode|size)=/.test(entry)));
   if ((options.set & attribute.ro) !== 0 && !virtual.has(type)) data.push("ro");
-  // The kernel labels what is in proc and sysfs itself; mqueue takes no context.
-  if (!strict && type !== "mqueue") data.push(...labelOption(context));
+  // The kernel labels what is in proc and sysfs itself; mqueue takes no context (see mqueuesToLabel()).
+  if (!strict && type !== "mqueue") data.push(...labelOption(context, data, mount.source));
   const filled = context.filledTmpfs.get(mount);
   const operations: PlannedOperation[] = [
     filled !== undefined
@@ -91,9 +92,30 @@ function filesystemMount(
   return { mount: operations, seal };
 }
 
-/** linux.mountLabel for a new filesystem's files (mount(8), context=). */
-const labelOption = ({ spec }: CompileContext): string[] =>
-  spec.linux?.mountLabel ? [`context=${spec.linux.mountLabel}`] : [];
+/** fsconfig(2) takes values of up to 255 bytes; native/mount.c leaves longer ones to mount(2). */
+const longOption = 200;
+const ENOSYS = -38;
+
+/**
+ * linux.mountLabel for a new filesystem's files (mount(8), context=). fsconfig(2) takes the label as it is; in the one
+ * string of mount(2) the commas of its level need quotes.
+ */
+function labelOption({ spec }: CompileContext, others: readonly string[] = [], source = ""): string[] {
+  const label = spec.linux?.mountLabel;
+  if (!label) return [];
+  const classic =
+    [...others, source].some((text) => Buffer.byteLength(text) > longOption) ||
+    rawSyscall("fsopen", null, 0) === ENOSYS;
+  return [classic ? `context="${label}"` : `context=${label}`];
+}
+
+/** Places of mqueue, whose root gets linux.mountLabel when it is mounted: as an attribute. */
+export const mqueuesToLabel = ({ mounts = [], linux }: Spec): string[] =>
+  linux?.mountLabel
+    ? mounts
+        .filter(({ type, options = [] }) => type === "mqueue" && !parseMountOptions(options).bind)
+        .map(({ destination }) => normalize(`/${destination}`))
+    : [];
 
 /** Propagation and recursive attributes, which come after the mount itself. */
 function afterwards(
