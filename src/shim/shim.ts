@@ -15,6 +15,7 @@ import { taskEvents } from "./events.ts";
 import { adopt, endUnrecorded } from "./exit.ts";
 import { removeLeftCgroups } from "./leftovers.ts";
 import { shareWithMapped } from "./mapped-bundle.ts";
+import { awaitReaders } from "./readers.ts";
 import { Bundles, type ProcessRecord, type TaskRecord } from "./record.ts";
 import { chooseRuntime, openRuntime } from "./runtimes/choose.ts";
 import { memoryCgroupOf } from "./stats.ts";
@@ -140,7 +141,9 @@ export class Shim {
       record.checkpoint = checkpointSource(request.checkpoint, request.options);
       return this.#keep(task, request, undo);
     }
-    using _logger = isBinaryLog(stdio) ? await startLogger(stdio, place.dir, { namespace, id }) : undefined;
+    using _others = isBinaryLog(stdio)
+      ? await startLogger(stdio, place.dir, { namespace, id })
+      : await awaitReaders(place.fifos);
     const monitor = { ...withSize(place, spec.process?.consoleSize), ...(record.mounted ? { rootfs } : {}) };
     try {
       task.init.took(await span("runc", "create", () => task.runtime.create({ id, bundle, spec, monitor })));
@@ -200,9 +203,9 @@ export class Shim {
     const { spec } = exec;
     if (!spec) throw new CortenError("internal", `exec ${exec.record.execId} has no process`);
     const { stdio, execId } = exec.record;
-    using _logger = isBinaryLog(stdio)
+    using _others = isBinaryLog(stdio)
       ? await startLogger(stdio, place.dir, { namespace: task.record.namespace, id: execId })
-      : undefined;
+      : await awaitReaders(place.fifos);
     const monitor = withSize(place, spec.consoleSize);
     try {
       exec.took(await task.runtime.exec({ id: task.id, bundle: task.bundle, process: spec, monitor }));
