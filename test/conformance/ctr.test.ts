@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout } from "bun:te
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { startContainerd, type TestContainerd } from "../helpers/containerd.ts";
+import { printed, startContainerd, type TestContainerd } from "../helpers/containerd.ts";
 import { type Output, run, until } from "../helpers/engine.ts";
 import { startTestRegistry, type TestRegistry } from "../helpers/images.ts";
 import { requires } from "../helpers/requires.ts";
@@ -33,6 +33,7 @@ function ok(output: Output): string {
   return output.stdout;
 }
 const ctr = async (...argv: string[]) => ok(await containerd.ctr(...argv));
+const said = async (...argv: string[]) => ok(await printed(() => containerd.ctr(...argv)));
 /** A name that is this file's: the cgroup is by it, and by the namespace, which others use as well. */
 const own = (name: string) => `${name}-${process.pid}`;
 /** `ctr tasks ls` as id → status. */
@@ -90,7 +91,9 @@ describe("the real ctr on our containerd", () => {
     expect((await ctr(...other, "content", "ls", "-q")).trim()).toBe("");
     expect((await ctr(...other, "snapshots", "ls")).trim().split("\n").length).toBe(1);
     await ctr(...other, "images", "pull", "--plain-http", registry.busybox);
-    expect(await ctr(...other, "run", "--rm", registry.busybox, own("again"), "echo", "back")).toBe("back\n");
+    expect(await said(...other, "run", "--rm", registry.busybox, own("again"), "echo", "back")).toBe(
+      "back\n",
+    );
   });
 
   test("four pulls of one image at the same time all succeed", async () => {
@@ -115,14 +118,13 @@ describe("the real ctr on our containerd", () => {
   });
 
   test("run --rm gives output, standard input and the exit code, and leaves nothing", async () => {
-    expect(await ctr("run", "--rm", registry.busybox, own("hello"), "echo", "hi there")).toBe("hi there\n");
+    expect(await said("run", "--rm", registry.busybox, own("hello"), "echo", "hi there")).toBe("hi there\n");
     const failed = await containerd.ctr("run", "--rm", registry.busybox, own("fails"), "sh", "-c", "exit 42");
     expect(failed.code).toBe(42);
-    const piped = await run(
-      ["ctr", "-a", containerd.socket, "run", "--rm", registry.busybox, own("cat"), "cat"],
-      {
+    const piped = await printed(() =>
+      run(["ctr", "-a", containerd.socket, "run", "--rm", registry.busybox, own("cat"), "cat"], {
         input: "through\n",
-      },
+      }),
     );
     expect(piped.stdout).toBe("through\n");
     for (const list of ["tasks", "containers"])
@@ -145,7 +147,7 @@ describe("the real ctr on our containerd", () => {
     expect((await tasks())[web]).toBe("RUNNING");
     const twice = await containerd.ctr("tasks", "start", web);
     expect(twice.stderr).toContain("already exists");
-    expect(await ctr("tasks", "exec", "--exec-id", "one", web, "echo", "inside")).toBe("inside\n");
+    expect(await said("tasks", "exec", "--exec-id", "one", web, "echo", "inside")).toBe("inside\n");
     const code = await containerd.ctr("tasks", "exec", "--exec-id", "two", web, "sh", "-c", "exit 9");
     expect(code.code).toBe(9);
     const missing = await containerd.ctr("tasks", "exec", "--exec-id", "three", web, "/no/such");
@@ -266,11 +268,11 @@ describe("the real ctr on our containerd", () => {
       const id = own(`by-${name}`);
       await ctr("run", "-d", "--runc-binary", binary, registry.busybox, id, "sleep", "1000");
       expect((await tasks())[id]).toBe("RUNNING");
-      expect(await ctr("tasks", "exec", "--exec-id", "e", id, "echo", "foreign")).toBe("foreign\n");
+      expect(await said("tasks", "exec", "--exec-id", "e", id, "echo", "foreign")).toBe("foreign\n");
       const code = await containerd.ctr("tasks", "exec", "--exec-id", "f", id, "sh", "-c", "exit 4");
       expect(code.code).toBe(4);
       await remove(id);
-      const output = await ctr(
+      const output = await said(
         "run",
         "--rm",
         "--runc-binary",

@@ -4,7 +4,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cgroupExists, makeBundle } from "../helpers/bundle.ts";
-import { startContainerd } from "../helpers/containerd.ts";
+import { printed, startContainerd } from "../helpers/containerd.ts";
 import { corten } from "../helpers/engine.ts";
 import { requires } from "../helpers/requires.ts";
 
@@ -30,7 +30,9 @@ requires("ctr", "containerd", "/bin/busybox")(
         const { code, stdout, stderr } = await containerd.ctr(...argv);
         return { code, output: stdout + stderr };
       };
-      expect(await ctr("run", "--rm", ...flags, bundle.rootfs, `${id}-1`, "echo", "hello")).toEqual({
+      expect(
+        await printed(() => ctr("run", "--rm", ...flags, bundle.rootfs, `${id}-1`, "echo", "hello")),
+      ).toEqual({
         code: 0,
         output: "hello\n",
       });
@@ -39,16 +41,18 @@ requires("ctr", "containerd", "/bin/busybox")(
       );
       const missing = await ctr("run", "--rm", ...flags, bundle.rootfs, `${id}-3`, "nothing");
       expect(missing.output).toContain('exec: "nothing": executable file not found in $PATH');
-      const filtered = await ctr(
-        "run",
-        "--rm",
-        "--seccomp",
-        ...flags,
-        bundle.rootfs,
-        `${id}-4`,
-        "grep",
-        "Seccomp:",
-        "/proc/self/status",
+      const filtered = await printed(() =>
+        ctr(
+          "run",
+          "--rm",
+          "--seccomp",
+          ...flags,
+          bundle.rootfs,
+          `${id}-4`,
+          "grep",
+          "Seccomp:",
+          "/proc/self/status",
+        ),
       );
       expect(filtered.output).toBe("Seccomp:\t2\n");
       // With real runc this fails on a machine without all capabilities.

@@ -17,7 +17,7 @@ import { Sandbox } from "../../proto/gen/containerd/runtime/sandbox/v1/sandbox_p
 import { Task } from "../../proto/gen/containerd/task/v2/shim_pb.ts";
 import { createTtrpcTransport } from "../../src/shim/ttrpc/index.ts";
 import { cgroupExists, makeBundle } from "../helpers/bundle.ts";
-import { startContainerd, type TestContainerd } from "../helpers/containerd.ts";
+import { printed, startContainerd, type TestContainerd } from "../helpers/containerd.ts";
 import { leftovers, run, until } from "../helpers/engine.ts";
 import { requires } from "../helpers/requires.ts";
 import { runtime, shimOnPath, ctrWithShim as world } from "../helpers/shim.ts";
@@ -46,16 +46,20 @@ needs(
     await using containerd = await startContainerd("debian");
     const { id, rootfs } = bundle;
     const { ctr, run, start, status, flags } = world(containerd, rootfs);
-    expect(await run(`${id}-1`, "echo", "hello")).toEqual({ code: 0, output: "hello\n" });
+    expect(await printed(() => run(`${id}-1`, "echo", "hello"))).toEqual({ code: 0, output: "hello\n" });
     expect((await run(`${id}-2`, "sh", "-c", "echo to stderr >&2; exit 7")).code).toBe(7);
     const missing = await run(`${id}-3`, "nothing");
     expect(missing.output).toContain('exec: "nothing": executable file not found in $PATH');
-    const piped = await containerdRun(containerd, [...flags, rootfs, `${id}-4`, "cat"], "line\n");
+    const piped = await printed(() =>
+      containerdRun(containerd, [...flags, rootfs, `${id}-4`, "cat"], "line\n"),
+    );
     expect(piped).toMatchObject({ code: 0, stdout: "line\n" });
 
     await start(id, ["sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.1; done"]);
     expect(await status(id)).toBe("RUNNING");
-    expect(await ctr("task", "exec", "--exec-id", "one", id, "sh", "-c", "echo in; exit 4")).toEqual({
+    expect(
+      await printed(() => ctr("task", "exec", "--exec-id", "one", id, "sh", "-c", "echo in; exit 4")),
+    ).toEqual({
       code: 4,
       output: "in\n",
     });
@@ -141,7 +145,9 @@ needs(
     expect(await status(`${id}-a`)).toBe("RUNNING");
     expect(await status(`${id}-b`)).toBe("STOPPED");
     expect(serverPid(containerd)).toBe(server);
-    expect(await ctr("task", "exec", "--exec-id", "x", `${id}-a`, "sh", "-c", "echo on; exit 2")).toEqual({
+    expect(
+      await printed(() => ctr("task", "exec", "--exec-id", "x", `${id}-a`, "sh", "-c", "echo on; exit 2")),
+    ).toEqual({
       code: 2,
       output: "on\n",
     });
@@ -213,7 +219,10 @@ needs(
     await until("all bundles gone", () => readdirSync(state).length === 0);
     for (const name of ["5", "x", "z"]) expect(cgroupExists(`default/${id}-${name}`)).toBe(false);
     expect(readdirSync(join(containerd.root, "run/runc/default"))).toEqual([]);
-    expect(await runOne(`${id}-after`, "echo", "again")).toEqual({ code: 0, output: "again\n" });
+    expect(await printed(() => runOne(`${id}-after`, "echo", "again"))).toEqual({
+      code: 0,
+      output: "again\n",
+    });
     stop.abort();
     await listening;
   },

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startContainerd, type TestContainerd } from "../helpers/containerd.ts";
+import { printed, startContainerd, type TestContainerd } from "../helpers/containerd.ts";
 import { startCri } from "../helpers/cri.ts";
 import { corten, type Output, run, startEngine, until } from "../helpers/engine.ts";
 import { startTestRegistry, type TestRegistry } from "../helpers/images.ts";
@@ -66,7 +66,9 @@ test("ctr runs, execs, pauses, counts and removes with the real shim under our c
   const image = registry.busybox;
   // By its name, as the configuration says, and by its path.
   for (const runtime of [[], ["--runtime", shim]]) {
-    expect(await ctr("run", "--rm", ...runtime, image, own("once"), "echo", "hello")).toBe("hello\n");
+    expect(
+      ok(await printed(() => containerd.ctr("run", "--rm", ...runtime, image, own("once"), "echo", "hello"))),
+    ).toBe("hello\n");
     expect(
       (await containerd.ctr("run", "--rm", ...runtime, image, own("fails"), "sh", "-c", "exit 42")).code,
     ).toBe(42);
@@ -77,7 +79,9 @@ test("ctr runs, execs, pauses, counts and removes with the real shim under our c
   const pid = shimsOf(containerd.socket).get(web) ?? 0;
   expect(readFileSync(`/proc/${pid}/environ`, "utf8")).toContain("CORTEN_TEST=1");
   expect(JSON.parse(await ctr("shim", "--id", web, "state")).id).toBe(web);
-  expect(await ctr("tasks", "exec", "--exec-id", "one", web, "echo", "inside")).toBe("inside\n");
+  expect(
+    ok(await printed(() => containerd.ctr("tasks", "exec", "--exec-id", "one", web, "echo", "inside"))),
+  ).toBe("inside\n");
   expect((await containerd.ctr("tasks", "exec", "--exec-id", "two", web, "sh", "-c", "exit 9")).code).toBe(9);
   const term = `ctr -a ${containerd.socket} tasks exec -t --exec-id three ${web} sh -c 'tty; echo done'`;
   expect((await run(["script", "-qec", term, "/dev/null"])).stdout).toContain("/dev/pts/");
@@ -161,9 +165,13 @@ test("kill -9 of our containerd under load: shims and exit codes are found again
     ids.map(async (containerId) => (await client.tasks.wait({ containerId })).exitStatus),
   );
   expect(codes).toEqual([10, 11, 12, 13, 14, 15]);
-  expect(await ctr("tasks", "exec", "--exec-id", "e", own("stays"), "echo", "still here")).toBe(
-    "still here\n",
-  );
+  expect(
+    ok(
+      await printed(() =>
+        containerd.ctr("tasks", "exec", "--exec-id", "e", own("stays"), "echo", "still here"),
+      ),
+    ),
+  ).toBe("still here\n");
   for (const [id, status] of Object.entries(await statuses(ctr))) {
     if (status === "RUNNING" || status === "CREATED") await containerd.ctr("tasks", "kill", "-s", "9", id);
     await until(`the end of ${id}`, async () => (await statuses(ctr))[id] === "STOPPED");

@@ -31,6 +31,19 @@ export interface TestContainerd extends AsyncDisposable {
   log(): string;
 }
 
+/**
+ * What a command under the real ctr has printed. ctr 1.6 gives up an output whose opening it has not noticed by the time the
+ * command has ended, which on a busy machine is now and then: nothing at all is asked for again.
+ */
+export async function printed<T extends { stdout: string } | { output: string }>(
+  ask: () => Promise<T>,
+): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    const answer = await ask();
+    if (("stdout" in answer ? answer.stdout : answer.output) !== "" || tries === 5) return answer;
+  }
+}
+
 /** `config` is a config.toml for ours. */
 export async function startContainerd(
   kind: "corten" | "debian" = "corten",
@@ -60,6 +73,8 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
   let log = "";
   const clients: ContainerdClient[] = [];
   const start = async () => {
+    // One that was killed while it forked: the child has its socket for a moment, and seems to answer.
+    rmSync(socket, { force: true });
     const started = spawn(argv[0]!, argv.slice(1), { stdio: ["ignore", "pipe", "pipe"] });
     child = started;
     const collect = (text: string) => {

@@ -181,6 +181,8 @@ plugin_dirs = ["/usr/lib/cni"]
   }
   if (docker) dockerd.push(...more.split(" ").filter(Boolean));
   const launch = async (argv: string[], listening: string): Promise<ChildProcess> => {
+    // The child of one that was killed while it forked may still have it, and seem to answer.
+    rmSync(listening, { force: true });
     const started = spawn(argv[0]!, argv.slice(1), { stdio: ["ignore", "pipe", "pipe"] });
     const collect = (text: string) => {
       log += text;

@@ -112,6 +112,8 @@ export class World implements AsyncDisposable {
   }
 
   async #spawn(argv: string[], socket: string): Promise<ChildProcess> {
+    // The child of one that was killed while it forked may still have it, and seem to answer.
+    rmSync(socket, { force: true });
     const child = spawn(argv[0]!, argv.slice(1), { stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding("utf8").on("data", (text) => {
