@@ -102,7 +102,7 @@ requires("docker-compose", "docker-registry")("docker-compose builds what its se
     "app/My.Dockerfile": `FROM ${registry.busybox} AS final\nARG WHO\nRUN echo $WHO > /who\nCMD cat /who\nFROM final\nRUN false\n`,
   });
   const env = { DOCKER_HOST: engine.host, COMPOSE_DOCKER_CLI_BUILD: "0", COMPOSE_PROJECT_NAME: "buildtest" };
-  const built = await run(["docker-compose", "build"], { cwd: directory, env, timeout: 100_000 });
+  const built = await run(["docker-compose", "build"], { cwd: directory, env, timeout: 230_000 });
   expect(`${built.code} ${built.stderr}`).toMatch(/^0 /);
   const ran = await run([clients["docker 20.10"], "-H", engine.host, "run", "--rm", "compose/one:1"]);
   expect(ran.stdout).toBe("compose\n");
@@ -114,7 +114,7 @@ requires("/usr/lib/python3/dist-packages/docker", "docker-registry")(
     const result = await run(
       ["/usr/bin/python3", join(scripts, "docker_py_build.py"), engine.socket, registry.busybox],
       {
-        timeout: 110_000,
+        timeout: 230_000,
       },
     );
     expect(result.stderr).toBe("");
@@ -129,7 +129,7 @@ requires(join(scripts, "node_modules/dockerode"), "docker-registry")(
     const result = await run(
       ["node", join(scripts, "dockerode_build.mjs"), engine.socket, registry.busybox, directory],
       {
-        timeout: 110_000,
+        timeout: 230_000,
       },
     );
     expect(result.stderr).toBe("");

@@ -215,17 +215,21 @@ conform("kill -9 during a copy leaves no mount behind", async () => {
     for (let index = 0; index < 64; index++)
       expect((await archive("PUT", "big", place, tarWith(`f${index}`, { data: content }))).status).toBe(200);
   for (const place of ["/var", "/vol"]) {
+    const over = join(scratch, `over${place.replace("/", "-")}`);
+    const stall = `head -c 1000000; until [ -e ${over} ]; do sleep 0.1; done`;
     const copying = run([
       "sh",
       "-c",
-      `${docker28} -H ${engine.host} cp big:${place} - | { head -c 1000000; sleep 2; } | wc -c`,
+      `${docker28} -H ${engine.host} cp big:${place} - | { ${stall}; } | wc -c`,
     ]);
+    // Of this container: others were copied from a moment ago.
+    const filters = ["-f", "event=archive-path", "-f", "container=big"];
     await until(
       "the copy to begin",
-      async () =>
-        (await docker("events", "--since", "1m", "--until", "0s", "-f", "event=archive-path")).stdout !== "",
+      async () => (await docker("events", "--since", "1m", "--until", "0s", ...filters)).stdout !== "",
     );
     await engine.restart();
+    writeFileSync(over, "");
     await copying;
     expect(leftovers(engine.root).filter((one) => one.includes("/mounts/"))).toEqual([]);
     await must("cp", `big:${place}/f1`, join(scratch, "f1"));

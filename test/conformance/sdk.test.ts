@@ -18,7 +18,7 @@ requires("/usr/lib/python3/dist-packages/docker")(
     await using engine = await startEngine();
     const result = await run(
       ["/usr/bin/python3", join(clients, "docker_py.py"), engine.socket, registry.busybox],
-      { timeout: 110_000 },
+      { timeout: 230_000 },
     );
     expect(`${result.stderr}${result.code === 0 ? "" : engine.log()}`).toBe("");
     expect(result.stdout.split("\n").filter((line) => line.startsWith("ok "))).toHaveLength(22);
@@ -28,7 +28,7 @@ requires("/usr/lib/python3/dist-packages/docker")(
 requires(join(clients, "node_modules/dockerode"))("dockerode: 6 groups of the main job", async () => {
   await using engine = await startEngine();
   const result = await run(["node", join(clients, "dockerode.mjs"), engine.socket, registry.busybox], {
-    timeout: 110_000,
+    timeout: 230_000,
   });
   expect(`${result.stderr}${result.code === 0 ? "" : engine.log()}`).toBe("");
   expect(result.stdout.split("\n").filter((line) => line.startsWith("ok "))).toHaveLength(6);

@@ -126,7 +126,7 @@ export function onTerminal(
       child.kill("SIGWINCH");
     },
     async waitFor(text) {
-      const limit = Date.now() + 30_000;
+      const limit = Date.now() + 120_000;
       for (;;) {
         const at = raw.indexOf(text, seen);
         if (at >= 0) {
@@ -134,7 +134,7 @@ export function onTerminal(
           return;
         }
         if (Date.now() > limit)
-          throw new Error(`waited 30 s for ${JSON.stringify(text)} after:\n${JSON.stringify(raw)}`);
+          throw new Error(`waited 120 s for ${JSON.stringify(text)} after:\n${JSON.stringify(raw)}`);
         await new Promise<void>((next) => {
           wake = next;
           setTimeout(next, 1000);

@@ -193,7 +193,7 @@ describe("RUN", () => {
         ],
         ...["--secret", "id=v,env=WORD", "--secret", `id=f,src=${join(scratch, "token")}`, directory],
       ],
-      { env: { WORD: words.variable }, timeout: 110_000 },
+      { env: { WORD: words.variable }, timeout: 230_000 },
     );
     /** Files of the daemon's own file system that have one of them; the step's own tmpfs is not part of it. */
     const found = async () => {
