@@ -1,5 +1,7 @@
 import { ContainerEventType } from "../../../proto/gen/runtime/v1/event_pb.ts";
 import type { LinuxNamespace, Spec } from "../../oci/runtime-spec.ts";
+import { sharedLabel } from "../../oci/selinux.ts";
+import { relabel } from "../../sys/relabel.ts";
 import { runsInMachine, runtimeNamed } from "../config.ts";
 import type { Context } from "../context.ts";
 import type { Sandbox } from "../records.ts";
@@ -28,6 +30,9 @@ export async function startHolder(
   if (net !== undefined) namespaces.push({ type: "network", ...joined(net) });
   if (ipc !== undefined) namespaces.push({ type: "ipc", ...joined(ipc) });
   if (uts !== undefined) namespaces.push({ type: "uts", ...joined(uts) });
+  const root = holderRoot(context.config.state);
+  // All pods have the same one.
+  await relabel(root, sharedLabel(record.mountLabel ?? ""));
   const spec: Spec = {
     ociVersion: "1.0.2",
     process: {
@@ -42,7 +47,7 @@ export async function startHolder(
         : {}),
       oomScoreAdj: oomScoreAdjustment(holderOomScore),
     },
-    root: { path: holderRoot(context.config.state), readonly: true },
+    root: { path: root, readonly: true },
     mounts: [
       { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
       // The runtime's default devices have their places made by the pod's root, to whom the holder's files do not belong.
