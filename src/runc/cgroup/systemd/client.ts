@@ -103,10 +103,14 @@ export class Systemd {
     await this.resetFailed(name);
   }
 
-  /** Changes properties of a running unit, until it ends. */
+  /**
+   * Changes properties of a running unit, until it ends. systemd answers before it writes them to the cgroup, and writes them
+   * before it takes another request: after one more answer nothing of it can come over what the caller writes.
+   */
   async setProperties(name: string, properties: readonly Property[]): Promise<void> {
     if (properties.length === 0) return;
     await this.#call("SetUnitProperties", "sba(sv)", [name, true, properties as DbusValue]);
+    await this.version();
   }
 
   async resetFailed(name: string): Promise<void> {

@@ -149,8 +149,10 @@ export async function updateUnit(
       const target = { unified, version: await systemd.version(), warn };
       const { properties, resources: rounded } = resourceProperties(all, target);
       await systemd.setProperties(unitOf(spec, id).name, properties);
-      const quota = rounded.cpu?.quota;
-      return resources.cpu?.quota && quota ? { ...resources, cpu: { ...resources.cpu, quota } } : resources;
+      const { quota = 0, period = 0 } = rounded.cpu ?? {};
+      // Both of them, when one is changed: with no quota systemd has put its own period there.
+      if (!resources.cpu?.quota && !resources.cpu?.period) return resources;
+      return { ...resources, cpu: { ...resources.cpu, quota, period } };
     });
   } finally {
     if (hold) thaw(directories);
