@@ -30,11 +30,13 @@ export async function main(argv: string[]): Promise<number> {
   const tls = config.tls && (await import("../dockerd/tls.ts")).readTls(config.tls);
   const releasePidFile = claimPidFile(settings.pidFile);
   const stopped = untilSignal();
+  let opening: ReturnType<typeof openNetworks> | undefined;
   try {
-    const [{ createDockerd }, containerd, networks, monitors, { makeHost }] = await Promise.all([
+    opening = openNetworks(settings);
+    const [{ createDockerd }, containerd, { networks }, monitors, { makeHost }] = await Promise.all([
       import("../dockerd/index.ts"),
       openContainerdFor(config),
-      openNetworks(settings),
+      opening,
       openMonitors(),
       import("./dockerd/host.ts"),
     ]);
@@ -66,6 +68,8 @@ export async function main(argv: string[]): Promise<number> {
     await containerd.close();
   } catch (error) {
     process.stderr.write(`failed to start daemon: ${messageOf(error)}\n`);
+    // Its bridge and its table are the kernel's, and would outlive it.
+    await opening?.then(({ abandon }) => abandon()).catch(() => {});
     // What was opened until here holds handles, and nobody will close them.
     releasePidFile();
     process.exit(1);
@@ -132,14 +136,21 @@ async function ensureNamespace(client: ContainerdClient): Promise<void> {
 }
 
 async function openNetworks({ config, bip, mtu }: ReturnType<typeof settingsOf>) {
-  const { NetworkManager } = await import("../network/index.ts");
-  return NetworkManager.open({
+  const { kernelNames, NetworkManager } = await import("../network/index.ts");
+  const bridge = `/sys/class/net/${kernelNames(config.dataRoot).bridge}`;
+  const isNew = !existsSync(bridge);
+  const networks = NetworkManager.open({
     root: config.dataRoot,
     execRoot: config.execRoot,
     ...(config.bridge === undefined || config.bridge === "none" ? {} : { bridgeName: config.bridge }),
     ...(bip === undefined ? {} : { bip }),
     ...(mtu === undefined ? {} : { mtu }),
   });
+  return {
+    networks,
+    /** What was there before belongs to containers, or to a daemon that lives. */
+    abandon: () => (isNew ? networks.retire() : networks.close()),
+  };
 }
 
 /** AT_FDCWD, and S_IFIFO with read and write for us alone. */

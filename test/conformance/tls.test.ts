@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { makeCertificates } from "../helpers/docker-registry.ts";
 import { corten, type Engine, type Output, run, startEngine } from "../helpers/engine.ts";
 import { freePort, startTestRegistry, type TestRegistry } from "../helpers/images.ts";
+import { interfacesOf } from "../helpers/leftovers.ts";
 import { requires } from "../helpers/requires.ts";
 
 const docker28 = "/usr/local/bin/docker";
@@ -153,6 +154,7 @@ conform("a daemon whose files do not fit says which, and does not start", async 
     const ended = await run([...corten, "dockerd", ...roots, "-H", host, "--tlsverify", ...good, ...flags]);
     expect(ended.code).toBe(1);
     expect(ended.stderr).toMatch(reason);
+    expect(interfacesOf(root)).toEqual([]);
   }
 });
 
