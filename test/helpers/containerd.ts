@@ -1,18 +1,11 @@
 /** A containerd of the test's own, ours as a process or Debian's, with everything it leaves behind checked. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import {
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ContainerdClient, connectContainerd } from "../../src/containerd/client/index.ts";
-import { answers, corten, leftovers, type Output, run, until } from "./engine.ts";
+import { corten, leftovers, type Output, run, until } from "./engine.ts";
+import { answersAnew } from "./sockets.ts";
 
 export interface TestContainerd extends AsyncDisposable {
   readonly root: string;
@@ -73,8 +66,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
   let log = "";
   const clients: ContainerdClient[] = [];
   const start = async () => {
-    // One that was killed while it forked: the child has its socket for a moment, and seems to answer.
-    rmSync(socket, { force: true });
+    const answering = answersAnew(socket);
     const started = spawn(argv[0]!, argv.slice(1), { stdio: ["ignore", "pipe", "pipe"] });
     child = started;
     const collect = (text: string) => {
@@ -84,7 +76,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
     started.stderr.setEncoding("utf8").on("data", collect);
     await until(`containerd on ${socket}`, () => {
       if (started.exitCode !== null) throw new Error(`containerd ended with ${started.exitCode}:\n${log}`);
-      return existsSync(socket) && answers(socket);
+      return answering();
     });
   };
   const ended = async () => {

@@ -3,22 +3,14 @@
  * registry with the image its pods are held by. `crictl` is ours.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { endWhenAbandoned } from "./abandoned.ts";
 import { claimOne } from "./claims.ts";
-import { answers, corten, leftovers, type Output, run, until } from "./engine.ts";
+import { corten, leftovers, type Output, run, until } from "./engine.ts";
 import { startTestRegistry } from "./images.ts";
+import { answersAnew } from "./sockets.ts";
 
 /** Debian's containerd, ours, `corten cri` on Debian's, `corten dockershim` on our dockerd or on Debian's, or `corten crio`. */
 export type CriKind =
@@ -181,8 +173,7 @@ plugin_dirs = ["/usr/lib/cni"]
   }
   if (docker) dockerd.push(...more.split(" ").filter(Boolean));
   const launch = async (argv: string[], listening: string): Promise<ChildProcess> => {
-    // The child of one that was killed while it forked may still have it, and seem to answer.
-    rmSync(listening, { force: true });
+    const answering = answersAnew(listening);
     const started = spawn(argv[0]!, argv.slice(1), { stdio: ["ignore", "pipe", "pipe"] });
     const collect = (text: string) => {
       log += text;
@@ -191,7 +182,7 @@ plugin_dirs = ["/usr/lib/cni"]
     started.stderr.setEncoding("utf8").on("data", collect);
     await until(argv.join(" "), () => {
       if (started.exitCode !== null) throw new Error(`${argv[0]} ended with ${started.exitCode}:\n${log}`);
-      return existsSync(listening) && answers(listening);
+      return answering();
     });
     return started;
   };

@@ -23,8 +23,9 @@ import {
   type PodSandboxConfig,
   PodSandboxConfigSchema,
 } from "../../proto/gen/runtime/v1/sandbox_config_pb.ts";
-import { answers, leftovers, until } from "../helpers/engine.ts";
+import { leftovers, until } from "../helpers/engine.ts";
 import { startTestRegistry, type TestRegistry } from "../helpers/images.ts";
+import { answersAnew } from "../helpers/sockets.ts";
 import { type Server, type ServerName, servers } from "./cri.servers.ts";
 
 export const sh = (...argv: string[]): string =>
@@ -112,8 +113,7 @@ export class World implements AsyncDisposable {
   }
 
   async #spawn(argv: string[], socket: string): Promise<ChildProcess> {
-    // The child of one that was killed while it forked may still have it, and seem to answer.
-    rmSync(socket, { force: true });
+    const answering = answersAnew(socket);
     const child = spawn(argv[0]!, argv.slice(1), { stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding("utf8").on("data", (text) => {
@@ -122,7 +122,7 @@ export class World implements AsyncDisposable {
     await until(argv[0]!, () => {
       if (child.exitCode !== null)
         throw new Error(`${argv.join(" ")} ended with ${child.exitCode}:\n${this.log}`);
-      return existsSync(socket) && answers(socket);
+      return answering();
     });
     return child;
   }
