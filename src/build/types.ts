@@ -318,6 +318,8 @@ export interface BuildServices {
   readonly stdio: BuildStdio;
   /** The runtime spec of a step. */
   spec(step: StepSpec): Spec;
+  /** Sees to it that the machine has what specs name. */
+  ready?(): Promise<void>;
   /** Runtime of RUN steps; default `io.containerd.runc.v2`. */
   readonly runtime?: { name: string; options?: unknown };
   /**

@@ -48,6 +48,7 @@ export async function main(argv: string[]): Promise<number> {
       monitors,
       host: makeHost(config),
       facts: await readFacts(),
+      apparmor: (await import("../sys/apparmor/machine.ts")).appArmor,
       forgetCode: (await import("../sys/text.ts")).forgetCode,
     };
     const dockerd = await createDockerd(parts);

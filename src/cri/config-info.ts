@@ -52,5 +52,6 @@ export function configInfo(config: CriConfig): object {
     ignoreImageDefinedVolumes: config.ignoreImageDefinedVolumes,
     enableSelinux: config.enableSelinux,
     selinuxCategoryRange: config.selinuxCategories,
+    ...(config.apparmor.of === "containerd" ? { disableApparmor: config.apparmor.disabled } : {}),
   };
 }

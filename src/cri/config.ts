@@ -5,6 +5,7 @@ import { invalid, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { defaultCategories } from "../oci/selinux.ts";
 import { type Credentials, credentialsOf } from "./images/credentials.ts";
+import type { ApparmorRules } from "./spec/apparmor.ts";
 import type { CrioLabels } from "./spec/selinux.ts";
 
 export interface RuntimeHandlerConfig {
@@ -65,6 +66,8 @@ export interface CriConfig {
   selinuxCategories: number;
   /** Labels by CRI-O's rules (cri/spec/selinux.ts). */
   crioLabels?: CrioLabels;
+  /** AppArmor profiles of containers, where the machine has it. */
+  apparmor: ApparmorRules;
   ignoreImageDefinedVolumes: boolean;
 }
 
@@ -93,6 +96,7 @@ export const defaultConfig = (root: string, state: string): CriConfig => ({
   enableUnprivilegedIcmp: true,
   enableSelinux: false,
   selinuxCategories: defaultCategories,
+  apparmor: { of: "containerd", disabled: false },
   ignoreImageDefinedVolumes: false,
 });
 
@@ -164,6 +168,8 @@ function apply(config: CriConfig, plugin: Table): void {
   config.enableSelinux = flag(plugin, "enable_selinux") ?? config.enableSelinux;
   const categories = plugin["selinux_category_range"];
   if (typeof categories === "number" && categories > 1) config.selinuxCategories = categories;
+  const disabled = flag(plugin, "disable_apparmor");
+  if (disabled !== undefined) config.apparmor = { of: "containerd", disabled };
   config.ignoreImageDefinedVolumes =
     flag(plugin, "ignore_image_defined_volumes") ?? config.ignoreImageDefinedVolumes;
   const cni = table(plugin, "cni");

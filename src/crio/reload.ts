@@ -5,7 +5,7 @@ import type { CrioConfig } from "./config/types.ts";
 import type { Settings } from "./context.ts";
 import type { Registries } from "./registries/types.ts";
 
-const runtimeKeys = ["log_level", "log_filter", "default_runtime", "runtimes"] as const;
+const runtimeKeys = ["log_level", "log_filter", "default_runtime", "runtimes", "apparmor_profile"] as const;
 const imageKeys = ["pause_image", "pause_image_auth_file", "pause_command", "pinned_images"] as const;
 
 /** Takes over the keys that can change, and says which did. Others wait for a restart. */
@@ -24,8 +24,8 @@ export function applyReload(
     settings.registries = registries;
     changed.push("registries.conf");
   }
-  const { runtimes, defaultRuntime, sandboxImage } = criConfig(crio);
-  Object.assign(served, { runtimes, defaultRuntime, sandboxImage });
+  const { runtimes, defaultRuntime, sandboxImage, apparmor } = criConfig(crio);
+  Object.assign(served, { runtimes, defaultRuntime, sandboxImage, apparmor });
   return changed;
 }
 

@@ -2,7 +2,7 @@
 
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { messageOf } from "../base/errors.ts";
+import { invalid, messageOf } from "../base/errors.ts";
 import { configureLog, log } from "../base/log.ts";
 import type { CriConfig } from "../cri/config.ts";
 import type { Context } from "../cri/context.ts";
@@ -10,6 +10,8 @@ import { openParts, podsBackend } from "../cri/pods.ts";
 import { removeSandbox } from "../cri/sandbox/stop.ts";
 import type { Backend } from "../cri/service/backend.ts";
 import { serveBackend } from "../cri/service/serve.ts";
+import { loadCrioProfile } from "../cri/spec/apparmor.ts";
+import { appArmor } from "../sys/apparmor/machine.ts";
 import { goFirst } from "../sys/priority.ts";
 import { criConfig } from "./config/cri.ts";
 import { ineffectiveKeys } from "./config/ineffective.ts";
@@ -41,7 +43,7 @@ export interface CrioOptions {
 export interface Crio {
   readonly socket: string;
   /** Reads the files again; a configuration that is wrong leaves everything as it is. */
-  reload(): void;
+  reload(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -59,6 +61,9 @@ export async function openCrio({ files, overrides, registries }: CrioOptions): P
     log.warn("the machine went down before all was written: the storage is wiped", { root: served.root });
     wipeStorage(config);
   }
+  await loadCrioProfile(config.runtime.apparmor_profile, appArmor).catch((error) => {
+    throw invalid(`unable to load AppArmor profile: ${messageOf(error)}`, error);
+  });
   const opened = await openPodsOn(config, settings.registries, { settings, served });
   const { context, store, parts, backend, metrics } = opened;
   if (config.internal_wipe && wipe.containers) await wipeContainers(context);
@@ -73,9 +78,14 @@ export async function openCrio({ files, overrides, registries }: CrioOptions): P
   log.info("serving...", { address: socket, runtime: config.runtime.default_runtime });
   return {
     socket,
-    reload() {
+    async reload() {
       try {
         const fresh = readConfig(files, overrides).config;
+        const profile = fresh.runtime.apparmor_profile;
+        if (profile !== settings.crio.runtime.apparmor_profile)
+          await loadCrioProfile(profile, appArmor).catch((error) => {
+            throw invalid(`unable to reload apparmor_profile: ${messageOf(error)}`, error);
+          });
         const changed = applyReload(settings, served, fresh, readRegistries(registries));
         configureLog({ level: logLevel(settings.crio) });
         log.info("configuration read again", { changed: changed.join(", ") || "nothing" });

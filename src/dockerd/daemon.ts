@@ -34,6 +34,16 @@ export interface Monitors {
   }): Promise<Monitor>;
 }
 
+/** AppArmor of this machine (src/sys/apparmor). */
+export interface ProfileLoader {
+  /** Profiles can be loaded. */
+  readonly supported: boolean;
+  /** The kernel's profiles can be seen. */
+  readonly visible: boolean;
+  load(name: string): Promise<void>;
+  ensure(name: string): Promise<void>;
+}
+
 /** Everything a request can need. Made once in index.ts. */
 export interface Daemon {
   readonly config: DaemonConfig;
@@ -54,6 +64,7 @@ export interface Daemon {
   readonly images: ImageStore;
   readonly volumes: VolumeStore;
   readonly selinux: SelinuxLabels;
+  readonly apparmor: ProfileLoader;
   readonly builds: Builds;
   /** One state change at a time for each container. */
   readonly locks: KeyedMutex;

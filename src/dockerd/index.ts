@@ -14,11 +14,12 @@ import { HttpServer, type Incoming } from "../http/server.ts";
 import type { Networks } from "../network/index.ts";
 import { Builds } from "./build/builds.ts";
 import type { DaemonConfig } from "./config.ts";
+import { installProfile } from "./container/apparmor.ts";
 import { OomWatch } from "./container/oom.ts";
 import { reconcile } from "./container/reconcile.ts";
 import { openLabels } from "./container/selinux.ts";
 import { ContainerStore, containerSchema } from "./container/store.ts";
-import type { Daemon, Monitors } from "./daemon.ts";
+import type { Daemon, Monitors, ProfileLoader } from "./daemon.ts";
 import { EventBus } from "./events/bus.ts";
 import { ExecStore } from "./exec/store.ts";
 import type { Host } from "./host.ts";
@@ -53,6 +54,7 @@ export interface DockerdParts {
   monitors: Monitors;
   host: Host;
   facts: HostFacts;
+  apparmor: ProfileLoader;
   /** Takes the program's code out of this process' memory until it is used again. */
   forgetCode?: () => void;
 }
@@ -97,6 +99,7 @@ export async function createDockerd(parts: DockerdParts): Promise<Dockerd> {
     },
     closing: false,
   };
+  void installProfile(daemon.apparmor);
   await reconcile(daemon);
   daemon.ooms = new OomWatch(daemon);
   await daemon.builds.adopt();

@@ -1,5 +1,7 @@
 import { CortenError } from "../base/errors.ts";
 import { PlanError } from "../monitor/failure.ts";
+import { describeErrno } from "../sys/libc.ts";
+import { apparmorReason } from "./compile/process.ts";
 import type { PlannedOperation } from "./plan/encode.ts";
 
 /** strsignal(3)'s words for what ends hooks as a rule. */
@@ -28,6 +30,10 @@ export function describeFailure(error: unknown, operations: readonly PlannedOper
     );
     return fail(`error running ${kind ? `${kind} hook #${index}` : "hook"}: ${detail}`);
   }
+  if (operation?.op === "procWrite" && reason === apparmorReason)
+    return fail(
+      `error during container init: unable to apply apparmor profile: apparmor failed to apply profile: write /proc/thread-self/${operation.path}: ${describeErrno(error.errno)}`,
+    );
   // The machine's own complete messages are about the program; the rest about what was made for it.
   if (operation?.op === "lookup" || operation?.op === "exec" || /^exec[: ]/.test(error.message))
     return fail(error.message);

@@ -67,6 +67,7 @@ async function execute(operation: RunOperation, execution: Execution): Promise<R
     ...(operation.resources === undefined ? {} : { resources: operation.resources }),
     cgroupParent: operation.cgroupParent ?? services.cgroupParent,
   };
+  await services.ready?.();
   const { spec, stubs } = withView(mounts, (rootFd) => {
     step.user = resolveUser(operation.user, readAccounts(rootFd));
     const spec = services.spec(step);

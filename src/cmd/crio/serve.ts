@@ -7,7 +7,7 @@ export async function serve({ files, overrides, registries }: CommandLine): Prom
   process.on("unhandledRejection", (error) => log.error("unhandled", { error: messageOf(error) }));
   const { openCrio } = await import("../../crio/server.ts");
   const crio = await openCrio({ files, overrides, registries });
-  process.on("SIGHUP", () => crio.reload());
+  process.on("SIGHUP", () => void crio.reload());
   const signal = await new Promise<string>((resolve) => {
     for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => resolve(name));
   });

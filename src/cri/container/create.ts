@@ -8,6 +8,7 @@ import type { PodSandboxConfig } from "../../../proto/gen/runtime/v1/sandbox_con
 import { Cleanup } from "../../base/cleanup.ts";
 import { alreadyExists, conflict, invalid } from "../../base/errors.ts";
 import type { Mount } from "../../oci/runtime-spec.ts";
+import { appArmor } from "../../sys/apparmor/machine.ts";
 import { injectDevices, requestedNames } from "../cdi/inject.ts";
 import { runtimeNamed } from "../config.ts";
 import type { Context } from "../context.ts";
@@ -16,6 +17,7 @@ import { type Container, type ContainerRecord, nowNanoseconds, type Sandbox } fr
 import { publishEvent } from "../sandbox/events.ts";
 import { filesOf } from "../sandbox/paths.ts";
 import { idMappingsOf, mappedPath, ownWritableLayer } from "../sandbox/user-namespace.ts";
+import { apparmorOf } from "../spec/apparmor.ts";
 import { containerSpec } from "../spec/container.ts";
 import { bind } from "../spec/mounts.ts";
 import { cgroupsPathOf } from "../spec/resources.ts";
@@ -118,6 +120,7 @@ export async function createContainer(
       cgroupsPath: record.cgroupsPath,
       sysctls: sysctlsOf(context, sandbox),
       unsetSeccompProfile: context.config.unsetSeccompProfile,
+      apparmor: await apparmorOf(context.config.apparmor, config.linux?.securityContext, appArmor),
       labels,
       ...(context.config.defaultCapabilities
         ? { defaultCapabilities: context.config.defaultCapabilities }

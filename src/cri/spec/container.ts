@@ -12,7 +12,7 @@ import { capabilitiesOf } from "./capabilities.ts";
 import { defaultDeviceRules, requestedDevices } from "./devices.ts";
 import { byDepth, defaultMounts } from "./mounts.ts";
 import { oomScoreAdjustment, resourcesOf } from "./resources.ts";
-import { apparmorOf, seccompOf } from "./security.ts";
+import { seccompOf } from "./security.ts";
 
 export interface ContainerSpecInput {
   id: string;
@@ -36,6 +36,8 @@ export interface ContainerSpecInput {
   cgroupsPath: string;
   sysctls: Record<string, string>;
   unsetSeccompProfile: string;
+  /** AppArmor's profile; absent for none. */
+  apparmor?: string | undefined;
   labels: Labels;
   defaultCapabilities?: readonly string[];
 }
@@ -72,7 +74,6 @@ export function containerSpec(input: ContainerSpecInput): Spec {
     capabilities,
     input.unsetSeccompProfile,
   );
-  const apparmor = apparmorOf(security?.apparmor, security?.apparmorProfile ?? "", privileged);
   const oom = config.linux?.resources?.oomScoreAdj;
   const mounts = mountsOf(input, privileged);
   return {
@@ -91,7 +92,7 @@ export function containerSpec(input: ContainerSpecInput): Spec {
         ...(ambient.length > 0 ? { inheritable: ambient, ambient } : {}),
       },
       ...(security?.noNewPrivs ? { noNewPrivileges: true } : {}),
-      ...(apparmor === undefined ? {} : { apparmorProfile: apparmor }),
+      ...(input.apparmor === undefined ? {} : { apparmorProfile: input.apparmor }),
       ...(privileged || input.labels.process === "" ? {} : { selinuxLabel: input.labels.process }),
       oomScoreAdj: oomScoreAdjustment(oom === undefined ? 0 : Number(oom)),
     },

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { release } from "node:os";
 import {
   SecurityProfile_ProfileType as ProfileType,
@@ -52,23 +52,4 @@ function nameOf(profile: SecurityProfile): string {
     default:
       throw invalid(`unknown seccomp profile type ${profile.profileType}`);
   }
-}
-
-/** The profile's name for the process, undefined where AppArmor is not on or not wanted. */
-export function apparmorOf(
-  profile: SecurityProfile | undefined,
-  old: string,
-  privileged: boolean,
-): string | undefined {
-  const enabled = existsSync("/sys/kernel/security/apparmor/profiles");
-  const localhost = profile
-    ? profile.profileType === ProfileType.Localhost
-      ? profile.localhostRef
-      : undefined
-    : old.startsWith("localhost/")
-      ? old.slice("localhost/".length)
-      : undefined;
-  if (localhost === undefined || localhost === "unconfined") return undefined;
-  if (!enabled) throw invalid("apparmor is not supported on the host");
-  return privileged ? undefined : localhost;
 }

@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type CriConfig, defaultConfig, milliseconds } from "../../cri/config.ts";
+import { crioDefault } from "../../cri/spec/apparmor.ts";
 import type { CrioConfig } from "./types.ts";
 
 /** What CRI-O's runtimes are called in a runtime handler's `type`. */
@@ -56,6 +57,7 @@ export function criConfig(config: CrioConfig): CriConfig {
     enableUnprivilegedIcmp: false,
     enableSelinux: runtime.selinux,
     crioLabels: { hostNetwork: !runtime.hostnetwork_disable_selinux },
+    apparmor: { of: "cri-o", default: runtime.apparmor_profile || crioDefault },
     ignoreImageDefinedVolumes: image.image_volumes === "ignore",
   };
 }

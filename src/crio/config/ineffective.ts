@@ -12,7 +12,6 @@ const keys: Array<[key: string, why: string]> = [
   ["runtime.conmon_cgroup", "conmon stays in the server's cgroup"],
   ["runtime.seccomp_profile", "RuntimeDefault is the built-in profile"],
   ["runtime.privileged_seccomp_profile", "privileged containers are not filtered"],
-  ["runtime.apparmor_profile", "a profile is loaded and named by the pod"],
   ["runtime.allowed_devices", "devices come from the pod, CDI and additional_devices"],
   ["runtime.bind_mount_prefix", "sources are paths of this machine"],
   ["runtime.log_filter", "log_level is what there is"],

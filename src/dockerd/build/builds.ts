@@ -4,6 +4,7 @@ import type { Builder } from "../../build/builder.ts";
 import type { Uploads } from "../../build/context/index.ts";
 import type { BuildServices } from "../../build/types.ts";
 import type { DaemonConfig } from "../config.ts";
+import { defaultProfile, ensureProfile } from "../container/apparmor.ts";
 import { runtimeOf } from "../container/start.ts";
 import type { Daemon } from "../daemon.ts";
 import type { BuildNetworks } from "./network.ts";
@@ -70,6 +71,7 @@ export class Builds {
       network: this.#network,
       stdio: buildStdio(daemon),
       spec: (step) => stepSpec(daemon, step),
+      ready: () => ensureProfile(daemon, daemon.apparmor.supported ? defaultProfile : undefined),
       runtime: runtimeOf(daemon, daemon.config.defaultRuntime),
       hidesEnvironment: daemon.inProcess && isOwn(daemon.config.runtimes[daemon.config.defaultRuntime]),
       cgroupParent: daemon.config.cgroupParent,

@@ -1,5 +1,6 @@
 import type { StepSpec } from "../../build/types.ts";
 import type { Spec } from "../../oci/runtime-spec.ts";
+import { defaultProfile } from "../container/apparmor.ts";
 import { completeHost, fullConfig, fullHostConfig } from "../container/defaults.ts";
 import { seccompFor } from "../container/spec-input.ts";
 import type { Daemon } from "../daemon.ts";
@@ -49,6 +50,7 @@ export function stepSpec(daemon: Daemon, step: StepSpec): Spec {
       propagation: mount.type === "bind" ? "rprivate" : "",
     })),
     security,
+    ...(daemon.apparmor.supported && !step.insecure ? { apparmorProfile: defaultProfile } : {}),
     seccomp: seccompFor(security, capabilities, step.insecure),
     cgroupParent: step.cgroupParent,
     cgroupDriver: daemon.config.cgroupDriver,

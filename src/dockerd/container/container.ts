@@ -80,6 +80,8 @@ export interface ContainerRecord {
   /** SELinux labels, where there are any: of its processes and of its files. */
   processLabel?: string;
   mountLabel?: string;
+  /** AppArmor's profile, as it was at the last start. */
+  apparmorProfile?: string;
 }
 
 export const newState = (): StoredState => ({

@@ -10,6 +10,7 @@ import { buildSpec, mergeEnvironment } from "../spec/build.ts";
 import { capabilitiesOf } from "../spec/capabilities.ts";
 import type { ResolvedMount } from "../spec/mounts.ts";
 import { parseSecurityOptions, type SecurityOptions } from "../spec/security.ts";
+import { profileOf } from "./apparmor.ts";
 import type { ContainerRecord } from "./container.ts";
 import { linkEnvironment } from "./links.ts";
 import { hostnamePath, hostsPath, resolvConfPath, shmPath } from "./paths.ts";
@@ -82,6 +83,7 @@ export function specOf(daemon: Daemon, record: ContainerRecord, context: SpecCon
     security,
     ...(record.processLabel ? { processLabel: record.processLabel } : {}),
     ...(record.mountLabel ? { mountLabel: record.mountLabel } : {}),
+    apparmorProfile: profileOf(daemon, record),
     seccomp: seccompOf(daemon, record, security),
     ...(initPath === undefined ? {} : { initPath }),
     cgroupParent: daemon.config.cgroupParent,

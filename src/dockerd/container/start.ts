@@ -8,6 +8,7 @@ import { restoreOptions } from "../checkpoints/options.ts";
 import type { Daemon } from "../daemon.ts";
 import { packSpecExact } from "../spec/pack.ts";
 import { now } from "../time.ts";
+import { ensureProfile, profileOf, saveProfile } from "./apparmor.ts";
 import type { Container, ContainerRecord } from "./container.ts";
 import { containerEvent } from "./events.ts";
 import { watchExit } from "./exit.ts";
@@ -105,6 +106,8 @@ async function run(daemon: Daemon, container: Container, checkpoint: string | un
     await labelFiles(daemon, record);
     await labelVolumes(daemon, record, subpaths);
   }
+  saveProfile(daemon, record);
+  await ensureProfile(daemon, profileOf(daemon, record));
   const spec = specOf(daemon, record, {
     user,
     subpaths,

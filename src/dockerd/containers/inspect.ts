@@ -1,4 +1,5 @@
 import type { ContainerInspect } from "../../engine/types.ts";
+import { shownProfile } from "../container/apparmor.ts";
 import type { Container } from "../container/container.ts";
 import { shownLinks } from "../container/links.ts";
 import { mountPoints } from "../container/mount-view.ts";
@@ -48,7 +49,7 @@ export async function view(daemon: Daemon, container: Container, size: boolean):
     Platform: record.platform,
     MountLabel: record.mountLabel ?? "",
     ProcessLabel: record.processLabel ?? "",
-    AppArmorProfile: "",
+    AppArmorProfile: shownProfile(record),
     ExecIDs: execs.length > 0 ? execs.map((exec) => exec.id) : null,
     HostConfig: { ...record.host, Links: shownLinks(daemon, record) },
     GraphDriver: { Name: record.snapshotter, Data: null },

@@ -5,6 +5,7 @@ import { log } from "../../base/log.ts";
 import { packProcess } from "../../containerd/client/typeurl.ts";
 import type { Attachment } from "../../monitor/index.ts";
 import type { Process } from "../../oci/runtime-spec.ts";
+import { ensureProfile, profileOf } from "../container/apparmor.ts";
 import type { Container } from "../container/container.ts";
 import { containerEvent } from "../container/events.ts";
 import { withFilesystem } from "../container/filesystem.ts";
@@ -100,6 +101,8 @@ async function processOf(daemon: Daemon, container: Container, exec: Exec): Prom
     { Env: withLinks(daemon, record).Env, Tty: exec.config.tty },
     config.Hostname,
   );
+  const profile = profileOf(daemon, record);
+  await ensureProfile(daemon, profile);
   const rlimits = rlimitsOf(host.Ulimits, daemon.config.defaultUlimits);
   return {
     ...(exec.config.tty ? { terminal: true } : {}),
@@ -113,6 +116,7 @@ async function processOf(daemon: Daemon, container: Container, exec: Exec): Prom
     },
     ...(security.noNewPrivileges ? { noNewPrivileges: true } : {}),
     ...(record.processLabel ? { selinuxLabel: record.processLabel } : {}),
+    ...(profile ? { apparmorProfile: profile } : {}),
     ...(rlimits.length > 0 ? { rlimits } : {}),
     oomScoreAdj: host.OomScoreAdj,
   };

@@ -31,6 +31,8 @@ export interface SpecInput {
   /** SELinux labels; absent or "" for none. */
   processLabel?: string;
   mountLabel?: string;
+  /** AppArmor's, on a machine that has it. */
+  apparmorProfile?: string | undefined;
   seccomp: LinuxSeccomp | undefined;
   /** `docker-init` on the host, with `--init`. */
   initPath?: string;
@@ -138,6 +140,7 @@ function processOf(input: SpecInput, hostname: string | undefined): Process {
     },
     ...(input.security.noNewPrivileges ? { noNewPrivileges: true } : {}),
     ...(input.processLabel ? { selinuxLabel: input.processLabel } : {}),
+    ...(input.apparmorProfile ? { apparmorProfile: input.apparmorProfile } : {}),
     ...(rlimits.length > 0 ? { rlimits } : {}),
     oomScoreAdj: host.OomScoreAdj,
   };

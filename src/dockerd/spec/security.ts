@@ -10,9 +10,11 @@ export interface SecurityOptions {
   unmaskedPaths: boolean;
   /** `label=`: parts of an SELinux label, or "disable". */
   labels: string[];
+  /** `apparmor=`: a profile's name; "" for the default. */
+  apparmor: string;
 }
 
-/** Reads the options; AppArmor's are accepted and have no effect, labels have none on a machine without SELinux. */
+/** Reads the options; profiles and labels have no effect on a machine without AppArmor or SELinux. */
 export function parseSecurityOptions(
   options: readonly string[],
   defaults: { noNewPrivileges: boolean; seccompProfile?: string },
@@ -27,6 +29,7 @@ export function parseSecurityOptions(
           : { profile: readFileSync(defaults.seccompProfile, "utf8") },
     unmaskedPaths: false,
     labels: [],
+    apparmor: "",
   };
   for (const option of options) {
     if (option === "no-new-privileges") {
@@ -65,6 +68,8 @@ export function parseSecurityOptions(
         out.labels.push(value);
         break;
       case "apparmor":
+        out.apparmor = value;
+        break;
       case "writable-cgroups":
         break;
       default:

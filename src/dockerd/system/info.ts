@@ -92,6 +92,7 @@ export const info: Handler = async ({ daemon, reply }) => {
     RuncCommit: { ID: product.version },
     InitCommit: { ID: "" },
     SecurityOptions: [
+      ...(daemon.apparmor.visible ? ["name=apparmor"] : []),
       "name=seccomp,profile=builtin",
       ...(daemon.selinux.enabled ? ["name=selinux"] : []),
       ...(v2 ? ["name=cgroupns"] : []),

@@ -90,7 +90,7 @@ export function compileExecPlan(input: ExecInput): PlanBuilder {
       : [{ ...child("session keyring", { op: "keyring", name: `_ses.${state.id}` }), tolerant: true }]),
     ...compileScheduling(process),
     ...compileConsole(builder, process, console),
-    ...compileLabels(process),
+    ...compileLabels(process, spec.process),
     child("process.user.umask", { op: "umask", mask: process.user.umask ?? 0o022 }),
     ...(inUser ? [] : compileRlimits(process, "child", warn)),
     ...(process.terminal

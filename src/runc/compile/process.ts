@@ -1,5 +1,5 @@
 /** `process` of the configuration → operations; the same for a container's first process and for exec. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { invalid } from "../../base/errors.ts";
 import type { Slot } from "../../monitor/ops.gen.ts";
 import type { Process } from "../../oci/runtime-spec.ts";
@@ -227,33 +227,37 @@ export function compileExec(process: Process, env: readonly string[], descriptor
   return child("process.args", { op: "exec", argv: process.args ?? [], env, firstClosed: 3 + descriptors });
 }
 
-/** Labels of the security modules; asking for one that is not there is an error, not a silent nothing. */
-export function compileLabels(process: Process): PlannedOperation[] {
+/**
+ * Labels of the security modules, from the next execve on; a process that joins a container has by default those of its first.
+ * Whether there is such a profile the kernel says, also that it has no AppArmor at all.
+ */
+export function compileLabels(process: Process, first?: Process): PlannedOperation[] {
   const operations: PlannedOperation[] = [];
-  if (process.apparmorProfile) {
-    if (!enabled("/sys/module/apparmor/parameters/enabled"))
-      throw invalid("apparmor: config provided but apparmor not supported");
+  const profile = process.apparmorProfile || first?.apparmorProfile;
+  const label = process.selinuxLabel || first?.selinuxLabel;
+  if (profile)
     operations.push(
-      child("process.apparmorProfile", {
+      child(apparmorReason, {
         op: "procWrite",
-        path: "attr/apparmor/exec",
-        data: `exec ${process.apparmorProfile}`,
+        // The file of all modules is that of one before Linux 5.8, and of the first one since.
+        path: existsSync("/proc/self/attr/apparmor/exec") ? "attr/apparmor/exec" : "attr/exec",
+        data: `exec ${profile}`,
       }),
     );
-  }
-  if (process.selinuxLabel) {
+  if (label) {
     if (!enabled("/sys/fs/selinux/enforce"))
       throw invalid("selinux label is specified in config, but selinux is disabled or not supported");
-    operations.push(
-      child("process.selinuxLabel", { op: "procWrite", path: "attr/exec", data: process.selinuxLabel }),
-    );
+    operations.push(child("process.selinuxLabel", { op: "procWrite", path: "attr/exec", data: label }));
   }
   return operations;
 }
 
+/** What the step is for that a failure is told of in words of its own. */
+export const apparmorReason = "process.apparmorProfile";
+
 function enabled(path: string): boolean {
   try {
-    return /^[Y01]/.test(readFileSync(path, "utf8"));
+    return /^[01]/.test(readFileSync(path, "utf8"));
   } catch {
     return false;
   }
