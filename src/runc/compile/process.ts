@@ -228,12 +228,13 @@ export function compileExec(process: Process, env: readonly string[], descriptor
 }
 
 /**
- * Labels of the security modules, from the next execve on; a process that joins a container has by default those of its first.
- * Whether there is such a profile the kernel says, also that it has no AppArmor at all.
+ * Labels of the security modules, from the next execve on. A process that joins a container has by default the SELinux label of
+ * its first, but not its AppArmor profile: as with runc, who gives a whole process gives that as well. Whether there is
+ * such a profile the kernel says, also that it has no AppArmor at all.
  */
 export function compileLabels(process: Process, first?: Process): PlannedOperation[] {
   const operations: PlannedOperation[] = [];
-  const profile = process.apparmorProfile || first?.apparmorProfile;
+  const profile = process.apparmorProfile;
   const label = process.selinuxLabel || first?.selinuxLabel;
   if (profile)
     operations.push(
