@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Containers } from "../../proto/gen/containerd/services/containers/v1/containers_pb.ts";
 import { Content } from "../../proto/gen/containerd/services/content/v1/content_pb.ts";
@@ -16,11 +16,10 @@ import { Tasks } from "../../proto/gen/containerd/services/tasks/v1/tasks_pb.ts"
 import { Transfer } from "../../proto/gen/containerd/services/transfer/v1/transfer_pb.ts";
 import { Version } from "../../proto/gen/containerd/services/version/v1/version_pb.ts";
 import { Cleanup } from "../base/cleanup.ts";
-import { conflict, messageOf } from "../base/errors.ts";
+import { messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { Shim } from "../shim/index.ts";
 import { openContentStore, openNative, openOverlayfs, type Snapshotter } from "../store/index.ts";
-import { rawSyscall } from "../sys/libc.ts";
 import { inProcess } from "./client/connect.ts";
 import type { InProcessServices } from "./client/local.ts";
 import type { ContainerdClient } from "./client/types.ts";
@@ -37,6 +36,7 @@ import { introspectionService } from "./introspection.ts";
 import { leasesService } from "./leases/service.ts";
 import { Metadata } from "./metadata/metadata.ts";
 import { namespacesService } from "./namespaces.ts";
+import { lockRoot } from "./root-lock.ts";
 import { sandboxControllerService } from "./sandboxes/controller.ts";
 import { SandboxStore, sandboxStoreService } from "./sandboxes/store.ts";
 import { ExternalShims } from "./shims/external.ts";
@@ -71,15 +71,13 @@ export interface Containerd {
   close(): Promise<void>;
 }
 
-const LOCK_EX_NB = 2 | 4;
-
 /** Opens root and state, finds again what a previous daemon left running, and answers calls from then on. */
 export async function openContainerd(options: ContainerdOptions): Promise<Containerd> {
   const { root, state } = options;
   mkdirSync(root, { recursive: true, mode: 0o711 });
   mkdirSync(state, { recursive: true, mode: 0o711 });
   await using undo = new Cleanup();
-  const lockFile = lockRoot(root);
+  const lockFile = await lockRoot(root);
   undo.add("unlock root", () => closeSync(lockFile));
   const metadata = new Metadata(join(root, "meta.db"));
   undo.add("close metadata", () => metadata[Symbol.dispose]());
@@ -159,16 +157,6 @@ export async function openContainerd(options: ContainerdOptions): Promise<Contai
       closeSync(lockFile);
     },
   };
-}
-
-/** Two daemons on one root would ruin it; the kernel gives the lock back when we die. */
-function lockRoot(root: string): number {
-  const file = openSync(join(root, "lock"), "w", 0o600);
-  if (rawSyscall("flock", file, LOCK_EX_NB) < 0) {
-    closeSync(file);
-    throw conflict(`another containerd uses ${root}`);
-  }
-  return file;
 }
 
 /** A snapshotter this machine cannot have (overlayfs on some filesystems) is left out with a warning. */
