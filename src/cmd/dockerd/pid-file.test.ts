@@ -52,3 +52,15 @@ test("who releases late does not remove the next one's file", () => {
   expect(readFileSync(path, "utf8")).toBe(String(process.pid));
   second();
 });
+
+test("a lock that a killed daemon's child still has is waited for", async () => {
+  const path = join(directory, "docker.pid");
+  const gone = Bun.spawn(["true"]);
+  await gone.exited;
+  writeFileSync(path, String(gone.pid));
+  // As a child that is about to execute its program: it lets go by itself.
+  const held = Bun.spawn(["flock", path, "sh", "-c", "echo held; sleep 0.2"], { stdout: "pipe" });
+  await held.stdout.getReader().read();
+  claimPidFile(path)();
+  await held.exited;
+});

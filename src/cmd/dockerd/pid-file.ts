@@ -50,14 +50,20 @@ export function claimPidFile(path: string): () => void {
 const lockExclusive = 2;
 const lockWithoutWaiting = 4;
 
+/** Milliseconds that the child of a daemon killed while it forked may take until it executes its program: it has the lock as well. */
+const patience = 5000;
+
 /** The file of that name, locked by us: not one that its last holder removed while we opened it. */
 function openLocked(path: string): number {
-  for (;;) {
+  for (const until = Date.now() + patience; ; ) {
     const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o644);
     if (rawSyscall("flock", fd, lockExclusive | lockWithoutWaiting) < 0) {
       const holder = readFileSync(fd, "utf8").trim();
       closeSync(fd);
-      throw stillRunning(holder || "unknown", path);
+      if (!/^\d+$/.test(holder) || isAlive(Number(holder)) || Date.now() >= until)
+        throw stillRunning(holder || "unknown", path);
+      Bun.sleepSync(20);
+      continue;
     }
     if (isFileAt(fd, path)) return fd;
     closeSync(fd);
