@@ -45,7 +45,7 @@ export interface ModuleFile {
 }
 
 /** The files of the wanted modules and of those they need, those first. */
-export function findModules(directory: string): ModuleFile[] {
+export function findModules(directory: string, names: readonly string[] = wanted): ModuleFile[] {
   const files = new Map<string, string>();
   for (const path of readdirSync(directory, { recursive: true, encoding: "utf8" })) {
     const name = /([^/]+)\.ko(\.(xz|zst|gz))?$/.exec(path)?.[1];
@@ -58,7 +58,7 @@ export function findModules(directory: string): ModuleFile[] {
     for (const needed of dependencies(readModule(path))) add(needed, [...below, name]);
     order.set(name, path);
   };
-  for (const name of wanted) add(name, []);
+  for (const name of names) add(name, []);
   if (!files.has("virtiofs") && files.size > 0)
     throw missing(`the kernel whose modules are in ${directory} has no virtiofs`);
   return [...order].map(([name, path]) => ({ name, path }));

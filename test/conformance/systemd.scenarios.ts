@@ -41,7 +41,7 @@ async function unit(name: string): Promise<string[]> {
     .sort();
 }
 
-async function isLoaded(name: string): Promise<boolean> {
+export async function isLoaded(name: string): Promise<boolean> {
   const { stdout } = await run(["systemctl", "list-units", "--all", "--plain", "--no-legend", name]);
   return stdout.includes(name);
 }
@@ -50,7 +50,7 @@ const pathsOf = (pid: number | string) =>
   Object.entries(cgroupDirectoriesOf(cgroupLayout(), Number(pid))).sort(([a], [b]) => (a < b ? -1 : 1));
 
 /** Succeeds with what was said on stdout. */
-async function ok(result: Promise<{ code: number; stdout: string; stderr: string }>): Promise<string> {
+export async function ok(result: Promise<{ code: number; stdout: string; stderr: string }>): Promise<string> {
   const { code, stdout, stderr } = await result;
   assert.equal(code, 0, `${stdout}${stderr}`);
   return stdout.trim();
@@ -218,7 +218,7 @@ async function dockerd(): Promise<void> {
   assert.match(wrong.stderr, /cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"/);
 }
 
-const systemdPods: Record<string, string> = {
+export const systemdPods: Record<string, string> = {
   corten: `  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
