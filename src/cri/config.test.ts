@@ -11,6 +11,7 @@ version = 2
   sandbox_image = "pause:1"
   stream_server_port = "4000"
   stream_idle_timeout = "1h30m"
+  disable_apparmor = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/bins"
   [plugins."io.containerd.grpc.v1.cri".containerd]
@@ -24,6 +25,7 @@ version = 2
   expect(disabled).toBe(false);
   expect(config.sandboxImage).toBe("pause:1");
   expect([config.stream.port, config.stream.idleTimeout]).toEqual([4000, 5_400_000]);
+  expect(config.apparmor).toEqual({ of: "containerd", disabled: true });
   expect(config.cni).toEqual({ ...defaults.cni, binDirs: ["/bins"] });
   expect(config.runtimes["crun"]).toEqual({
     type: "io.containerd.runc.v2",
