@@ -86,10 +86,10 @@ requires(
         `${rules}:/apparmor.tar`,
       ],
       {
-        timeout: 290_000,
+        timeout: 590_000,
         env: {
           CORTEN_VM_MODULES: "bridge veth nf_tables nft_chain_nat nft_masq nft_nat nft_ct nft_fib_ipv4",
-          CORTEN_VM_SECONDS: "280",
+          CORTEN_VM_SECONDS: "580",
         },
       },
     );
@@ -105,7 +105,7 @@ requires(
       crio: passed("crio"),
     }).toEqual({ dockerd: 20, runc: 2, containerd: 11, crio: 15 });
   },
-  300_000,
+  600_000,
 );
 
 async function pack(archive: string, ...what: [directory: string, ...names: string[]]): Promise<void> {
