@@ -34,6 +34,24 @@ describe("conmon's exit files", () => {
     expect(exits.read("one")).toBeUndefined();
   });
 
+  test("a wait keeps the program alive: a starting server has nothing else that would", async () => {
+    const program = `
+      const { ExitFiles } = await import(${JSON.stringify(join(import.meta.dir, "exits.ts"))});
+      const waiting = new ExitFiles(${JSON.stringify(dir)}).wait("one", () => false, new AbortController().signal);
+      console.log("waits");
+      waiting.then(() => console.log("waited"));`;
+    const child = Bun.spawn([process.execPath, "-e", program], { stdout: "pipe" });
+    let said = "";
+    for await (const chunk of child.stdout) {
+      said += Buffer.from(chunk);
+      if (said !== "waits\n") continue;
+      // Time for a program to end that nothing keeps.
+      await Bun.sleep(500);
+      leave("one", "0");
+    }
+    expect(said).toBe("waits\nwaited\n");
+  });
+
   test("the end is the time of the file", () => {
     leave("one", "0");
     utimesSync(join(dir, "one"), 1_700_000_000, 1_700_000_000);

@@ -56,7 +56,6 @@ export class ExitFiles {
         resolve();
       };
       const timer = setTimeout(wake, lookAfter);
-      timer.unref();
       signal.addEventListener("abort", wake, { once: true });
       this.#waiting.set(id, wake);
       // It may have come before the watch.
