@@ -127,7 +127,8 @@ export async function startEngine(flags: string[] = []): Promise<Engine> {
         host,
         ...flags,
       ],
-      { stdio: ["ignore", "pipe", "pipe"] },
+      // Without it Bun passes on the environment of this process' start.
+      { env: process.env, stdio: ["ignore", "pipe", "pipe"] },
     );
   const collect = async (stream: ReadableStream<Uint8Array>) => {
     const decoder = new TextDecoder();
