@@ -205,8 +205,7 @@ requires(
         1,
         expect.stringContaining("Cannot checkpoint container web"),
       ]);
-      // Which of the two it comes to is chance: where the kernel has put the vDSO.
-      expect(failed.stderr).toMatch(/criu ended without an answer|criu failed: type DUMP/);
+      expect(failed.stderr).toContain("criu ended without an answer");
       expect(ok(await engine.docker("inspect", "-f", "{{.State.Status}}", "web"))).toBe("running\n");
       expect(ok(await engine.docker("checkpoint", "ls", "web"))).toBe("CHECKPOINT NAME\n");
       const bad = await engine.corten("checkpoint", "create", "web", "../up");
