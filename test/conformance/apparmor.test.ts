@@ -89,7 +89,8 @@ requires(
         timeout: 590_000,
         env: {
           CORTEN_VM_MODULES: "bridge veth nf_tables nft_chain_nat nft_masq nft_nat nft_ct nft_fib_ipv4",
-          CORTEN_VM_SECONDS: "580",
+          CORTEN_VM_SECONDS: "290",
+          CORTEN_VM_BOOTS: "2",
         },
       },
     );

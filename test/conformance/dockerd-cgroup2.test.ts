@@ -52,7 +52,10 @@ requires(
           "/usr/bin/docker-registry",
           `${data}:/registry.tar`,
         ],
-        { timeout: 590_000, env: { CORTEN_VM_MODULES: modules.join(" "), CORTEN_VM_SECONDS: "580" } },
+        {
+          timeout: 590_000,
+          env: { CORTEN_VM_MODULES: modules.join(" "), CORTEN_VM_SECONDS: "290", CORTEN_VM_BOOTS: "2" },
+        },
       );
       const said = `${result.stdout}${result.stderr}`;
       expect(said).not.toContain("FAILED");

@@ -60,7 +60,8 @@ requires(
           env: {
             CORTEN_VM_CMDLINE: "security=selinux selinux=1 enforcing=1",
             CORTEN_VM_MODULES: modules,
-            CORTEN_VM_SECONDS: "580",
+            CORTEN_VM_SECONDS: "290",
+            CORTEN_VM_BOOTS: "2",
           },
         },
       );
